@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+MAKEFLAGS += --no-print-directory
+TOPOLOGY ?= onprem_active_standby
+RUN := tests/run
+
+.PHONY: help setup demo test lint sanity units clean-lab bench-failover bench-gcp-route molecule
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: ## Install what is missing: Debian packages (as root) and the Python tools (in the cache)
+	@tests/setup
+
+demo: ## Build a topology in the lab, break it in every way, show what clients lost [TOPOLOGY=onprem_active_standby]
+	@tests/demo $(TOPOLOGY)
+
+test: lint sanity units ## Everything that CI runs
+	$(RUN) pytest -q -n 2 --dist loadfile $(PYTEST_ARGS) tests/contract
+	$(RUN) pytest -q $(PYTEST_ARGS) tests/node tests/system
+
+lint: ## The checks that take seconds
+	@tests/lint
+
+sanity: ## ansible-test sanity, with every Python that is installed
+	@tests/ansible-test sanity
+
+units: ## ansible-test units
+	@tests/ansible-test units
+
+molecule: ## One scenario of a role or a topology: SCENARIO=keepalived
+	$(RUN) molecule test -s $(or $(SCENARIO),$(error say which: make molecule SCENARIO=keepalived))
+
+bench-failover: ## Our defaults against the configuration most people start with
+	$(RUN) python bench/failover.py
+
+bench-gcp-route: ## What moves a route of a Google Cloud network: ours, gcloud, Debian's resource agent
+	$(RUN) python bench/gcp_route.py $(BENCH_ARGS)
+
+clean-lab: ## Remove what a killed lab left behind
+	$(RUN) python -m lab clean

@@ -1,0 +1,78 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # Names, environment variables and kinds are those of the google.cloud collection.
+    DOCUMENTATION = r"""
+requirements:
+  - C(google-auth) and C(requests), unless O(auth_kind=accesstoken)
+attributes:
+  action_group:
+    description: Use C(group/cloudha.vip.gcp) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - cloudha.vip.gcp
+options:
+  project:
+    description:
+      - The project of the route, by its id. With a shared VPC this is the host project, which the network is in.
+      - If it is not set, the environment variable E(GCP_PROJECT) is used.
+    type: str
+    required: true
+  auth_kind:
+    description:
+      - Which credentials to use.
+      - V(application) are Google's application default credentials, in their usual order, first those in
+        E(GOOGLE_APPLICATION_CREDENTIALS). They may be a user, a service account's key, workload identity federation or
+        impersonation.
+      - V(machineaccount) is a service account of the machine in Google Cloud that the module runs on.
+      - V(serviceaccount) is a service account's key, in O(service_account_file) or O(service_account_contents).
+      - V(accesstoken) is a token that something else got, in O(access_token). It needs nothing but Python.
+      - If it is not set, the environment variable E(GCP_AUTH_KIND) is used.
+    type: str
+    choices: [application, machineaccount, serviceaccount, accesstoken]
+    default: application
+  service_account_file:
+    description:
+      - The file with the key of a service account, in JSON. Only with O(auth_kind=serviceaccount).
+      - If it is not set, the environment variable E(GCP_SERVICE_ACCOUNT_FILE) is used.
+    type: path
+  service_account_contents:
+    description:
+      - The same as a dictionary, or as a string of JSON. Only with O(auth_kind=serviceaccount).
+      - If it is not set, the environment variable E(GCP_SERVICE_ACCOUNT_CONTENTS) is used.
+    type: raw
+  service_account_email:
+    description:
+      - Which of the machine's service accounts. By default its default one. Only with O(auth_kind=machineaccount).
+      - If it is not set, the environment variable E(GCP_SERVICE_ACCOUNT_EMAIL) is used.
+    type: str
+  access_token:
+    description:
+      - An OAuth 2.0 access token. Only with O(auth_kind=accesstoken).
+      - If it is not set, the environment variable E(GCP_ACCESS_TOKEN) is used.
+    type: str
+  scopes:
+    description:
+      - What the token that the module gets may be used for. The permissions of the account limit it further.
+      - If it is not set, the environment variable E(GCP_SCOPES) is used, a list with commas.
+      - Default is C(https://www.googleapis.com/auth/compute).
+    type: list
+    elements: str
+  endpoint:
+    description:
+      - Where the API of Compute Engine is, up to and with its version; for Private Service Connect, another universe,
+        or a test double.
+      - The credentials are sent there; use C(https).
+      - If it is not set, the environment variable E(GCP_COMPUTE_ENDPOINT) is used.
+    type: str
+    default: https://compute.googleapis.com/compute/v1
+seealso:
+  - name: Google Cloud guide
+    description: Credentials of every kind, permissions, what the network needs, and errors with what to do about them.
+    link: https://github.com/cloudha-vip/cloudha.vip/blob/main/docs/gcp.md
+"""

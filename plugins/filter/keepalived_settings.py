@@ -1,0 +1,26 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""See keepalived_settings.yml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settings import settings
+
+
+def keepalived_settings(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    try:
+        return settings(*args, **kwargs)
+    except ValueError as e:
+        raise AnsibleFilterError(f"keepalived_settings: {e}") from e
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"keepalived_settings": keepalived_settings}

@@ -1,0 +1,184 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action ``gcp_route``: on the master, a static route of a Google Cloud VPC leads to this instance."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from ..clouds.gce import Compute
+from ..clouds.session import StdlibSession
+from ..clouds.tokens import Metadata, MetadataToken
+from ..failover import engine, route
+from ..failover.errors import CloudError
+from .actions import Seen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .config import GcpRouteAction
+
+# A look is one short request. It must not stand in the way of a run for longer than this.
+LOOK_TIMEOUT = 3.0
+REQUEST_TIMEOUT = 10.0
+
+
+class GcpRoute:
+    type = "gcp_route"
+
+    def __init__(self, config: GcpRouteAction) -> None:
+        self.config = config
+        self.name = config.name
+        self.instance = config.instance
+        self.check_interval = config.check_interval
+        self.me: str | None = None
+        self._address: str | None = None
+        self._network = ""
+        self._metadata = Metadata(config.metadata_url)
+        self._tokens = MetadataToken(metadata=self._metadata)
+        self._session = StdlibSession(config.endpoint, ca_file=config.ca_file)
+        self._api: _Watched | None = None
+
+    def prepare(self) -> None:
+        config = self.config
+        home = self._metadata.project()
+        me = f"projects/{home}/zones/{self._metadata.zone()}/instances/{self._metadata.instance()}"
+        with contextlib.suppress(CloudError):
+            self._address = self._metadata.address()
+        # The routes of a shared VPC are in the project of its network.
+        in_network = config.network.split("/")[1] if "/" in config.network else None
+        project = config.project or in_network or home
+        self._network = config.network if in_network else f"projects/{project}/global/networks/{config.network}"
+        self._api = _Watched(
+            Compute(
+                self._session,
+                project,
+                tokens=self._tokens,
+                endpoint=config.endpoint,
+                timeout=REQUEST_TIMEOUT,
+                operation_timeout=config.timeout,
+            )
+        )
+        self.me = me
+
+    def warm(self) -> None:
+        self._tokens.get()
+        self._session.warm(LOOK_TIMEOUT)
+
+    def preflight(self) -> list[str]:
+        """Only of this instance: to ask about networks would take permissions that a node needs for nothing else."""
+        instance = self._client(REQUEST_TIMEOUT).get_instance(self.me or "")
+        problems = []
+        if not instance.get("canIpForward"):
+            problems.append(
+                f"{self.me} may not forward (canIpForward): no route can lead to it. Create it anew with that"
+            )
+        networks = [route.normalise(each.get("network", "")) for each in instance.get("networkInterfaces") or ()]
+        if self._network not in networks:
+            problems.append(f"{self.me} has no interface on {self._network}; it is on {', '.join(networks) or 'none'}")
+        return problems
+
+    def look(self) -> Seen:
+        seen, steps = engine.preview(route, self._client(LOOK_TIMEOUT), self._goal())
+        mine = seen.holder is not None and seen.holder in (self.me, self._address)
+        if mine:
+            why = "something is left over, or not as configured"
+        else:
+            why = "its next hop is not alive" if seen.routes else "there is no route"
+        age = seen.at - route.parse_time(seen.effective["creationTimestamp"]) if seen.effective else 0.0
+        return Seen(seen.holder, mine, [f"{step.name} {step.resource}" for step in steps], why, age)
+
+    def assert_here(
+        self, still_wanted: Callable[[], bool], notify: Callable[[dict[str, Any]], None], sleep: Callable[[float], None]
+    ) -> engine.Outcome:
+        client = self._client(REQUEST_TIMEOUT, lambda: not still_wanted(), notify)
+        return engine.apply(
+            route,
+            client,
+            self._goal(),
+            timeout=self.config.timeout,
+            still_wanted=still_wanted,
+            notify=notify,
+            sleep=sleep,
+        )
+
+    def status(self) -> dict[str, Any]:
+        api = self._api
+        return {
+            "self": self.me,
+            "destination": self.config.destination,
+            "api": {"endpoint": self.config.endpoint, **(api.status() if api else {})},
+        }
+
+    def _goal(self) -> route.RouteGoal:
+        config = self.config
+        return route.RouteGoal(
+            config.name,
+            config.destination,
+            self._network,
+            next_hop=self.me,
+            priority=config.priority,
+            tags=config.tags,
+            description=config.description,
+            lease=config.lease,
+            settle=config.settle,
+            check=False,  # of what cannot change by itself; see preflight
+        )
+
+    def _client(
+        self,
+        timeout: float,
+        cancelled: Callable[[], bool] = lambda: False,
+        notify: Callable[[dict[str, Any]], None] = lambda event: None,
+    ) -> _Watched:
+        api = self._api
+        if api is None:
+            raise RuntimeError("prepare() comes first")
+        api.compute.timeout = timeout
+        api.compute.cancelled = cancelled
+        api.notify = notify
+        return api
+
+
+class _Watched:
+    """The client, and when it was asked to change something, when that moved the traffic, and how long answers take."""
+
+    def __init__(self, compute: Compute) -> None:
+        self.compute = compute
+        self.notify: Callable[[dict[str, Any]], None] = lambda event: None
+        self._latency: float | None = None
+        self._answered: int | None = None
+        self._error: str | None = None
+
+    def status(self) -> dict[str, Any]:
+        return {"latency_ms": self._latency, "answered": self._answered, "error": self._error}
+
+    def list_routes(self, destination: str) -> tuple[list[dict[str, Any]], float]:
+        started = time.monotonic()
+        try:
+            found = self.compute.list_routes(destination)
+        except CloudError as error:
+            self._error = str(error)
+            raise
+        # Of all requests this one is made everywhere, again and again, and waits for no operation.
+        self._latency, self._answered, self._error = round((time.monotonic() - started) * 1000, 3), time.time_ns(), None
+        return found
+
+    def insert_route(self, body: dict[str, Any], request_id: str) -> list[dict[str, Any]]:
+        self.notify({"event": "mutation"})
+        warnings = self.compute.insert_route(body, request_id)
+        if not any(warning.get("code") in route.DEAD for warning in warnings):
+            self.notify({"event": "moved", "resource": body["name"]})
+        return warnings
+
+    def delete_route(self, name: str, request_id: str) -> None:
+        self.notify({"event": "mutation"})
+        self.compute.delete_route(name, request_id)
+
+    def get_instance(self, path: str) -> dict[str, Any]:
+        return self.compute.get_instance(path)

@@ -1,0 +1,523 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The service: reads keepalived's FIFO, runs the checks, writes verdicts, keeps the event log and the status file."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections import deque
+
+from . import checks, verdict
+from .events import EventLog, newest_first
+from .fifo import Fifo, Spool, parse_line
+from .loop import READ, Failed, Loop, Timeout
+from .netlink import Addresses
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .actions import Worker
+    from .config import Action, Check, Config
+
+    Listener = Callable[[dict[str, Any]], None]
+
+TICK = 0.25
+STATUS_EVERY = 1.0
+ATTEMPTS: dict[str, Any] = {"http": checks.http, "tcp": checks.tcp, "command": checks.command}
+
+
+class Agent:
+    """``listeners`` are called with each transition, in order, after it is in the event log."""
+
+    def __init__(self, config: Config, listeners: tuple[Listener, ...] = ()) -> None:
+        self.config = config
+        self.listeners = listeners
+        self.loop = Loop()
+        self.stopping = False
+        self.started = time.time_ns(), time.monotonic_ns()
+        self.lock = _lock(config.state_dir)
+        self.log = EventLog(config.event_log, config.node, config.event_log_max_mb << 20)
+        self.spool = Spool(os.path.join(config.state_dir, "spool"), self.log.spool_read)
+        self.fifo = Fifo(config.fifo)
+        self.fifo_watched: int | None = None
+        self.states, self.asserted = _last_states(config)
+        self.addresses = Addresses()
+        self.watched = {address: instance.name for instance in config.instances for address in instance.addresses}
+        self.held: dict[str, str] = {}
+        self.keepalived: tuple[int, int] | None = None  # process id and a descriptor of it
+        self.runners = [Runner(self, check) for check in config.checks]
+        self.workers = [_worker(self, action) for action in config.actions]
+        self.calls: deque[Callable[[], None]] = deque()  # of other threads
+        self.problems: dict[str, str] = {}
+        self.news = False  # something that the status file does not tell yet
+        self.status_due = 0.0
+
+    def run(self) -> None:
+        """Until SIGTERM."""
+        self._catch_signals()
+        self._remove_old_verdicts()
+        # Says where in the spool this agent begins, before anything more gets into it.
+        self.log.append(
+            "agent_start",
+            spool=self.spool.read,
+            pid=os.getpid(),
+            checks={runner.check.name: bool(runner.verdict.healthy) for runner in self.runners},
+        )
+        self._consume(backlog=True)
+        self._reopen_fifo()
+        self._find_keepalived()
+        self._observe()
+        self.loop.watch(self.addresses.socket, READ, self._addresses_changed)
+        for runner in self.runners:
+            runner.begin()
+        self._tick()
+        for worker in self.workers:
+            worker.begin(self._mastership(worker.kind.instance), self.asserted.get(worker.kind.name))
+            worker.start()
+        _tell_systemd("READY=1")
+        while not self.stopping:
+            self.loop.turn()
+            if self.news:
+                self._write_status()
+        self._read_fifo()
+        for worker in self.workers:
+            worker.stop()
+        self.log.append("agent_stop", pid=os.getpid())
+        self.log.sync()
+        self._write_status()
+
+    # --- keepalived's FIFO
+
+    def _reopen_fifo(self) -> None:
+        if not self.fifo.replaced():
+            if self.fifo.fd is None:
+                self._problem("fifo", f"{self.config.fifo} is not there: systemd-tmpfiles or keepalived makes it")
+            return
+        if self.fifo.fd is not None:
+            self._read_fifo()  # what keepalived wrote before it removed this one
+            self._watch_fifo(False)
+        try:
+            self.fifo.open()
+        except OSError as error:
+            self._problem("fifo", f"{self.config.fifo}: {error.strerror}")
+            return
+        self._problem("fifo", None)
+        # Lines that were waiting have the time when they were read, not when keepalived wrote them.
+        self._read_fifo(backlog=True)
+
+    def _read_fifo(self, backlog: bool = False) -> None:
+        # The spool is filled again only when the log has all of it (fifo.MOVE_LIMIT); till then lines wait in the FIFO.
+        logged = self._consume(backlog)
+        while logged and self.fifo.fd is not None and self.spool.fill(self.fifo.fd):
+            logged = self._consume(backlog)
+        self._watch_fifo(logged)
+
+    def _watch_fifo(self, wanted: bool) -> None:
+        fd = self.fifo.fd if wanted else None
+        if fd != self.fifo_watched:
+            if self.fifo_watched is not None:
+                self.loop.unwatch(self.fifo_watched)
+            if fd is not None:
+                self.loop.watch(fd, READ, self._read_fifo)
+            self.fifo_watched = fd
+
+    def _consume(self, backlog: bool = False) -> bool:
+        """Log the lines in the spool; false when the log cannot be written."""
+        for line, end in self.spool.lines():
+            event, fields = parse_line(line)
+            if backlog:
+                fields["backlog"] = True
+            record = self._record(event, spool=end, **fields)
+            if not record:
+                return False
+            self.spool.read = end
+            if event == "transition":
+                self._transition(record)
+        return True
+
+    def _transition(self, record: dict[str, Any]) -> None:
+        _apply_transition(self.states, record)
+        for worker in self.workers:
+            worker.transition(record)
+        for listener in self.listeners:
+            listener(record)
+        self.news = True
+
+    # --- what is really there
+
+    def _observe(self) -> None:
+        """After a start: what was missed while nobody read the FIFO shows in the addresses."""
+        held = self.addresses.held
+        self.held = {address: held[address] for address in self.watched if address in held}
+        instances = {}
+        for instance in self.config.instances:
+            logged = self.states.get(f"INSTANCE {instance.name}")
+            holds = bool(instance.addresses) and all(address in self.held for address in instance.addresses)
+            instances[instance.name] = {
+                "holds": holds,
+                "logged": logged["state"] if logged else None,
+                "agrees": logged is None or not instance.addresses or (logged["state"] == "MASTER") == holds,
+            }
+        self._record(
+            "observed",
+            keepalived=self.keepalived[0] if self.keepalived else None,
+            addresses={address: self.held.get(address) for address in self.watched},
+            instances=instances,
+        )
+
+    def _addresses_changed(self) -> None:
+        self.addresses.update()
+        for address in self.watched:
+            before, now = self.held.get(address), self.addresses.held.get(address)
+            if before == now:
+                continue
+            self._record("address", address=address, held=now is not None, interface=now or before)
+            if now is None:
+                del self.held[address]
+            else:
+                self.held[address] = now
+            self.news = True
+
+    def _find_keepalived(self) -> bool:
+        """Watch keepalived's process, if there is one that is not watched; true if there was."""
+        if self.keepalived:
+            return False
+        try:
+            with open(self.config.keepalived_pid_file, encoding="ascii") as file:
+                pid = int(file.read())
+            descriptor = os.pidfd_open(pid)
+            with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+                alive = file.read() == "keepalived\n"  # a killed keepalived leaves its file, and its id is used again
+        except (OSError, ValueError):
+            return False
+        if not alive:
+            os.close(descriptor)
+            return False
+        self.keepalived = pid, descriptor
+        self.loop.watch(descriptor, READ, self._keepalived_ended)
+        return True
+
+    def _keepalived_ended(self) -> None:
+        if self.keepalived is None:
+            return
+        pid, descriptor = self.keepalived
+        self.loop.unwatch(descriptor)
+        os.close(descriptor)
+        self.keepalived = None
+        self._read_fifo()  # its last words come before its end
+        for worker in self.workers:
+            worker.keepalived_ended()
+        self._record("keepalived", running=False, pid=pid)
+        self.news = True
+
+    def _mastership(self, instance: str) -> dict[str, Any] | None:
+        """What the log knows of it, if the keepalived that runs now is the one that said so."""
+        state = self.states.get(f"INSTANCE {instance}", {})
+        if state.get("state") != "MASTER" or not self.keepalived:
+            return None
+        try:
+            with open(f"/proc/{self.keepalived[0]}/stat", encoding="ascii") as file:
+                ticks = int(file.read().rpartition(")")[2].split()[19])
+        except OSError:
+            return None
+        started = ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        return state if started <= state.get("mono", 0) + 1_000_000_000 else None
+
+    # --- every quarter of a second
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self.loop.at(now + TICK, self._tick)
+        _tell_systemd("WATCHDOG=1")
+        self._reopen_fifo()
+        if self.fifo.fd is not None and self.fifo_watched is None:
+            self._read_fifo()  # the log could not be written a moment ago
+        if self._find_keepalived() and self.keepalived:
+            self._record("keepalived", running=True, pid=self.keepalived[0])
+        checks.reap()
+        if now >= self.status_due:
+            self.status_due = now + STATUS_EVERY
+            for runner in self.runners:
+                runner.repair()
+            self._write_status()
+
+    def _write_status(self) -> None:
+        self.news = False
+        status = {
+            "time": time.time_ns(),
+            "mono": time.monotonic_ns(),
+            "pid": os.getpid(),
+            "started": self.started[0],
+            "started_mono": self.started[1],
+            "rss_kib": _resident_kib(),
+            "rss_peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            "node": self.config.node,
+            "seq": self.log.seq,
+            "keepalived": self.keepalived[0] if self.keepalived else None,
+            "states": self.states,
+            "addresses": {address: self.held.get(address) for address in self.watched},
+            "checks": {runner.check.name: runner.status() for runner in self.runners},
+            "actions": {worker.kind.name: worker.status() for worker in self.workers},
+            "drain": read_number(self.config.drain_file),
+            "problems": self.problems,
+        }
+        try:
+            verdict.write(os.path.join(self.config.state_dir, "status.json"), json.dumps(status) + "\n")
+        except OSError as error:
+            self._problem("status", f"{error.filename}: {error.strerror}")
+        else:
+            self._problem("status", None)
+
+    # --- small parts
+
+    def _record(self, event: str, **fields: Any) -> dict[str, Any] | None:
+        """Log an event. A full disk must not stop the checks: transitions wait in the spool, others are lost."""
+        try:
+            record = self.log.append(event, **fields)
+        except OSError as error:
+            self._problem("event_log", f"{self.config.event_log}: {error.strerror}")
+            return None
+        self._problem("event_log", None)
+        return record
+
+    def _problem(self, what: str, text: str | None) -> None:
+        """Remember what is wrong, and tell the journal once."""
+        if text and self.problems.get(what) != text:
+            sys.stderr.write(f"{what}: {text}\n")
+            self.problems[what] = text
+        elif not text and what in self.problems:
+            del self.problems[what]
+            sys.stderr.write(f"{what}: good again\n")
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have a function called by the loop; for other threads."""
+        self.calls.append(function)
+        with contextlib.suppress(BlockingIOError):  # full of wake-up calls: it wakes up
+            self._wake[1].send(b"\0")
+
+    def record_of_thread(self, event: str, **fields: Any) -> None:
+        """As _record, for other threads: at once, so that the time is right and a kill loses nothing."""
+        try:
+            self.log.append(event, **fields)
+        except OSError as error:
+            text = f"{self.config.event_log}: {error.strerror}"
+            self.call(lambda: self._problem("event_log", text))
+
+    def _has_news(self) -> None:
+        self.news = True
+
+    def _remove_old_verdicts(self) -> None:
+        """Of checks that are configured no more."""
+        names = {runner.check.name for runner in self.runners}
+        for name in os.listdir(self.config.check_dir):
+            if name not in names:
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(self.config.check_dir, name))
+
+    def _catch_signals(self) -> None:
+        def stop(_number: int, _frame: Any) -> None:
+            self.stopping = True
+
+        def woken() -> None:
+            receiver.recv(64)
+            while self.calls:
+                self.calls.popleft()()
+
+        receiver, sender = socket.socketpair()
+        for end in (receiver, sender):
+            end.setblocking(False)
+        signal.set_wakeup_fd(sender.fileno())
+        self._wake = receiver, sender
+        self.loop.watch(receiver, READ, woken)
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+
+
+def _worker(agent: Agent, action: Action) -> Worker:
+    # Imported only for who has an action: HTTP and TLS cost 8 MiB.
+    from .actions import Worker
+    from .gcp_route import GcpRoute
+
+    def tell(what: str, text: str | None) -> None:
+        agent.call(lambda: agent._problem(f"{action.name}: {what}", text))
+
+    return Worker(
+        GcpRoute(action),  # type: ignore[arg-type]  # the only type there is
+        agent.record_of_thread,
+        tell,
+        lambda: agent.call(agent._has_news),
+    )
+
+
+class Runner:
+    """One check, again and again."""
+
+    def __init__(self, agent: Agent, check: Check) -> None:
+        self.agent = agent
+        self.check = check
+        self.path = os.path.join(agent.config.check_dir, check.name)
+        # The verdict of the agent before this one stands until the attempts say otherwise: an upgrade changes nothing.
+        self.verdict = verdict.Verdict(check.fall, check.rise, verdict.read(self.path))
+        self.since = time.time_ns() if self.verdict.healthy is None else os.stat(self.path).st_mtime_ns
+        self.attempt_started = 0.0
+        self.last: dict[str, Any] | None = None
+
+    def begin(self) -> None:
+        self.repair()
+        self._attempt()
+
+    def repair(self) -> None:
+        """Write the verdict if its file says something else: it was removed, or could not be written."""
+        if verdict.read(self.path) is not bool(self.verdict.healthy):
+            self._write_verdict()
+
+    def _attempt(self) -> None:
+        self.attempt_started = time.monotonic()
+        self.agent.loop.run(ATTEMPTS[self.check.type](self.check), self.check.timeout, self._done)
+
+    def _done(self, failed: Failed | None) -> None:
+        now = time.monotonic()
+        reason = str(failed) if failed else "ok"
+        duration_ms = round((now - self.attempt_started) * 1000, 3)
+        changed = self.verdict.add(failed is None)
+        if changed:
+            self._write_verdict()
+            self.since = time.time_ns()
+            self.agent._record(
+                "check",
+                check=self.check.name,
+                healthy=self.verdict.healthy,
+                reason=reason,
+                duration_ms=duration_ms,
+            )
+            self.agent.news = True
+        self.last = {"ok": failed is None, "reason": reason, "duration_ms": duration_ms, "time": time.time_ns()}
+        # A time-out has used up its interval: try again at once, unless the verdict has fallen already.
+        again_at_once = isinstance(failed, Timeout) and self.verdict.healthy
+        due = now if again_at_once else max(now, self.attempt_started + self.check.interval)
+        self.agent.loop.at(due, self._attempt)
+
+    def _write_verdict(self) -> None:
+        try:
+            verdict.write(self.path, verdict.HEALTHY if self.verdict.healthy else verdict.FAILED)
+        except OSError as error:
+            self.agent._problem(f"check {self.check.name}", f"{error.filename}: {error.strerror}")
+        else:
+            self.agent._problem(f"check {self.check.name}", None)
+
+    def status(self) -> dict[str, Any]:
+        return {"healthy": bool(self.verdict.healthy), "since": self.since, "type": self.check.type, "last": self.last}
+
+
+def _apply_transition(states: dict[str, dict[str, Any]], record: dict[str, Any]) -> None:
+    """MASTER_RX_LOWER_PRI and the like are news, not states."""
+    key = f"{record['kind']} {record['name']}"
+    if record["state"] == "DELETED":
+        states.pop(key, None)
+    elif record["state"] in ("MASTER", "BACKUP", "FAULT", "STOP"):
+        states[key] = {
+            "state": record["state"],
+            "priority": record["priority"],
+            "since": record["wall_ns"],
+            "mono": record["mono_ns"],
+            "transition": record["seq"],  # the last one that an action has to follow
+        }
+    elif key in states:
+        states[key]["priority"] = record["priority"]
+        if record["state"] == "MASTER_RX_LOWER_PRI":
+            states[key]["transition"] = record["seq"]
+
+
+def _last_states(config: Config) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    """From the status file, brought up to date with the log: the file may be a second older than the last kill.
+
+    And for each action the number of the last transition that it followed to the end.
+    """
+    status = read_status(config.state_dir) or {}
+    states = dict(status.get("states", {}))
+    asserted = {name: action.get("asserted") or 0 for name, action in status.get("actions", {}).items()}
+    news = []
+    for event in newest_first(config.event_log):
+        if event["seq"] <= status.get("seq", 0):
+            break
+        if event["event"] == "transition" or event["event"] == "route_done":
+            news.append(event)
+    for event in reversed(news):
+        if event["event"] == "transition":
+            _apply_transition(states, event)
+        else:
+            asserted[event["action"]] = max(asserted.get(event["action"], 0), event.get("transition") or 0)
+    return states, asserted
+
+
+def read_status(state_dir: str) -> dict[str, Any] | None:
+    try:
+        with open(os.path.join(state_dir, "status.json"), encoding="utf-8") as file:
+            status = json.load(file)
+    except (FileNotFoundError, ValueError):
+        return None
+    return status if isinstance(status, dict) else None
+
+
+def read_number(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read(64))
+    except (OSError, ValueError):
+        return None
+
+
+def running(state_dir: str) -> bool:
+    """Does an agent hold the lock?"""
+    try:
+        file = os.open(os.path.join(state_dir, "lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _lock(state_dir: str) -> int:
+    """Held until the process ends: two agents would share out the events between them."""
+    file = os.open(os.path.join(state_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    deadline = time.monotonic() + 2
+    while True:  # `status` holds it for an instant, and a killed agent's commands may still be ending
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(file)
+                raise SystemExit(f"vip-agent: another agent runs: it holds {state_dir}/lock") from None
+            time.sleep(0.02)
+
+
+def _resident_kib() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() // 1024
+
+
+def _tell_systemd(message: str) -> None:
+    path = os.environ.get("NOTIFY_SOCKET")
+    if path:
+        address = "\0" + path[1:] if path.startswith("@") else path
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.sendto(message.encode(), address)

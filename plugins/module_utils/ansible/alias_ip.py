@@ -1,0 +1,244 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the modules for alias IP ranges have in common: from options to a goal, and what is there as a result."""
+
+from __future__ import annotations
+
+import time
+
+from ..failover import alias, engine
+from ..failover.errors import Denied
+from ..failover.route import normalise
+from . import gcp
+from .run import OptionError, patiently
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ansible.module_utils.basic import AnsibleModule
+
+    from ..clouds.gce import Compute
+
+    Place = tuple[str, str]
+
+ASSIGNMENT = dict(
+    type="list",
+    elements="dict",
+    options=dict(
+        ranges=dict(type="list", elements="str", required=True),
+        range_name=dict(type="str"),
+        instances=dict(type="list", elements="str", required=True),
+        interface=dict(type="str", default="nic0"),
+    ),
+)
+
+
+def goal(params: Mapping[str, Any], project: str) -> alias.AliasGoal:
+    """What alias_ip_move shall do."""
+    if params["assignment"] is not None:
+        for option in ("target_instance", "source_instance", "range_name"):
+            if params[option]:
+                raise OptionError(f"{option}: not together with assignment, which says who may hold what")
+        if params["state"] == "absent":
+            raise OptionError("state: absent needs ranges, not an assignment")
+        wants = assigned(params, project)
+    else:
+        wants = single(params, project)
+    return alias.AliasGoal(
+        wants,
+        avoid=avoided(params, wants),
+        expected_holder=params["expected_holder"],
+        limit=params["limit"],
+        stop_source=params["on_source_failure"] == "stop",
+        partial=params["assignment"] is not None,
+    )
+
+
+def single(params: Mapping[str, Any], project: str) -> list[alias.Want]:
+    target, source = params["target_instance"], params["source_instance"]
+    if params["state"] == "absent":
+        if target:
+            raise OptionError("target_instance: not with state=absent; to name who has the ranges, use source_instance")
+        candidates = []
+    else:
+        if not target:
+            raise OptionError("target_instance: give it, to say who shall have the ranges")
+        path = gcp.instance_path("target_instance", target, project, params["target_zone"])
+        candidates = [(path, params["target_interface"])]
+    place = None
+    if source:
+        path = gcp.instance_path("source_instance", source, project, params["source_zone"])
+        place = (path, params["source_interface"] or "")
+        if place in candidates or (not place[1] and candidates and candidates[0][0] == path):
+            raise OptionError(f"source_instance: source and target are the same, {alias.spell(candidates[0])}")
+    return [alias.Want(cidr, candidates, params["range_name"], place) for cidr in params["ranges"]]
+
+
+def assigned(params: Mapping[str, Any], project: str) -> list[alias.Want]:
+    wants = []
+    for entry in params["assignment"]:
+        paths = [gcp.instance_path("assignment: instances", each, project) for each in entry["instances"]]
+        if not paths:
+            raise OptionError(f"assignment: instances: none may hold {', '.join(entry['ranges'])}; name at least one")
+        candidates = [(path, entry["interface"]) for path in paths]
+        for cidr in entry["ranges"]:
+            wants.append(alias.Want(cidr, candidates, entry["range_name"], stay=not params["preempt"]))
+    return wants
+
+
+def avoided(params: Mapping[str, Any], wants: list[alias.Want]) -> list[str]:
+    """The paths of instances that are given by name or by path."""
+    known = {path for want in wants for path, _nic in want.candidates}
+    paths = []
+    for each in params["avoid"]:
+        path = normalise(each)
+        found = [one for one in known if one == path or one.endswith(f"/{each}")]
+        if not found:
+            raise OptionError(f"avoid: {each!r} is none of the instances that the assignment names")
+        paths += found
+    return paths
+
+
+def carry_out(module: AnsibleModule, client: Compute) -> dict[str, Any]:
+    """Reaches the goal, or in check mode says how; returns the task's result."""
+    params, timeout = module.params, module.params["timeout"]
+    wanted = goal(params, client.project)
+    started = time.monotonic()
+    clients = [client]
+    events: list[dict[str, Any]] = []
+    steps: list[dict[str, Any]]
+
+    def make_client() -> Compute:
+        return clients.pop() if clients else gcp.compute(module, timeout)
+
+    if module.check_mode:
+        before, planned = patiently(lambda: engine.preview(alias, client, wanted), timeout)
+        if before.unplaced:
+            raise engine.Refused([f"{cidr}: {why}" for cidr, why in before.unplaced.items()], before)
+        changed, now, then = bool(planned), before.to_diff(), alias.wanted_diff(before)
+        steps = [{"name": step.name, "resource": step.resource} for step in planned]
+    else:
+        outcome = alias.move(make_client, wanted, timeout=timeout, notify=events.append)
+        changed, now, then = outcome.changed, outcome.before.to_diff(), outcome.after.to_diff()
+        steps = [
+            {"name": step.name, "resource": step.resource, "ms": round(step.ms, 1), "attempts": step.attempts}
+            for step in outcome.steps
+        ]
+    ranges = [
+        {"address": cidr, **_place("", there), **_place("previous_", now["ranges"][cidr])}
+        for cidr, there in then["ranges"].items()
+    ]
+    result: dict[str, Any] = {
+        "changed": changed,
+        "address": ranges[0]["address"] if len(ranges) == 1 else None,
+        "holder": then["holder"],
+        "previous_holder": now["holder"],
+        "ranges": ranges,
+        "steps": steps,
+        "gap_ms": _gap(events),
+        "elapsed_ms": round((time.monotonic() - started) * 1000, 1),
+        "diff": {"before": now, "after": then},
+    }
+    if module._verbosity >= 2:
+        result["events"] = events
+    return result
+
+
+def _gap(events: list[dict[str, Any]]) -> float | None:
+    """How long a range can have been on no interface, in ms: from the first removal to the end of the last addition."""
+    removals = [event["ms"] for event in events if event["event"] == "step" and event["name"] == alias.REMOVE]
+    additions = [event["ms"] for event in events if event["event"] == "done" and event["name"] == alias.ADD]
+    return round(additions[-1] - removals[0], 1) if removals and additions else None
+
+
+def _place(prefix: str, text: str | None) -> dict[str, Any]:
+    path, _space, nic = (text or "").partition(" ")
+    return {f"{prefix}holder": path or None, f"{prefix}interface": nic or None}
+
+
+def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
+    """Who has what, and who could."""
+    instances, silent = client.list_instances()
+    everything = alias.Survey(alias.AliasGoal([]), instances, silent)
+    if params["assignment"] is not None:
+        wants = assigned({**params, "preempt": False}, client.project)
+    else:
+        wants = [
+            alias.Want(cidr, _candidates(cidr, params, everything, client.project), params["range_name"], stay=True)
+            for cidr in params["ranges"] or ()
+        ]
+    survey = alias.look(client, alias.AliasGoal(wants, avoid=avoided(params, wants), partial=True))
+    problems = [*survey.problems, *survey.waiting.values()]
+    problems += [f"{cidr}: {why}" for cidr, why in survey.unplaced.items()]
+    explicit = params["assignment"] is not None or params["instances"]
+    ranges = [_told(survey, want, bool(explicit)) for want in wants if not want.problem]
+    if explicit:
+        for told in ranges:
+            if told["holder"] and told["holder"] == told["target"] and not told["standby"]:
+                reasons = "; ".join(each["reason"] for each in told["candidates"] if not each["fit"])
+                problems.append(
+                    f"{told['address']}: there is no standby, should {told['holder']} fail"
+                    + (f" ({reasons})" if reasons else ": name another instance that may hold it")
+                )
+        fit = {(each["instance"], each["interface"]) for told in ranges for each in told["candidates"] if each["fit"]}
+        try:
+            problems += alias.permission_problems(client, survey, fit)
+        except Denied as e:
+            problems.append(str(e))
+    return {
+        "ranges": ranges,
+        "held": _held(everything),
+        "problems": list(dict.fromkeys(problems)),
+        "silent_zones": sorted(survey.silent),
+    }
+
+
+def _candidates(cidr: str, params: Mapping[str, Any], everything: alias.Survey, project: str) -> list[Place]:
+    """As given; else every interface of the network that the range is on."""
+    if params["instances"]:
+        return [(gcp.instance_path("instances", each, project), params["interface"]) for each in params["instances"]]
+    try:
+        cidr = alias.canonical(cidr)[0]
+    except ValueError:
+        return []
+    networks = [
+        interface.get("network")
+        for interface in everything.interfaces.values()
+        if any(each.get("ipCidrRange") == cidr for each in interface.get("aliasIpRanges") or ())
+    ]
+    return [place for place, interface in sorted(everything.interfaces.items()) if interface["network"] in networks]
+
+
+def _told(survey: alias.Survey, want: alias.Want, explicit: bool) -> dict[str, Any]:
+    holder, target = survey.holders.get(want.cidr), survey.targets.get(want.cidr)
+    candidates = [
+        {"instance": place[0], "interface": place[1], "fit": not why, "reason": why}
+        for place, why in ((place, survey.unfit.get((want.cidr, place), "")) for place in want.candidates)
+        if explicit or not why
+    ]
+    standbys = [each for each in candidates if each["fit"] and (each["instance"], each["interface"]) != holder]
+    return {
+        "address": want.cidr,
+        "holder": holder[0] if holder else None,
+        "interface": holder[1] if holder else None,
+        "target": target[0] if target else None,
+        "standby": standbys[0]["instance"] if standbys else None,
+        "candidates": candidates,
+    }
+
+
+def _held(everything: alias.Survey) -> list[dict[str, Any]]:
+    return [
+        {
+            "address": each.get("ipCidrRange"),
+            "range_name": each.get("subnetworkRangeName", ""),
+            "instance": path,
+            "interface": nic,
+        }
+        for (path, nic), interface in sorted(everything.interfaces.items())
+        for each in interface.get("aliasIpRanges") or ()
+    ]

@@ -1,0 +1,228 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Google Cloud's options, which all its modules share, and the client that they lead to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import traceback
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import env_fallback, missing_required_lib
+
+from ..clouds.gce import ENDPOINT, Compute
+from ..clouds.session import Response, StdlibSession
+from ..clouds.tokens import FixedToken
+from ..failover.errors import Denied, Lost, Unavailable
+from .run import OptionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ansible.module_utils.basic import AnsibleModule
+
+SCOPE = "https://www.googleapis.com/auth/compute"
+
+
+def _option(variable: str, **spec: Any) -> dict[str, Any]:
+    return dict(spec, fallback=(env_fallback, [variable]))
+
+
+# As in the google.cloud collection, whose users should have to learn nothing.
+SPEC = dict(
+    project=_option("GCP_PROJECT", type="str", required=True),
+    auth_kind=_option(
+        "GCP_AUTH_KIND",
+        type="str",
+        choices=["application", "machineaccount", "serviceaccount", "accesstoken"],
+        default="application",
+    ),
+    service_account_file=_option("GCP_SERVICE_ACCOUNT_FILE", type="path"),
+    # Not jsonarg: what that makes of a dictionary is another text than the one which Ansible hides.
+    service_account_contents=_option("GCP_SERVICE_ACCOUNT_CONTENTS", type="raw", no_log=True),
+    service_account_email=_option("GCP_SERVICE_ACCOUNT_EMAIL", type="str"),
+    access_token=_option("GCP_ACCESS_TOKEN", type="str", no_log=True),
+    scopes=_option("GCP_SCOPES", type="list", elements="str"),
+    endpoint=_option("GCP_COMPUTE_ENDPOINT", type="str", default=ENDPOINT),
+)
+
+# The kind of credentials that an option belongs to.
+_KIND = {
+    "service_account_file": "serviceaccount",
+    "service_account_contents": "serviceaccount",
+    "service_account_email": "machineaccount",
+    "access_token": "accesstoken",
+}
+_SECRET = ("private_key", "private_key_id")
+
+
+def compute(module: AnsibleModule, timeout: float = 120.0) -> Compute:
+    """The client of Compute Engine that the options ask for. One connection serves the whole run."""
+    params = module.params
+    _check(params)
+    settings: dict[str, Any] = dict(endpoint=params["endpoint"], operation_timeout=timeout)
+    if params["auth_kind"] == "accesstoken":
+        # Something else got it, and nothing can refresh it: that needs no library.
+        token = FixedToken(params["access_token"].strip())
+        return Compute(StdlibSession(params["endpoint"]), params["project"], tokens=token, **settings)
+    return Compute(GoogleSession(_credentials(module)), params["project"], **settings)
+
+
+def _check(params: Mapping[str, Any]) -> None:
+    kind = params["auth_kind"]
+    for option, belongs_to in _KIND.items():
+        given = params[option] is not None and params[option] != os.environ.get(f"GCP_{option.upper()}")
+        if given and kind != belongs_to:
+            raise OptionError(f"{option}: only with auth_kind={belongs_to}, and auth_kind is {kind}")
+    if kind == "accesstoken" and not re.fullmatch(r"[!-~]+", (params["access_token"] or "").strip()):
+        raise OptionError("access_token: auth_kind=accesstoken needs one, in one line, here or in GCP_ACCESS_TOKEN")
+    if kind == "serviceaccount" and not params["service_account_file"] and not params["service_account_contents"]:
+        raise OptionError(
+            "service_account_file: auth_kind=serviceaccount needs it, or service_account_contents, or one of the"
+            " variables GCP_SERVICE_ACCOUNT_FILE and GCP_SERVICE_ACCOUNT_CONTENTS"
+        )
+    if params["service_account_file"] and params["service_account_contents"]:
+        raise OptionError("service_account_file: not together with service_account_contents; give one of them")
+    endpoint = urlsplit(params["endpoint"])
+    if (
+        endpoint.scheme not in ("http", "https")
+        or not endpoint.hostname
+        or not endpoint.path.strip("/")
+        or "@" in endpoint.netloc
+        or not re.fullmatch(r"[!->@-~]+", params["endpoint"])
+    ):
+        raise OptionError(
+            f"endpoint: {params['endpoint']!r} is not the URL of the API with its version, such as {ENDPOINT}"
+        )
+    if not re.fullmatch(r"[a-z0-9.:-]+", params["project"]):
+        raise OptionError(f"project: {params['project']!r} is not the id of a project, such as my-project")
+
+
+def _credentials(module: AnsibleModule) -> Any:
+    """Credentials of google-auth. Nothing of a key gets into a message: what went wrong is said, not what was read."""
+    params = module.params
+    try:
+        # Slow to import, so only when they are needed.
+        import google.auth
+        import google.auth.exceptions
+        import google.auth.transport.requests
+    except ImportError as e:
+        library = "requests" if "requests" in str(e) else "google-auth"
+        module.fail_json(msg=missing_required_lib(library), exception=traceback.format_exc())
+    scopes = params["scopes"] or [SCOPE]
+    if params["auth_kind"] == "serviceaccount":
+        return _service_account(module, scopes)
+    if params["auth_kind"] == "machineaccount":
+        import google.auth.compute_engine
+
+        return google.auth.compute_engine.Credentials(params["service_account_email"] or "default", scopes=scopes)
+    # We know it; otherwise the library may ask another API, or gcloud, for a project that nobody needs.
+    os.environ.setdefault("GOOGLE_CLOUD_PROJECT", params["project"])
+    try:
+        return google.auth.default(scopes=scopes)[0]
+    except google.auth.exceptions.GoogleAuthError as e:
+        raise OptionError(
+            f"auth_kind: there are no application default credentials that can be used: {str(e).rstrip('. ')}. Set"
+            " GOOGLE_APPLICATION_CREDENTIALS to a file with credentials, run gcloud auth application-default login, or"
+            " choose another auth_kind"
+        ) from None
+
+
+def _service_account(module: AnsibleModule, scopes: list[str]) -> Any:
+    import google.auth.exceptions
+    import google.oauth2.service_account
+
+    file, contents = module.params["service_account_file"], module.params["service_account_contents"]
+    option = f"service_account_file: {file}" if file else "service_account_contents:"
+    try:
+        if file:
+            with open(file, encoding="utf-8") as stream:
+                contents = stream.read()
+        key = contents if isinstance(contents, dict) else json.loads(contents)
+    except OSError as e:
+        raise OptionError(f"{option} cannot be read: {e.strerror}") from None
+    except (ValueError, TypeError):
+        raise OptionError(f"{option} is not JSON; it must be the key of a service account as Google made it") from None
+    if not isinstance(key, dict) or key.get("type") != "service_account":
+        raise OptionError(
+            f"{option} is not the key of a service account; for other credentials use auth_kind=application"
+        )
+    # Of a text Ansible hides the whole, and of a dictionary every part, so that a result could not name the project.
+    for part, value in key.items():
+        if part in _SECRET:
+            module.no_log_values.add(str(value))
+        else:
+            module.no_log_values.discard(value)
+    try:
+        return google.oauth2.service_account.Credentials.from_service_account_info(key, scopes=scopes)
+    except (ValueError, google.auth.exceptions.GoogleAuthError):
+        # The library's message may quote what it could not read.
+        raise OptionError(f"{option} is damaged: the private key or another field of it cannot be used") from None
+
+
+class GoogleSession:
+    """google-auth's session, which gets tokens and refreshes them, as the session of our client."""
+
+    def __init__(self, credentials: Any) -> None:
+        import google.auth.transport.requests
+
+        self._session = google.auth.transport.requests.AuthorizedSession(credentials)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+    ) -> Response:
+        import google.auth.exceptions
+        import requests
+
+        try:
+            reply = self._session.request(
+                method, url, data=body, headers=dict(headers or {}), timeout=timeout, allow_redirects=False
+            )
+        except google.auth.exceptions.GoogleAuthError as e:
+            # What else it has been given is the whole answer of whoever refused the token.
+            message = f"no access token: {e.args[0] if e.args else type(e).__name__}"
+            if isinstance(e, google.auth.exceptions.TransportError) or e.retryable:
+                raise Unavailable(message) from None
+            raise Denied(f"{message}. Check the credentials") from None
+        except requests.exceptions.SSLError as e:
+            raise Denied(f"the server is not to be trusted: {e}") from None
+        except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as e:
+            raise Unavailable(str(e)) from None
+        except requests.exceptions.RequestException as e:
+            # Also when nothing was sent: repeating a request with the same id does no harm.
+            raise Lost(str(e)) from None
+        return Response(reply.status_code, reply.headers, reply.content)
+
+
+def resource_path(option: str, value: str, kind: str, project: str) -> str:
+    """projects/P/... of a name, a partial path or a URL. `kind` is what comes before the name: global/networks."""
+    match = re.fullmatch(rf"(?:(?:.*/)?projects/([^/]+)/)?(?:{kind}/)?([^/]+)", value)
+    if not match or not re.fullmatch(r"[a-z0-9.:-]+", match[1] or project):
+        raise OptionError(f"{option}: {value!r} is no name, and no path or URL that ends with {kind}/NAME")
+    return f"projects/{match[1] or project}/{kind}/{match[2]}"
+
+
+def instance_path(option: str, value: str, project: str, zone: str | None = None) -> str:
+    """projects/P/zones/Z/instances/I of an instance's name in a zone, of a partial path or of a URL."""
+    match = re.fullmatch(r"(?:(?:.*/)?projects/([^/]+)/)?zones/([^/]+)/instances/([^/]+)", value)
+    if match:
+        if zone and zone != match[2]:
+            raise OptionError(f"{option}: {value!r} is in zone {match[2]}, but the option for the zone says {zone}")
+        return f"projects/{match[1] or project}/zones/{match[2]}/instances/{match[3]}"
+    if "/" in value or not zone:
+        raise OptionError(
+            f"{option}: {value!r} does not say in which zone the instance is; give its zone, or write"
+            " zones/ZONE/instances/NAME"
+        )
+    return f"projects/{project}/zones/{zone}/instances/{value}"

@@ -1,0 +1,208 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the modules for routes have in common: from options to a goal, and what is there as a result."""
+
+from __future__ import annotations
+
+from ..failover import engine, route
+from ..failover.errors import Denied, NotFound
+from ..failover.gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS, vrrp_problems
+from .gcp import instance_path, resource_path
+from .run import OptionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..clouds.gce import Compute
+
+
+def whereabouts(params: Mapping[str, Any], client: Compute) -> tuple[str | None, str | None]:
+    """Destination and network of the route: as given, else as the existing one has them, else None."""
+    name, destination, network = params["name"], params["destination"], params["network"]
+    if network:
+        network = resource_path("network", network, "global/networks", client.project)
+    if destination and network:
+        return destination, network
+    candidates = [
+        found
+        for found in client.all_routes()
+        # A run that was killed may have left nothing but a temporary route.
+        if (found["name"] == name or route.is_temporary(found, name))
+        and destination in (None, found["destRange"])
+        and network in (None, route.normalise(found["network"]))
+    ]
+    if candidates:
+        best = min(candidates, key=lambda found: found["name"] != name)
+        return best["destRange"], route.normalise(best["network"])
+    return destination, network
+
+
+def goal(params: Mapping[str, Any], client: Compute) -> route.RouteGoal | None:
+    """What is wanted; None if it is so already, as there is no such route and none is wanted."""
+    hop = params["next_hop_address"]
+    if params["next_hop_instance"]:
+        zone = params["next_hop_zone"]
+        hop = instance_path("next_hop_instance", params["next_hop_instance"], client.project, zone)
+    destination, network = whereabouts(params, client)
+    present = params["state"] == "present"
+    if not destination or not network:
+        if not present:
+            return None
+        missing = "network" if destination else "destination"
+        raise OptionError(f"{missing}: give it, as there is no route {params['name']} in {client.project} that has one")
+    return route.RouteGoal(
+        params["name"],
+        destination,
+        network,
+        hop,
+        priority=params["priority"],
+        tags=params["tags"],
+        description=params["description"],
+        present=present,
+        expected_holder=params["expected_holder"],
+        exclusive=params["exclusive"],
+        lease=params["lease"],
+        settle=params["settle"],
+    )
+
+
+def look(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
+    """What is there, and what would keep a failover from working."""
+    instances = [instance_path("instances", each, client.project) for each in params["instances"]]
+    destination, network = whereabouts(params, client)
+    if not destination or not network:
+        missing = "network" if destination else "destination"
+        problems = [f"there is no route {params['name']} in {client.project}: make it, or give the option {missing}"]
+        return {**_seen(None), "problems": problems if params["preflight"] else []}
+    seen = route.Observed(route.RouteGoal(params["name"], destination, network), *client.list_routes(destination))
+    result = _seen(seen)
+    if result["holder"] and "/" not in result["holder"]:
+        instance = client.find_instance_by_address(network, result["holder"])
+        result["holder"] = instance and route.normalise(instance["selfLink"])
+    if not params["preflight"]:
+        return {**result, "problems": []}
+    problems = []
+    for hop in instances or (None,):
+        problems += _refusals(client, route.RouteGoal(params["name"], destination, network, hop))
+    problems += _permission_problems(client, seen, instances)
+    if params["vrrp"] and len(instances) > 1:
+        problems += _vrrp_problems(client, instances, network)
+    return {**result, "problems": list(dict.fromkeys(problems))}
+
+
+def _refusals(client: Compute, goal: route.RouteGoal) -> list[str]:
+    """What the procedure itself would refuse."""
+    try:
+        engine.preview(route, client, goal)
+    except engine.Refused as e:
+        return e.problems
+    except Denied as e:
+        return [str(e)]
+    return []
+
+
+def _permission_problems(client: Compute, seen: route.Observed, instances: list[str]) -> list[str]:
+    wanted: dict[str, tuple[str, ...]] = dict.fromkeys(instances, INSTANCE_PERMISSIONS)
+    if seen.original:
+        wanted[_route_path(client, seen.original["name"])] = ROUTE_PERMISSIONS
+    return missing_permissions(client, wanted)
+
+
+def missing_permissions(client: Compute, wanted: Mapping[str, tuple[str, ...]], doubts: bool = True) -> list[str]:
+    """What the caller may not do with resources, and whether it may learn what becomes of its changes.
+
+    doubts: also what it may not even ask.
+    """
+    missing = []
+    for path, permissions in wanted.items():
+        try:
+            granted = client.test_permissions(path, list(permissions))
+        except NotFound:
+            continue  # Whoever needs it tells that it is not there.
+        except Denied as e:
+            missing += [str(e)] if doubts else []
+            continue
+        missing += [_lacking(permission, path) for permission in permissions if permission not in granted]
+    if not client.may_follow_operations():
+        missing.append(_lacking("compute.globalOperations.get", f"projects/{client.project}"))
+    return missing
+
+
+def _lacking(permission: str, path: str) -> str:
+    return f"the caller does not have the permission {permission} on {path}: give it a role that has it"
+
+
+def _route_path(client: Compute, name: str) -> str:
+    return f"projects/{client.project}/global/routes/{name}"
+
+
+class Careful:
+    """A client that asks before its first change whether the caller may do all that follows.
+
+    Who may insert a route and not delete one would move the traffic, and leave it at that.
+    """
+
+    def __init__(self, client: Compute, name: str) -> None:
+        self._client = client
+        self._name = name
+        self._asked = False
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._client, attribute)
+
+    def insert_route(self, body: dict[str, Any], request_id: str) -> list[dict[str, Any]]:
+        self.ask()
+        return self._client.insert_route(body, request_id)
+
+    def delete_route(self, name: str, request_id: str) -> None:
+        self.ask()
+        self._client.delete_route(name, request_id)
+
+    def ask(self) -> None:
+        if not self._asked:
+            path = _route_path(self._client, self._name)
+            missing = missing_permissions(self._client, {path: ROUTE_PERMISSIONS}, doubts=False)
+            if missing:
+                raise Denied("; ".join(missing), resource=self._name, status=403)
+            self._asked = True
+
+
+def _vrrp_problems(client: Compute, instances: list[str], network: str) -> list[str]:
+    try:
+        nodes = {path: client.get_instance(path) for path in instances}
+        return vrrp_problems(nodes, network, client.list_firewalls(network))
+    except NotFound:
+        return []  # That it is not there is told already.
+    except Denied as e:
+        return [str(e)]
+
+
+def _seen(seen: route.Observed | None) -> dict[str, Any]:
+    return {
+        "exists": seen is not None and seen.original is not None,
+        "route": _plain(seen.original if seen else None),
+        "effective": _plain(seen.effective if seen else None),
+        "holder": seen.holder if seen else None,
+        "leftovers": [each["name"] for each in seen.leftovers] if seen else [],
+        "notes": seen.warnings if seen else [],
+    }
+
+
+def _plain(found: dict[str, Any] | None) -> dict[str, Any]:
+    if not found:
+        return {}
+    return {
+        "name": found["name"],
+        "destination": found["destRange"],
+        "network": route.normalise(found["network"]),
+        "next_hop": route.next_hop_of(found),
+        "priority": found.get("priority", route.DEFAULT_PRIORITY),
+        "tags": sorted(found.get("tags", [])),
+        "description": found.get("description", ""),
+        "created": found.get("creationTimestamp", ""),
+        "warnings": [warning.get("code", "") for warning in found.get("warnings", [])],
+    }

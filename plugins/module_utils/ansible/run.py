@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs a procedure as a task: check mode, diff, result, and how what goes wrong is told."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from ..failover import engine
+from ..failover.errors import CloudError, NotFound, Unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeVar
+
+    from ansible.module_utils.basic import AnsibleModule
+
+    T = TypeVar("T")
+
+
+class OptionError(ValueError):
+    """An option cannot be used as it is. The text begins with its name, and says what to do."""
+
+
+@contextlib.contextmanager
+def failures(module: AnsibleModule) -> Iterator[None]:
+    """Ends the task with what is known, whatever is raised."""
+    try:
+        yield
+    except OptionError as e:
+        module.fail_json(msg=str(e))
+    except engine.Refused as e:
+        module.fail_json(msg=f"nothing was changed: {e}", problems=e.problems, steps=[], elapsed_ms=0.0)
+    except engine.Failed as e:
+        module.fail_json(
+            msg=f"{e}{_hint(e.error)}",
+            # What was asked for and not answered may have happened.
+            changed=bool(e.steps) or e.unsure,
+            steps=_steps(e.steps),
+            error=_error(e.error),
+        )
+    except CloudError as e:
+        module.fail_json(msg=f"{str(e).rstrip('.')}; nothing was changed{_hint(e)}", error=_error(e))
+
+
+def _hint(error: CloudError) -> str:
+    """The API cannot know which option was wrong."""
+    if isinstance(error, NotFound) and error.resource.endswith("/global/routes"):
+        return "; check the option project: there is none with this id, or the credentials are not for it"
+    return ""
+
+
+def _error(error: CloudError) -> dict[str, Any]:
+    return {"resource": error.resource, "status": error.status, "code": error.code, "message": str(error)}
+
+
+def _steps(steps: list[engine.Done]) -> list[dict[str, Any]]:
+    return [
+        {"name": step.name, "resource": step.resource, "ms": round(step.ms, 1), "attempts": step.attempts}
+        for step in steps
+    ]
+
+
+def patiently(read: Callable[[], T], timeout: float) -> T:
+    """What read() returns. What may pass is tried again, as the engine does it when it changes something."""
+    deadline = time.monotonic() + timeout
+    pause = engine.FIRST_BACK_OFF
+    while True:
+        try:
+            return read()
+        except Unavailable as e:
+            wait = max(pause, e.retry_after or 0)
+            if time.monotonic() + wait > deadline:
+                raise
+            time.sleep(wait)
+            pause = min(2 * pause, engine.LONGEST_BACK_OFF)
+
+
+def nothing() -> dict[str, Any]:
+    """The result if there is neither anything to do nor anything to look at."""
+    diff: dict[str, Any] = {"before": {}, "after": {}}
+    return {
+        "changed": False,
+        "holder": None,
+        "previous_holder": None,
+        "steps": [],
+        "moved_ms": None,
+        "elapsed_ms": 0.0,
+        "diff": diff,
+    }
+
+
+def move(module: AnsibleModule, procedure: Any, client: Any, goal: Any, timeout: float) -> dict[str, Any]:
+    """Reaches the goal, or in check mode says how; returns the task's result.
+
+    client.ask() raises Denied if the caller may not do all that is needed for a change.
+    """
+    started = time.monotonic()
+    events: list[dict[str, Any]] = []
+    if module.check_mode:
+        before, planned = patiently(lambda: engine.preview(procedure, client, goal), timeout)
+        changed = bool(planned)
+        if changed:
+            patiently(client.ask, timeout)
+        now, then = before.to_diff(), procedure.wanted_diff(before) if changed else before.to_diff()
+        steps = [{"name": step.name, "resource": step.resource} for step in planned]
+    else:
+        outcome = engine.apply(procedure, client, goal, timeout=timeout, notify=events.append)
+        changed, before = outcome.changed, outcome.before
+        now, then = before.to_diff(), outcome.after.to_diff()
+        steps = _steps(outcome.steps)
+    result: dict[str, Any] = {
+        "changed": changed,
+        "holder": then["holder"],
+        "previous_holder": now["holder"],
+        "steps": steps,
+        "moved_ms": next((round(event["ms"], 1) for event in events if event["event"] == "done"), None),
+        "elapsed_ms": round((time.monotonic() - started) * 1000, 1),
+        "diff": {"before": now, "after": then},
+    }
+    if module._verbosity >= 2:
+        result["events"] = events
+    return result

@@ -1,0 +1,295 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""HTTP requests of a cloud's client: what it needs of a session, and one made of the standard library."""
+
+from __future__ import annotations
+
+import collections
+import http.client
+import io
+import re
+import socket
+import ssl
+import threading
+import time
+from urllib.parse import urlsplit
+
+from ..failover.errors import Denied, Lost, Unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, NamedTuple, Protocol
+
+    class Response(NamedTuple):
+        status: int
+        headers: Mapping[str, str]
+        body: bytes
+
+    class Session(Protocol):
+        """What a client needs. Every answer is a Response, whatever its status; redirects are not followed.
+
+        Raises Lost if the request may have reached the server and there is no whole answer; Unavailable if it certainly
+        has not; Denied if the server is not to be trusted or there are no credentials. `headers` of a Response is asked
+        for names in lower case. `timeout`: seconds for all of it.
+        """
+
+        def request(
+            self,
+            method: str,
+            url: str,
+            body: bytes | None = None,
+            headers: Mapping[str, str] | None = None,
+            timeout: float = 10.0,
+        ) -> Response: ...
+
+else:
+    Response = collections.namedtuple("Response", "status headers body")
+
+ANSWER_LIMIT = 64 * 1024 * 1024
+# A peer that has vanished is noticed in 30 s on an idle connection, in 3 s while it owes an acknowledgement.
+KEEP_ALIVE = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+UNACKNOWLEDGED_MS = 3000
+
+_NOTHING_TO_READ = (BlockingIOError, ssl.SSLWantReadError)
+_URL = re.compile(r"[!-~]+")
+_HEADER = re.compile(r"[ -~]*")
+
+
+class StdlibSession:
+    """Requests to one server over one connection, which is kept open.
+
+    It belongs to one server, so that no mistake sends a token to another one. Threads may share it and take turns.
+    `url`: any URL of the server. `ca_file`: trusted in addition to the system's certificates. `read_timeout`: the
+    longest silence inside an answer; the answer as a whole has the time that the request was given.
+    """
+
+    def __init__(
+        self, url: str, *, ca_file: str | None = None, connect_timeout: float = 3.0, read_timeout: float = 10.0
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise ValueError(f"not a URL of an HTTP server: {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+        self.origin = f"{parts.scheme}://{parts.netloc}"
+        self.connect_timeout = connect_timeout
+        self.read_timeout = read_timeout
+        self._tls = parts.scheme == "https"
+        self._host = parts.hostname
+        self._port = parts.port or (443 if self._tls else 80)
+        self._netloc = parts.netloc
+        self._ca_file = ca_file
+        self._context: ssl.SSLContext | None = None
+        self._socket: Any = None
+        self._turn = threading.Lock()
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+    ) -> Response:
+        target = url[len(self.origin) :]
+        if not url.startswith(self.origin) or target[:1] not in ("/", "?") or not _URL.fullmatch(url):
+            raise ValueError(f"not a URL of {self.origin}: {url!r}")
+        message = self._message(method, target, body, headers or {})
+        deadline = time.monotonic() + timeout
+        self._take_turn(timeout)
+        try:
+            unanswered = None
+            if self._alive():
+                try:
+                    return self._exchange(method, message, deadline)
+                except _Silent as error:
+                    # Closed while the request was on its way; it may have been carried out all the same.
+                    if not _repeatable(method, target):
+                        raise
+                    unanswered = error
+            try:
+                self._connect(deadline)
+            except Unavailable as error:
+                if unanswered:
+                    raise Lost(f"{unanswered}; and then {error}") from error
+                raise
+            return self._exchange(method, message, deadline)
+        finally:
+            self._turn.release()
+
+    def warm(self, timeout: float = 10.0) -> None:
+        """Have the connection open and known to be alive, so that the next request need not wait for it."""
+        self._take_turn(timeout)
+        try:
+            if not self._alive():
+                self._connect(time.monotonic() + timeout)
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        with self._turn:
+            self._drop()
+
+    def _take_turn(self, timeout: float) -> None:
+        if not self._turn.acquire(timeout=max(0.0, timeout)):
+            raise Unavailable(f"{self.origin}: another request waits for its answer since {timeout:.3g} s")
+
+    def _message(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        lines = {"Host": self._netloc, "Accept-Encoding": "identity", "User-Agent": "cloudha-vip", **headers}
+        # Google wants a length also of a POST that has no body.
+        if body is not None or method in ("POST", "PUT", "PATCH"):
+            lines["Content-Length"] = str(len(body or b""))
+        for name, value in lines.items():
+            if not _HEADER.fullmatch(value):
+                raise ValueError(f"the header {name} must be one line of ASCII")
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("ascii") + (body or b"")
+
+    # --- the connection
+
+    def _alive(self) -> bool:
+        """Whether the other side has, as far as is known here, neither closed the connection nor spoken."""
+        if self._socket is None:
+            return False
+        self._socket.settimeout(0)
+        try:
+            # Not select: TLS has messages of its own, such as the tickets that follow the handshake.
+            self._socket.recv(1)
+        except _NOTHING_TO_READ:
+            return True
+        except OSError:
+            pass
+        self._drop()
+        return False
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connect(self, deadline: float) -> None:
+        self._drop()
+        try:
+            addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise Unavailable(f"{self.origin}: the address of {self._host} is not known: {_words(error)}") from error
+        failures = []
+        address: Any
+        for family, kind, protocol, _name, address in addresses:
+            remaining = min(self.connect_timeout, deadline - time.monotonic())
+            if remaining <= 0:
+                failures.append("no time left to connect")
+                break
+            try:
+                self._socket = self._open(family, kind, protocol, address, remaining)
+                return
+            except ssl.SSLCertVerificationError as error:
+                raise Denied(
+                    f"{self.origin}: the server's certificate is refused: {error.verify_message}. "
+                    "Check the name in the URL and this machine's clock, or say which CA file to trust."
+                ) from error
+            except OSError as error:
+                failures.append(f"{address[0]} port {address[1]}: {_words(error)}")
+        raise Unavailable(f"{self.origin}: cannot connect: {'; '.join(dict.fromkeys(failures))}")
+
+    def _open(self, family: int, kind: int, protocol: int, address: Any, timeout: float) -> Any:
+        end = time.monotonic() + timeout
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(timeout)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for name, value in KEEP_ALIVE:
+                level = socket.SOL_SOCKET if name.startswith("SO_") else socket.IPPROTO_TCP
+                sock.setsockopt(level, getattr(socket, name), value)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+            sock.connect(address)
+            if not self._tls:
+                return sock
+            context = self._tls_context()
+            sock.settimeout(max(0.001, end - time.monotonic()))
+            return context.wrap_socket(sock, server_hostname=self._host)
+        except BaseException:
+            sock.close()
+            raise
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._context is None:
+            context = ssl.create_default_context()
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if self._ca_file:
+                try:
+                    context.load_verify_locations(self._ca_file)
+                except OSError as error:
+                    raise Denied(f"{self.origin}: the CA file {self._ca_file}: {_words(error)}") from error
+            self._context = context
+        return self._context
+
+    # --- one request
+
+    def _exchange(self, method: str, message: bytes, deadline: float) -> Response:
+        reader = _Reader(self._socket, deadline, self.read_timeout)
+        keep = False
+        try:
+            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            self._socket.sendall(message)
+            answer = http.client.HTTPResponse(reader, method=method)  # type: ignore[arg-type]
+            answer.begin()
+            if answer.status < 200:
+                raise ValueError(f"status {answer.status} was not asked for")
+            body = answer.read()
+            keep = not answer.will_close
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            if time.monotonic() >= deadline:
+                raise Lost(f"{self.origin}: no answer in time") from error
+            if not reader.received:
+                raise _Silent(f"{self.origin}: the connection broke before an answer: {_words(error)}") from error
+            raise Lost(f"{self.origin}: the answer broke off or is not HTTP: {_words(error)}") from error
+        finally:
+            if not keep:
+                self._drop()
+        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+
+
+class _Silent(Lost):
+    """The connection ended before any byte of an answer."""
+
+
+class _Reader(io.RawIOBase):
+    """Lets http.client read an answer within a deadline for all of it; closing it leaves the connection open."""
+
+    def __init__(self, sock: Any, deadline: float, silence: float) -> None:
+        self.received = 0
+        self._sock = sock
+        self._deadline = deadline
+        self._silence = silence
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self, 16384)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise socket.timeout("timed out")
+        self._sock.settimeout(min(remaining, self._silence) if self.received else remaining)
+        count = self._sock.recv_into(buffer)
+        if not count:
+            # http.client would take the end in the middle of the headers for the end of the answer.
+            raise ConnectionResetError("closed by the server")
+        self.received += count
+        if self.received > ANSWER_LIMIT:
+            raise ValueError(f"it is longer than {ANSWER_LIMIT} bytes")
+        return count
+
+
+def _repeatable(method: str, target: str) -> bool:
+    """Whether doing it twice is the same as doing it once."""
+    path, _mark, query = target.partition("?")
+    return method in ("GET", "HEAD") or path.endswith("/wait") or "&requestId=" in f"&{query}"
+
+
+def _words(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

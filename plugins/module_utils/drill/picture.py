@@ -1,0 +1,456 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Draw: the time line of a fault, a trend, and a comparison, each as SVG.
+
+Everything is drawn from the content of report.json. A picture that stands alone carries its own colours, for a light
+and a dark surrounding.
+"""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from html import escape
+
+from .analysis import UNKNOWN, number
+
+Fault = t.Mapping[str, t.Any]
+
+# Blue, teal, violet, brown: told apart also by the colour-blind, and each node has its own lane besides.
+COLOURS = {
+    "light": "--paper:#ffffff;--ink:#182230;--muted:#586577;--line:#dfe4ec;--lane:#f3f5f9;--lost:#d92d20;"
+    "--gap:#fde3e1;--split:#fdecc8;--n0:#2563eb;--n1:#0d9488;--n2:#9333ea;--n3:#a16207;"
+    "--detect:#e08a00;--move:#8b5cf6;--answer:#0284c7;--good:#067647;--other:#8a94a6;",
+    "dark": "--paper:#151b26;--ink:#e7ebf2;--muted:#9aa7ba;--line:#2c3646;--lane:#1c2431;--lost:#ff6b5f;"
+    "--gap:#46211f;--split:#43351a;--n0:#6ea0ff;--n1:#2dd4bf;--n2:#c084fc;--n3:#e0b341;"
+    "--detect:#f5b041;--move:#a78bfa;--answer:#38bdf8;--good:#4ade80;--other:#7c889b;",
+}
+STYLE = """
+svg.drawn{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;font-size:12px}
+svg.drawn text{fill:var(--ink)} svg.drawn .muted{fill:var(--muted)} svg.drawn .strong{font-weight:600}
+svg.drawn .lane{fill:var(--lane)} svg.drawn .grid{stroke:var(--line);stroke-width:1}
+svg.drawn .gap{fill:var(--gap)} svg.drawn .split{fill:var(--split)} svg.drawn .window{fill:none;stroke:var(--muted)}
+svg.drawn .mark{stroke-width:1.5;fill:none} svg.drawn .bracket{stroke:var(--lost);stroke-width:1.5;fill:none}
+svg.drawn .halo{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
+svg.drawn text.red{fill:var(--lost);font-weight:600}
+svg.drawn .ticks{stroke-width:2;fill:none} svg.drawn .dot{stroke:var(--paper);stroke-width:1}
+"""
+
+Names = t.Sequence[str]
+Marker = tuple[float, str, str]  # when, name, colour
+
+
+def palette() -> str:
+    return ":root{%s}@media (prefers-color-scheme: dark){:root{%s}}" % (COLOURS["light"], COLOURS["dark"])
+
+
+def alone(svg: str) -> str:
+    """A drawing as a file of its own."""
+    head, _close, rest = svg.partition(">")
+    style = "<style>%s%s</style>" % (palette(), STYLE)
+    background = '<rect width="100%" height="100%" rx="10" fill="var(--paper)"/>'
+    return '%s xmlns="http://www.w3.org/2000/svg">%s%s%s\n' % (head, style, background, rest)
+
+
+def drawing(width: float, height: float, name: str, description: str, parts: t.Iterable[str]) -> str:
+    return (
+        '<svg class="drawn" viewBox="0 0 %g %g" role="img" aria-label="%s"><title>%s</title><desc>%s</desc>%s</svg>'
+        % (width, height, escape(name), escape(name), escape(description), "".join(parts))
+    )
+
+
+def text(x: float, y: float, words: str, css: str = "", anchor: str = "start") -> str:
+    css = ' class="%s"' % css if css else ""
+    anchor = ' text-anchor="%s"' % anchor if anchor != "start" else ""
+    return '<text x="%.1f" y="%.1f"%s%s>%s</text>' % (x, y, css, anchor, escape(words))
+
+
+def text_width(words: str) -> float:
+    return 7.0 * len(words)  # a little wide, as nobody knows the reader's fonts
+
+
+def step_for(extent: float, at_most: int) -> float:
+    """A round distance between the marks of an axis."""
+    raw = max(extent / max(at_most, 1), 1e-3)
+    power = 10 ** math.floor(math.log10(raw))
+    return next(power * f for f in (1, 2, 5, 10) if power * f >= raw)
+
+
+def colour(node: str, nodes: Names) -> str:
+    return "var(--n%d)" % (list(nodes).index(node) % 4) if node in nodes else "var(--other)"
+
+
+class Panel:
+    """A stretch of the time line between two moments, at a place on the paper."""
+
+    def __init__(self, x: float, width: float, low: float, high: float) -> None:
+        self.x, self.width, self.low, self.high = x, width, low, high
+
+    def at(self, moment: float) -> float:
+        return self.x + (moment - self.low) / (self.high - self.low) * self.width
+
+    def shows(self, moment: float) -> bool:
+        return self.low <= moment <= self.high
+
+    def clip(self, start: float, end: float) -> tuple[float, float] | None:
+        start, end = max(start, self.low), min(end, self.high)
+        return (self.at(start), self.at(end)) if start < end else None
+
+    def band(self, start: float, end: float, y: float, height: float, css: str, words: str) -> str:
+        edges = self.clip(start, end)
+        if not edges:
+            return ""
+        return '<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s</title></rect>' % (
+            css, edges[0], y, max(1.0, edges[1] - edges[0]), height, escape(words),
+        )  # fmt: skip
+
+    def run(self, run: t.Mapping[str, t.Any], y: float, height: float, paint: str) -> str:
+        """Requests with the same outcome: one stroke for each, or a bar where they are too dense to tell apart."""
+        start, end, count = run["from_ms"], run["to_ms"], run["count"]
+        if end < self.low or start > self.high:
+            return ""
+        what = "%d good %s by %s" % (count, "answer" if count == 1 else "answers", run["by"])
+        if run["err"]:
+            what = "%d lost: %s" % (count, run["err"])
+        words = "<title>%s, %s to %s</title>" % (escape(what), moment(start), moment(end))
+        distance = (end - start) / max(count - 1, 1)
+        if count > 1 and distance / (self.high - self.low) * self.width < 3:
+            left, right = self.at(max(start, self.low)), self.at(min(end, self.high))
+            return '<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s">%s</rect>' % (
+                left, y, max(1.5, right - left), height, paint, words,
+            )  # fmt: skip
+        moments = (start + distance * i for i in range(count))
+        strokes = "".join("M%.1f %.1fv%.1f" % (self.at(m), y, height) for m in moments if self.shows(m))
+        return '<path class="ticks" stroke="%s" d="%s">%s</path>' % (paint, strokes, words) if strokes else ""
+
+    def axis(self, y: float, top: float, unit: str, zero: float = 0) -> str:
+        factor = 1000 if unit == "s" else 1
+        step = step_for(self.high - self.low, int(self.width / 75))
+        parts = []
+        mark = math.ceil((self.low - zero) / step)
+        while zero + mark * step <= self.high:
+            x = self.at(zero + mark * step)
+            parts.append('<path class="grid" d="M%.1f %.1fV%.1f"/>' % (x, top, y + 4))
+            if self.x + 8 <= x <= self.x + self.width - 8:
+                label = "%g %s" % (round(mark * step / factor, 6), unit)
+                parts.append(text(x, y + 17, label.replace("-", "−"), "muted", "middle"))
+            mark += 1
+        return "".join(parts)
+
+
+def moment(value: float) -> str:
+    sign = "−" if value < 0 else "+"
+    return sign + number(abs(value))
+
+
+def markers_of(fault: Fault) -> list[Marker]:
+    """The moments worth a name: when, name, colour."""
+    all_of_them = (
+        (0.0 if fault["injected_at"] else None, "fault", "var(--lost)"),
+        (fault["detected_ms"], "detected", "var(--detect)"),
+        (fault["moved_ms"], "moved", "var(--move)"),
+        (fault["first_good_ms"], "first good answer", "var(--answer)"),
+        (fault["repaired_ms"], "repair", "var(--muted)"),
+        (fault["failback_ms"], "fail-back", "var(--muted)"),
+    )
+    return [(at, name, paint) for at, name, paint in all_of_them if at is not None]
+
+
+def labels(panel: Panel, markers: t.Sequence[Marker], zero: float) -> list[tuple[Marker, str, float, int]]:
+    """The markers that the panel shows, each with its label, where that begins, and in which row above the lanes.
+
+    From right to left, so that a marker's line, which ends at its own row, crosses no label.
+    """
+    placed: list[tuple[Marker, str, float, int]] = []
+    for marker in sorted((m for m in markers if panel.shows(m[0])), reverse=True):
+        at, name, _paint = marker
+        label = name if name in ("fault", "fail-back", "repair") else "%s %s" % (name, moment(at - zero))
+        width = text_width(label)
+        left = min(panel.at(at) + 5, panel.x + panel.width - width)
+        row = 0
+        for other, other_label, other_left, other_row in placed:
+            crosses = left < panel.at(other[0]) < left + width + 3
+            overlaps = left < other_left + text_width(other_label) and other_left < left + width + 6
+            if crosses or overlaps:
+                row = max(row, other_row + 1)
+        placed.append((marker, label, left, row))
+    return placed
+
+
+def draw_markers(panel: Panel, markers: t.Sequence[Marker], zero: float, y: float, bottom: float) -> str:
+    parts, words = [], []
+    for (at, _name, paint), label, left, row in labels(panel, markers, zero):
+        top = y - 7 - 16 * row
+        parts.append('<path class="mark" stroke="%s" d="M%.1f %.1fV%.1f"/>' % (paint, panel.at(at), top - 9, bottom))
+        words.append(text(left, top, label, "strong halo"))
+    return "".join(parts + words)
+
+
+def draw_lanes(panel: Panel, seen: Fault, nodes: Names, lanes: Names, y: float, height: float, space: float) -> str:
+    """One lane for each node, one for lost requests; what nodes said as dots on their lanes."""
+    bottom = y + (len(lanes) + 1) * (height + space) - space
+    parts = [
+        '<rect class="lane" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="3"/>'
+        % (panel.x, y + i * (height + space), panel.width, height)
+        for i in range(len(lanes) + 1)
+    ]
+    for name in ("gap", "failback_gap"):
+        if seen[name + "_ms"] is not None:
+            words = "no good answer for %s" % number(seen[name + "_ms"])
+            start, end = seen[name + "_from_ms"], seen[name + "_to_ms"]
+            parts.append(panel.band(start, end, y - 4, bottom - y + 8, "gap", words))
+    for span in seen["split_brains"]:
+        words = "two nodes answered in turn for %s" % number(span["to_ms"] - span["from_ms"])
+        parts.append(panel.band(span["from_ms"], span["to_ms"], y - 4, bottom - y + 8, "split", words))
+    for run in seen["timeline"]:
+        lane = lanes.index(run["by"]) if run["by"] else len(lanes)
+        paint = colour(run["by"], nodes) if run["by"] else "var(--lost)"
+        parts.append(panel.run(run, y + lane * (height + space) + 3, height - 6, paint))
+    return "".join(parts)
+
+
+def draw_events(panel: Panel, fault: Fault, lanes: Names, nodes: Names, y: float, height: float, space: float) -> str:
+    parts = []
+    for event in fault["events"]:
+        if event["node"] in lanes and panel.shows(event["at_ms"]):
+            parts.append(
+                '<circle class="dot" cx="%.1f" cy="%.1f" r="4" fill="%s"><title>%s: %s, %s</title></circle>'
+                % (
+                    panel.at(event["at_ms"]),
+                    y + lanes.index(event["node"]) * (height + space),
+                    colour(event["node"], nodes),
+                    escape(event["node"]),
+                    escape(event["text"]),
+                    moment(event["at_ms"]),
+                )
+            )
+    return "".join(parts)
+
+
+def bracket(panel: Panel, start: float, end: float, y: float) -> str:
+    """The gap with its length, under the lanes."""
+    edges = panel.clip(start, end)
+    if not edges:
+        return ""
+    left, right = edges
+    label = "no good answer for %s" % number(end - start)
+    if text_width(label) + 12 > right - left:
+        label = number(end - start)
+    middle = (left + right) / 2
+    half = text_width(label) / 2
+    middle = min(max(middle, panel.x + half), panel.x + panel.width - half)
+    line = '<path class="bracket" d="M%.1f %.1fv8M%.1f %.1fv8M%.1f %.1fH%.1f"/>' % (
+        left, y, right, y, left, y + 4, right,
+    )  # fmt: skip
+    return line + text(middle, y + 21, label, "red", "middle")
+
+
+def zoom(fault: Fault, seen: Fault) -> tuple[float, float]:
+    """The stretch around the fault that shows all that happened, and a little of before and after."""
+    points = [at for at, name, _paint in markers_of(fault) if name not in ("repair", "fail-back")] or [0.0]
+    # A gap as short as any without a fault may lie seconds away; it is not worth looking at.
+    if seen["gap_ms"] > 20 or seen["gap_from_ms"] < max(points) + 200:
+        points += [seen["gap_from_ms"], seen["gap_to_ms"]]
+    low, high = min(points), max(points)
+    extent = max(high - low, 80)
+    # More on the right, where the labels are.
+    return max(low - 0.15 * extent, fault["started_ms"]), min(high + 0.42 * extent, fault["ended_ms"])
+
+
+def in_words(fault: Fault, seen: Fault) -> str:
+    """What the picture shows, for those who cannot see it."""
+    parts = ["%s on %s, seen from %s." % (fault["fault"].replace("_", " "), fault["target"], seen["client"])]
+    parts += ["%s at %s." % (name, moment(at)) for at, name, _paint in markers_of(fault)]
+    parts.append(
+        "Longest time without a good answer: %s, from %s to %s. %d of %d requests lost."
+        % (
+            number(seen["gap_ms"]),
+            moment(seen["gap_from_ms"]),
+            moment(seen["gap_to_ms"]),
+            seen["requests_lost"],
+            seen["requests_sent"],
+        )
+    )
+    parts += ["Good answers by %s: %d." % item for item in seen["served"].items()]
+    return " ".join(parts)
+
+
+def timeline(fault: Fault, nodes: Names, client: str | None = None, overview: bool = True) -> str:
+    """One fault as one client saw it: around the gap, around the fail-back, and the phase as a whole.
+
+    fault: an entry of the report's faults. nodes: the report's nodes. client: default is the worst one.
+    """
+    seen = next((c for c in fault["clients"] if c["client"] == (client or fault["client"])), None)
+    if seen is None:
+        return ""
+    named = (run["by"] for run in seen["timeline"] if run["by"])
+    lanes = list(dict.fromkeys([*nodes, *named]))
+    left, right, width = 84.0, 984.0, 1000.0
+    markers = markers_of(fault)
+    height, space = 24.0, 7.0
+    lanes_height = (len(lanes) + 1) * (height + space) - space
+
+    low, high = zoom(fault, seen)
+    gap = (seen["gap_from_ms"], seen["gap_to_ms"])
+    back = (seen["failback_gap_from_ms"], seen["failback_gap_to_ms"])
+    # Each with the moment that its axis counts from, its markers and its gap.
+    panels: list[tuple[Panel, float, list[Marker], tuple[float, float]]] = []
+    failback = fault["failback_ms"]
+    if failback is None:
+        panels.append((Panel(left, right - left, low, high), 0, markers, gap))
+    else:
+        near = (failback - 40, max(failback + 110, min(back[1] + 40, failback + 2000)))
+        panels.append((Panel(left, 640, low, high), 0, [m for m in markers if m[1] != "fail-back"], gap))
+        panels.append((Panel(left + 664, right - left - 664, *near), failback, markers[-1:], back))
+    rows = 1 + max(row for panel, zero, chosen, _gap in panels for *_rest, row in labels(panel, chosen, zero))
+    y = 14 + 16.0 * rows
+    parts = []
+    for i, name in enumerate([*lanes, "lost"]):
+        words = "no name" if name == UNKNOWN else name
+        words = words if len(words) < 12 else words[:10] + "…"
+        parts.append(
+            text(left - 10, y + i * (height + space) + 16, words, "strong" if i < len(lanes) else "red", "end")
+        )
+    bottom = y + lanes_height
+    for panel, zero, chosen, one_gap in panels:
+        parts.append(panel.axis(bottom + 8, y, "ms", zero))
+        parts.append(draw_lanes(panel, seen, nodes, lanes, y, height, space))
+        parts.append(draw_events(panel, fault, lanes, nodes, y, height, space))
+        parts.append(draw_markers(panel, chosen, zero, y, bottom + 4))
+        parts.append(bracket(panel, *one_gap, bottom + 30))
+    end_y = bottom + 56
+    if overview:
+        whole = Panel(left, right - left, fault["started_ms"], fault["ended_ms"])
+        windows = [panel for panel, *_rest in panels]
+        parts.append(draw_overview(whole, fault, seen, nodes, lanes, end_y + 22, windows))
+        end_y += 22 + (len(lanes) + 1) * 12 + 34
+    return drawing(width, end_y, "%s: time line" % fault["fault"].replace("_", " "), in_words(fault, seen), parts)
+
+
+def draw_overview(
+    panel: Panel, fault: Fault, seen: Fault, nodes: Names, lanes: Names, y: float, windows: t.Sequence[Panel]
+) -> str:
+    height, space = 9.0, 3.0
+    bottom = y + (len(lanes) + 1) * (height + space) - space
+    parts = [panel.axis(bottom + 4, y, "s"), draw_lanes(panel, seen, nodes, lanes, y, height, space)]
+    parts.append(text(panel.x - 10, y + 9, "all of it", "muted", "end"))
+    for window in windows:
+        edges = panel.clip(window.low, window.high)
+        if edges:
+            parts.append(
+                '<rect class="window" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="3"><title>drawn large'
+                " above</title></rect>" % (edges[0], y - 4, max(3.0, edges[1] - edges[0]), bottom - y + 8)
+            )
+    big = [m for m in markers_of(fault) if m[1] in ("fault", "repair", "fail-back")]
+    for at, name, paint in big:
+        x = panel.at(at)
+        parts.append('<path class="mark" stroke="%s" d="M%.1f %.1fV%.1f"/>' % (paint, x, y - 8, bottom + 4))
+        parts.append(text(min(x, panel.x + panel.width - 20), y - 11, name, "muted", "middle"))
+    return "".join(parts)
+
+
+def trend(values: t.Sequence[float | None], objective: float, width: float = 120, height: float = 28) -> str:
+    """The gaps of the last drills as a line, the newest at the right; the objective as a dashed line."""
+    top = max([objective, *(v for v in values if v is not None)]) * 1.1
+    step = (width - 8) / max(len(values) - 1, 1)
+
+    def y(value: float) -> float:
+        return height - 3 - value / top * (height - 6)
+
+    points = [(4 + i * step, y(v), v) for i, v in enumerate(values) if v is not None]
+    parts = [
+        '<path d="M0 %.1fH%g" stroke="var(--muted)" stroke-dasharray="2 3" fill="none"/>' % (y(objective), width),
+        '<polyline points="%s" fill="none" stroke="var(--n0)" stroke-width="1.5"/>'
+        % " ".join("%.1f,%.1f" % (x, at) for x, at, _v in points),
+    ]
+    parts += [
+        '<circle cx="%.1f" cy="%.1f" r="2.5" fill="%s"><title>%s</title></circle>'
+        % (x, at, "var(--lost)" if v > objective else "var(--n0)", number(v))
+        for x, at, v in points
+    ]
+    words = "last drills: " + ", ".join(number(v) for v in values)
+    return drawing(width, height, "trend", words, parts)
+
+
+def comparison(results: t.Mapping[str, t.Any]) -> str:
+    """Bars side by side: how long clients were without an answer, for each fault and each of several set-ups.
+
+    results::
+
+        {"title": "Clients without an answer",
+         "note": "Median of 7 trials; the line spans the fastest and the slowest.",
+         "series": ["cloudha.vip", "the seed's configuration"],
+         "faults": [{"fault": "service_kill",
+                     "values": [{"median": 152.1, "min": 140.0, "max": 170.3},
+                                {"median": 30000, "min": 30000, "max": 30000, "more": true}]}]}
+
+    The first of the series is ours. Each fault has one value for each of the series, in ms; ``more`` says that clients
+    had no answer by then, and nobody waited longer. note and more may be left out.
+    A value may be null (not measured). Lengths are logarithmic: else, a bar of 20 ms beside one of 30 s is not seen.
+    """
+    series, faults = results["series"], results["faults"]
+    left, right, width = 170.0, 880.0, 1000.0
+    thick, space = 15.0, 18.0
+    all_values = [v for f in faults for v in f["values"] if v]
+    low = 10 ** math.floor(math.log10(max(1.0, min([v["min"] for v in all_values], default=1.0))))
+    high = 10 ** math.ceil(math.log10(max([v["max"] for v in all_values], default=10.0) * 1.01))
+    scale = (right - left) / (math.log10(high) - math.log10(low))
+
+    def x(value: float) -> float:
+        return left + (math.log10(max(value, low)) - math.log10(low)) * scale
+
+    y = 66.0
+    each = len(series) * thick + space
+    bottom = y + each * len(faults) - space + 8
+    parts = [text(20, 28, results["title"], "strong")]
+    legend = 20.0
+    for i, name in enumerate(series):
+        parts.append('<rect x="%.1f" y="38" width="11" height="11" rx="2" fill="%s"/>' % (legend, series_colour(i)))
+        parts.append(text(legend + 17, 48, name))
+        legend += 40 + text_width(name)
+    decade = low
+    while decade <= high:
+        parts.append('<path class="grid" d="M%.1f %.1fV%.1f"/>' % (x(decade), y - 6, bottom))
+        label = "%g ms" % decade if decade < 1000 else "%g s" % (decade / 1000)
+        parts.append(text(x(decade), bottom + 17, label, "muted", "middle"))
+        decade *= 10
+    words = []
+    for fault in faults:
+        name = fault["fault"].replace("_", " ")
+        parts.append(text(left - 12, y + len(series) * thick / 2 + 4, name, "strong", "end"))
+        for i, value in enumerate(fault["values"]):
+            top = y + i * thick
+            if value is None:
+                parts.append(text(left + 6, top + 11, "not measured", "muted"))
+                continue
+            label = "more than " + number(value["median"]) if value.get("more") else number(value["median"])
+            parts.append(
+                '<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2" fill="%s"><title>%s: %s</title></rect>'
+                % (
+                    left,
+                    top + 1,
+                    max(2.0, x(value["median"]) - left),
+                    thick - 3,
+                    series_colour(i),
+                    escape(series[i]),
+                    label,
+                )
+            )
+            middle = top + thick / 2 - 0.5
+            spread = value["max"] > value["min"]
+            if spread:
+                parts.append(
+                    '<path class="mark" stroke="var(--ink)" d="M%.1f %.1fH%.1f"/>'
+                    % (x(value["min"]), middle, x(value["max"]))
+                )
+            parts.append(text(x(value["max"]) + 6, top + 11, label))
+            words.append("%s, %s: %s." % (name, series[i], label))
+        y += each
+    note = " ".join(filter(None, [results.get("note"), "Logarithmic scale."]))
+    parts.append(text(20, bottom + 42, note, "muted"))
+    return drawing(width, bottom + 56, results["title"], " ".join(words), parts)
+
+
+def series_colour(index: int) -> str:
+    return ("var(--n0)", "var(--other)", "var(--n3)", "var(--n2)")[index % 4]

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a cloud's client may raise: the class says what to do about it, the text says all that is known."""
+
+from __future__ import annotations
+
+
+class CloudError(Exception):
+    """A request failed. The text is a sentence which names the resource and quotes the API.
+
+    resource: its name or path. status: of HTTP, 0 without an answer. code: the API's own word, such as QUOTA_EXCEEDED.
+    retry_after: seconds that the API asked to wait, or None. accepted: the API took the change, but what became of it
+    cannot be learned.
+    """
+
+    accepted = False
+
+    def __init__(
+        self, message: str, *, resource: str = "", status: int = 0, code: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.resource = resource
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+
+class NotFound(CloudError):
+    """It is not there."""
+
+
+class AlreadyExists(CloudError):
+    """Something of this name is there."""
+
+
+class Stale(CloudError):
+    """It was changed since it was read: a fingerprint or a revision does not match."""
+
+
+class Denied(CloudError):
+    """No credentials, or not the permission."""
+
+
+class Invalid(CloudError):
+    """The API refuses the request as it is."""
+
+
+class Quota(CloudError):
+    """A quota is used up."""
+
+
+class Unavailable(CloudError):
+    """Not now: a rate limit, a failure of the service, another operation in progress, a zone that is down."""
+
+
+class Lost(Unavailable):
+    """The connection was lost or timed out: the request may have taken effect, or may yet."""

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What would keep instances of Google Cloud from failing over to each other, found before it matters."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from .route import normalise
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+# What moving a route needs on it. compute.networks.updatePolicy is needed too, but no API of Compute Engine tells.
+ROUTE_PERMISSIONS = ("compute.routes.create", "compute.routes.delete")
+INSTANCE_PERMISSIONS = ("compute.instances.get", "compute.instances.use")
+
+VRRP = "112"
+
+
+def vrrp_problems(
+    instances: Mapping[str, Mapping[str, Any]], network: str, rules: Iterable[Mapping[str, Any]]
+) -> list[str]:
+    """Which of the instances do not get VRRP from which other, by the firewall rules of their network."""
+    rules = sorted(
+        (rule for rule in rules if not rule.get("disabled") and normalise(rule.get("network", "")) == network),
+        # The lowest number wins, and of those with the same one, a rule that denies.
+        key=lambda rule: (rule.get("priority", 1000), "denied" not in rule),
+    )
+    problems = []
+    for sender_name, sender in instances.items():
+        for receiver_name, receiver in instances.items():
+            if sender is receiver:
+                continue
+            for direction, mine, other in (("EGRESS", sender, receiver), ("INGRESS", receiver, sender)):
+                rule = _first_match(rules, direction, mine, other, network)
+                # Without a rule everything may leave, and nothing may come in.
+                if (rule is None and direction == "EGRESS") or (rule is not None and "denied" not in rule):
+                    continue
+                why = f"the rule {rule['name']} forbids it" if rule is not None else "no rule allows it"
+                problems.append(
+                    f"VRRP (protocol {VRRP}) does not pass from {sender_name} to {receiver_name}: {why}"
+                    f" ({direction.lower()}); add a firewall rule to {network} which allows protocol {VRRP} between the"
+                    " nodes"
+                )
+    return problems
+
+
+def _first_match(
+    rules: Iterable[Mapping[str, Any]], direction: str, mine: Mapping[str, Any], other: Mapping[str, Any], network: str
+) -> Mapping[str, Any] | None:
+    for rule in rules:
+        if (
+            rule.get("direction", "INGRESS") == direction
+            and any(_is_vrrp(entry) for entry in rule.get("denied", rule.get("allowed", ())))
+            and _is_target(rule, mine)
+            and _is_other_side(rule, direction, other, network)
+        ):
+            return rule
+    return None
+
+
+def _is_vrrp(entry: Mapping[str, Any]) -> bool:
+    return str(entry.get("IPProtocol", "")).lower() in ("all", VRRP)
+
+
+def _is_target(rule: Mapping[str, Any], instance: Mapping[str, Any]) -> bool:
+    tags, accounts = rule.get("targetTags"), rule.get("targetServiceAccounts")
+    return (not tags and not accounts) or _has(instance, tags, accounts)
+
+
+def _is_other_side(rule: Mapping[str, Any], direction: str, other: Mapping[str, Any], network: str) -> bool:
+    if direction == "EGRESS":
+        return _within(other, network, rule.get("destinationRanges") or ["0.0.0.0/0"])
+    ranges, tags, accounts = rule.get("sourceRanges"), rule.get("sourceTags"), rule.get("sourceServiceAccounts")
+    if not ranges and not tags and not accounts:
+        return True
+    return _within(other, network, ranges or ()) or _has(other, tags, accounts)
+
+
+def _has(instance: Mapping[str, Any], tags: Iterable[str] | None, accounts: Iterable[str] | None) -> bool:
+    own_accounts = {account.get("email") for account in instance.get("serviceAccounts", ())}
+    return not own_accounts.isdisjoint(accounts or ()) or not set(instance.get("tags", {}).get("items", ())).isdisjoint(
+        tags or ()
+    )
+
+
+def _within(instance: Mapping[str, Any], network: str, ranges: Iterable[str]) -> bool:
+    addresses = [
+        ipaddress.ip_address(interface["networkIP"])
+        for interface in instance.get("networkInterfaces", ())
+        if normalise(interface.get("network", "")) == network and interface.get("networkIP")
+    ]
+    return any(address in ipaddress.ip_network(cidr, strict=False) for cidr in ranges for address in addresses)

@@ -1,0 +1,123 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A VRRP instance of one node, as the role understands it: with its defaults."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Union
+
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
+Node = Mapping[str, Any]  # the role's variables of a host; interfaces: its addresses by interface; container: bool
+
+_DEFAULTS = {"version": 3, "unicast": True, "nopreempt": True}
+
+
+def parse_number(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def parse_address(value: Any) -> Address | None:
+    try:
+        return ipaddress.ip_address(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def parse_interface(value: Any) -> Interface | None:
+    """An address with or without its prefix length."""
+    try:
+        return ipaddress.ip_interface(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def marker(virtual_router_id: Any) -> str:
+    """What an instance without addresses announces, and its holder has on lo.
+
+    A VRRP packet needs an address, and the holder must be recognised. 112 is VRRP's protocol number.
+    """
+    return f"169.254.112.{virtual_router_id}/32"
+
+
+def own_addresses(node: Node, interface: str | None = None) -> list[Address]:
+    """The addresses of a node's interface, or of all its interfaces, as far as known."""
+    known: Mapping[str, list[str]] = node.get("interfaces") or {}
+    chosen = known.values() if interface is None else [known.get(interface) or []]
+    parsed = (parse_interface(text) for addresses in chosen for text in addresses)
+    return [p.ip for p in parsed if p]
+
+
+class Instance(NamedTuple):
+    host: str
+    node: Node
+    position: int  # of the host in the group, from 0
+    given: Mapping[str, Any]  # as in keepalived_instances
+
+    @property
+    def name(self) -> str:
+        return str(self.given.get("name"))
+
+    def where(self, option: str) -> str:
+        return f"keepalived_instances[{self.name}].{option}"
+
+    def get(self, option: str) -> Any:
+        value = self.given.get(option)
+        if value is not None:
+            return value
+        if option == "priority":
+            return max(254 - self.position, 1)
+        if option == "detection_ms":
+            return self.node.get("keepalived_detection_ms", 600)
+        return _DEFAULTS.get(option)
+
+    def number(self, option: str) -> int | None:
+        return parse_number(self.get(option))
+
+    def flag(self, option: str) -> bool:
+        value = self.get(option)
+        return value.lower() in ("1", "on", "t", "true", "y", "yes") if isinstance(value, str) else bool(value)
+
+    def entries(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """All virtual addresses: where each is written, and its dictionary."""
+        for option in ("addresses", "excluded_addresses"):
+            for entry in self.given.get(option) or []:
+                yield self.where(option), entry if isinstance(entry, Mapping) else {"address": entry}
+
+    def virtual(self, option: str = "") -> list[Interface]:
+        """The virtual addresses which are well written: those of one option, or all."""
+        wanted = (entry for where, entry in self.entries() if where.endswith(f".{option}") or not option)
+        parsed = (parse_interface(entry.get("address")) for entry in wanted)
+        return [p for p in parsed if p]
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is meant to have no address: something else moves them."""
+        return self.given.get("addresses") == []
+
+    @property
+    def family(self) -> int | None:
+        """4 or 6: the family of the first address is that of the packets."""
+        addresses = self.virtual("addresses")
+        if self.bare:
+            return 4
+        return addresses[0].version if addresses else None
+
+    @property
+    def source(self) -> Address | None:
+        """The source address of its packets, as far as it can be known."""
+        given = self.given.get("source_address")
+        if given is not None:
+            return parse_address(given)
+        virtual = {v.ip for v in self.virtual()}
+        for own in own_addresses(self.node, self.given.get("interface")):
+            if own.version == self.family and not own.is_link_local and own not in virtual:
+                return own
+        return None

@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What keepalived.conf of one node says: its variables, with everything filled in that was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .instance import Instance, Node, marker
+from .timers import timers
+
+
+def settings(
+    nodes: Mapping[str, Node], host: str, spec: Mapping[str, Any], secrets: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The role's variables of a host with the defaults of the argument specification, and its instances resolved.
+
+    Each instance gains advert_int_s and worst_detection_ms; with version 2, the secret of its name, if none is given.
+    Expects variables in which find_problems found nothing. Raises ValueError when the address of a peer is not known.
+    """
+    filled = _fill({k: v for k, v in nodes[host].items() if k in spec}, spec)
+    filled["keepalived_instances"] = [
+        _resolved(nodes, host, given, (secrets or {}).get(given["name"])) for given in filled["keepalived_instances"]
+    ]
+    return filled
+
+
+def _fill(given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    filled = {name: option["default"] for name, option in options.items() if "default" in option}
+    for name, value in given.items():
+        inner = options[name].get("options")
+        if inner and isinstance(value, Mapping):
+            value = _fill(value, inner)
+        elif inner and value is not None:
+            value = [_fill(item, inner) for item in value]
+        if value is not None:
+            filled[name] = value
+    return filled
+
+
+def _resolved(nodes: Mapping[str, Node], host: str, given: Mapping[str, Any], secret: str | None) -> dict[str, Any]:
+    members = [
+        Instance(name, node, position, its)
+        for position, (name, node) in enumerate(nodes.items())
+        for its in node.get("keepalived_instances") or []
+        if its["name"] == given["name"]
+    ]
+    own = next(m for m in members if m.host == host)
+    resolved = {
+        **given,
+        "priority": int(own.get("priority")),
+        "source_address": str(own.source or ""),
+        "peers": (given.get("peers") or _sources(members, host)) if own.flag("unicast") else [],
+        **timers(int(own.get("detection_ms")), [int(m.get("priority")) for m in members], int(own.get("version"))),
+    }
+    if int(own.get("version")) == 2:
+        resolved["auth_pass"] = given.get("auth_pass") or secret
+    for option in ("addresses", "excluded_addresses"):
+        entries = (entry if isinstance(entry, Mapping) else {"address": entry} for entry in given.get(option) or [])
+        resolved[option] = [{"device": given["interface"], **entry} for entry in entries]
+    if own.bare:
+        resolved["addresses"] = [{"address": marker(given["virtual_router_id"]), "device": "lo", "scope": "host"}]
+    return resolved
+
+
+def _sources(members: list[Instance], host: str) -> list[str]:
+    for m in members:
+        if m.host != host and not m.source:
+            raise ValueError(
+                f"{m.where('peers')}: the address of {m.host} is not known, as it cannot be reached; "
+                "list the peers, or bring it back"
+            )
+    return [str(m.source) for m in members if m.host != host]

@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What keepalived and the agent left in files and processes: read only, and right whether or not they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..agent import verdict
+from ..agent.events import newest_first
+
+
+def is_running(name: str, proc: Path = Path("/proc")) -> bool:
+    """Whether a process of this name is there and not dead."""
+    for status in proc.glob("[0-9]*/stat"):
+        try:
+            text = status.read_text(errors="replace")
+        except OSError:  # it ended meanwhile
+            continue
+        # pid (name) state ...; a name may contain anything
+        start, end = text.index("("), text.rindex(")")
+        if text[start + 1 : end] == name and text[end + 2] not in "ZX":
+            return True
+    return False
+
+
+def read_drain(file: Path) -> int | None:
+    """The number in the drain file; None if there is no file, or no number in it."""
+    try:
+        return int(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def read_checks(directory: Path) -> dict[str, bool]:
+    """The verdict of each resident check."""
+    if not directory.is_dir():
+        return {}
+    files = sorted(file for file in directory.iterdir() if not file.name.startswith("."))
+    return {file.name: bool(verdict.read(str(file))) for file in files}
+
+
+def last_states(event_log: Path) -> dict[str, str]:
+    """The last state of each VRRP instance that the agent heard of, as far as the end of its log tells."""
+    states: dict[str, str] = {}
+    for event in newest_first(str(event_log)):
+        state = str(event.get("state"))
+        # MASTER_RX_LOWER_PRI and the like are news, not states.
+        if event.get("event") == "transition" and event.get("kind") == "INSTANCE" and "_" not in state:
+            states.setdefault(str(event["name"]), state)
+    return {name: states[name] for name in sorted(states) if states[name] != "DELETED"}
+
+
+def read_status(runtime: Path, event_log: Path) -> dict[str, Any]:
+    return {
+        "keepalived": {"active": is_running("keepalived")},
+        "drain": read_drain(runtime / "drain"),
+        "checks": read_checks(runtime / "check"),
+        "instances": last_states(event_log),
+    }

@@ -1,0 +1,217 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: alias_ip_info
+short_description: Tell who holds alias IP ranges of Google Cloud, who could, and which standby would be chosen
+version_added: 0.3.0
+author:
+  - cloudha.vip contributors (@cloudha-vip)
+description:
+  - Tells which instance has each alias IP range, and of those that may hold it which ones could, and why others could
+    not.
+  - Tells what M(cloudha.vip.alias_ip_move) would do with the same O(assignment).
+  - RV(problems) is empty if each range has an instance, now and after that one fails to be fit.
+extends_documentation_fragment:
+  - cloudha.vip.attributes
+  - cloudha.vip.attributes.info
+  - cloudha.vip.gcp
+options:
+  project:
+    description:
+      - The project of the instances, by its id. With a shared VPC this is the service project.
+      - If it is not set, the environment variable E(GCP_PROJECT) is used.
+    type: str
+    required: true
+  ranges:
+    description:
+      - The alias ranges, each an IPv4 address or a network in CIDR notation.
+      - If neither this nor O(assignment) is given, RV(held) tells of all ranges of all instances.
+    type: list
+    elements: str
+    aliases: [addresses]
+  range_name:
+    description: The secondary range of the subnet that the O(ranges) are in. If omitted, it is found.
+    type: str
+  instances:
+    description:
+      - The instances that may hold the O(ranges), by path or URL, the preferred one first.
+      - If omitted, all interfaces of the network that a range is on; then only those which are fit are told.
+    type: list
+    elements: str
+    default: []
+  interface:
+    description: The interface of the O(instances).
+    type: str
+    default: nic0
+  assignment:
+    description: Who may hold what, as in M(cloudha.vip.alias_ip_move).
+    type: list
+    elements: dict
+    suboptions:
+      ranges:
+        description: The alias ranges, as in O(ranges).
+        type: list
+        elements: str
+        required: true
+      range_name:
+        description: The secondary range that they are in.
+        type: str
+      instances:
+        description: The instances that may hold them, by path or URL, the preferred one first.
+        type: list
+        elements: str
+        required: true
+      interface:
+        description: The interface of these instances.
+        type: str
+        default: nic0
+  avoid:
+    description: Instances, by name or path, that shall hold none of the ranges, although they seem fit.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: For how many seconds to try again what may pass, such as rate limits and failures of the API.
+    type: float
+    default: 60
+notes:
+  - An instance is fit if it is RUNNING, has the interface, and the range is in the subnet of that. Whether its guest
+    works is not known to the API.
+seealso:
+  - module: cloudha.vip.alias_ip_move
+"""
+
+EXAMPLES = r"""
+- name: Who has it, and who would get it
+  cloudha.vip.alias_ip_info:
+    project: my-project
+    auth_kind: application
+    ranges: [10.100.9.5]
+    instances:
+      - zones/us-central1-a/instances/node1
+      - zones/us-central1-b/instances/node2
+  register: aliases
+
+- name: node1 has it, and there is a standby
+  ansible.builtin.assert:
+    that:
+      - aliases.problems == []
+      - aliases.ranges[0].holder == 'projects/my-project/zones/us-central1-a/instances/node1'
+      - aliases.ranges[0].standby is not none
+
+- name: All alias ranges of the project
+  cloudha.vip.alias_ip_info:
+    project: my-project
+"""
+
+RETURN = r"""
+ranges:
+  description: Each of the ranges that were asked for.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    address:
+      description: The range, in CIDR notation.
+      type: str
+      sample: 10.100.9.5/32
+    holder:
+      description: The instance that has it; V(null) if none that can be seen.
+      type: str
+      sample: projects/my-project/zones/us-central1-a/instances/node1
+    interface:
+      description: The interface that has it.
+      type: str
+      sample: nic0
+    target:
+      description: The instance that should have it now; another than RV(ranges[].holder) if it has to move.
+      type: str
+      sample: projects/my-project/zones/us-central1-a/instances/node1
+    standby:
+      description: The instance that would get it, if the one that has it fails; V(null) if none is fit.
+      type: str
+      sample: projects/my-project/zones/us-central1-b/instances/node2
+    candidates:
+      description: Those that may hold it, in the order of preference.
+      type: list
+      elements: dict
+      contains:
+        instance:
+          description: The instance.
+          type: str
+        interface:
+          description: Its interface.
+          type: str
+        fit:
+          description: Whether it could hold the range now.
+          type: bool
+        reason:
+          description: Why it could not.
+          type: str
+held:
+  description: All alias ranges of all instances of the project that can be seen.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    address:
+      description: The range.
+      type: str
+      sample: 10.100.9.5/32
+    range_name:
+      description: The secondary range of the subnet that it is in; empty for the primary one.
+      type: str
+    instance:
+      description: Who has it.
+      type: str
+    interface:
+      description: Which interface has it.
+      type: str
+silent_zones:
+  description: Zones that did not answer. What their instances have is not known.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+problems:
+  description: What would keep the ranges from where they should be, and what to do about it, one message each.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import alias_ip, gcp
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, patiently
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            gcp.SPEC,
+            ranges=dict(type="list", elements="str", aliases=["addresses"]),
+            range_name=dict(type="str"),
+            instances=dict(type="list", elements="str", default=[]),
+            interface=dict(type="str", default="nic0"),
+            assignment=alias_ip.ASSIGNMENT,
+            avoid=dict(type="list", elements="str", default=[]),
+            timeout=dict(type="float", default=60),
+        ),
+        mutually_exclusive=[("ranges", "assignment")],
+        supports_check_mode=True,
+    )
+    with failures(module):
+        client = gcp.compute(module)
+        result = patiently(lambda: alias_ip.info(module.params, client), module.params["timeout"])
+        module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

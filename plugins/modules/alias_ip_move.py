@@ -1,0 +1,357 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: alias_ip_move
+short_description: Move alias IP ranges between running instances of Google Cloud
+version_added: 0.3.0
+author:
+  - cloudha.vip contributors (@cloudha-vip)
+description:
+  - Makes alias IP ranges be on the interface of one instance, whoever has them now; or, by a declared assignment, any
+    number of ranges on any number of instances, with one call.
+  - A range can be on one interface only, so it is removed before it is added. Everything that can be checked is checked
+    before the removal. The addition follows it at once, and only of what moves; other ranges stay where they are, even
+    if others write at the same time.
+  - Interfaces are changed at the same time, each by one request for all of its ranges. A hundred ranges on twenty
+    instances take as long as one.
+  - A range that cannot be added goes back to where it was. If that fails too, the error says that it is on no instance.
+  - It may be killed at any point. The next run puts the ranges where they belong.
+extends_documentation_fragment:
+  - cloudha.vip.attributes
+  - cloudha.vip.gcp
+attributes:
+  check_mode:
+    support: full
+    details: Reads, checks and plans, and sends no request that changes anything.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  project:
+    description:
+      - The project of the instances, by its id. With a shared VPC this is the service project.
+      - If it is not set, the environment variable E(GCP_PROJECT) is used.
+    type: str
+    required: true
+  ranges:
+    description:
+      - The alias ranges, each an IPv4 address or a network in CIDR notation.
+      - They move together to O(target_instance). Give this or O(assignment).
+    type: list
+    elements: str
+    aliases: [addresses]
+  range_name:
+    description:
+      - The secondary range of the subnet that the O(ranges) are in.
+      - If omitted, it is found; the primary range comes first.
+    type: str
+  state:
+    description:
+      - V(present) makes the ranges be on the target.
+      - V(absent) removes them from O(source_instance), or from whoever has them.
+    type: str
+    choices: [present, absent]
+    default: present
+  target_instance:
+    description:
+      - The instance that gets the ranges, by name with O(target_zone), or by its path or URL, such as
+        V(zones/us-central1-a/instances/node1).
+      - It must run, and the ranges must be in the subnet of its interface.
+    type: str
+  target_zone:
+    description: The zone of O(target_instance).
+    type: str
+  target_interface:
+    description: The interface that gets the ranges.
+    type: str
+    default: nic0
+  source_instance:
+    description:
+      - The only instance that the ranges may be taken from, by name with O(source_zone), or by its path or URL.
+      - If omitted, whoever has them is found, and they are taken from there.
+      - Give it where its zone may fail. An instance whose zone does not answer cannot be found.
+    type: str
+  source_zone:
+    description: The zone of O(source_instance).
+    type: str
+  source_interface:
+    description: The interface of O(source_instance). If omitted, any of them.
+    type: str
+  assignment:
+    description:
+      - Many to many, who may hold what. One call moves all that has to move.
+      - A range moves if who has it may not hold it, is not RUNNING, or is to be avoided (O(avoid)). It goes to the
+        first instance of the list that is fit.
+      - Where no instance is fit for a range, the others move all the same, and the task fails then.
+    type: list
+    elements: dict
+    suboptions:
+      ranges:
+        description: The alias ranges, as in O(ranges).
+        type: list
+        elements: str
+        required: true
+      range_name:
+        description: The secondary range that they are in, as in O(range_name).
+        type: str
+      instances:
+        description:
+          - The instances that may hold them, by path or URL, such as V(zones/us-central1-a/instances/node1).
+          - The first is the preferred one.
+        type: list
+        elements: str
+        required: true
+      interface:
+        description: The interface of these instances.
+        type: str
+        default: nic0
+  avoid:
+    description:
+      - Instances of the O(assignment), by name or path, that shall hold none of the ranges, although they seem fit.
+      - An instance whose guest hangs is still RUNNING. Name it here.
+    type: list
+    elements: str
+    default: []
+  preempt:
+    description:
+      - Whether a range of the O(assignment) moves only because an instance that comes earlier in the list is fit, such
+        as one that has been repaired.
+    type: bool
+    default: false
+  expected_holder:
+    description:
+      - Compare and move. Fail, and change nothing, unless each range is on this instance, on none, or where it is
+        wanted.
+      - The name or the path of an instance.
+    type: str
+  on_source_failure:
+    description:
+      - What to do where a range cannot be removed within O(timeout), because the API or the zone of its instance fails.
+      - V(fail) fails, says who has it, and what the choices are.
+      - V(stop) stops the whole instance, and tries once more to remove the range. That helps where not the zone but the
+        instance is the cause. All that runs on the instance stops.
+    type: str
+    choices: [fail, stop]
+    default: fail
+  limit:
+    description:
+      - How many alias ranges an interface may have. A move that would lead to more is refused.
+      - Google's own limit is 150.
+    type: int
+    default: 150
+  timeout:
+    description:
+      - Give up after so many seconds. It is for each part - looking, removing, adding - and for stopping an instance or
+        putting a range back, where that is needed.
+      - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
+        pauses.
+    type: float
+    default: 60
+notes:
+  - Runs where the API can be reached, usually on C(localhost).
+  - Google's guest agent lets an instance accept packets to its alias ranges. Without it the instance needs a local
+    route.
+  - Only instances of the project are seen. If one of another project that shares the network has the range, the API
+    refuses the addition.
+seealso:
+  - module: cloudha.vip.alias_ip_info
+  - module: cloudha.vip.gcp_route_failover
+    description: Moves an address outside of all subnets, by a route, and without a gap.
+"""
+
+EXAMPLES = r"""
+- name: Move an address to node2
+  cloudha.vip.alias_ip_move:
+    project: my-project
+    auth_kind: application
+    ranges: [10.100.9.5]
+    target_instance: node2
+    target_zone: us-central1-b
+
+- name: The same, but only from node1, which is stopped if it does not let go
+  cloudha.vip.alias_ip_move:
+    project: my-project
+    auth_kind: serviceaccount
+    service_account_file: /etc/failover/key.json
+    ranges:
+      - 10.100.9.5
+      - 10.100.9.16/28
+    source_instance: zones/us-central1-a/instances/node1
+    target_instance: zones/us-central1-b/instances/node2
+    on_source_failure: stop
+  register: move
+
+- name: How long it took
+  ansible.builtin.debug:
+    msg: "{{ move.previous_holder }} -> {{ move.holder }}, nobody had it for {{ move.gap_ms }} ms at most"
+
+- name: Databases and their standbys; db1 hangs
+  cloudha.vip.alias_ip_move:
+    project: my-project
+    assignment:
+      - ranges: [10.100.9.1, 10.100.9.2]
+        instances:
+          - zones/us-central1-a/instances/db1
+          - zones/us-central1-b/instances/standby1
+          - zones/us-central1-c/instances/standby2
+      - ranges: [10.100.9.3]
+        instances:
+          - zones/us-central1-b/instances/db2
+          - zones/us-central1-c/instances/standby2
+          - zones/us-central1-b/instances/standby1
+    avoid: [db1]
+
+- name: Take a range away
+  cloudha.vip.alias_ip_move:
+    project: my-project
+    ranges: [10.100.9.5]
+    state: absent
+"""
+
+RETURN = r"""
+address:
+  description: The range, if there is one; V(null) if there are several.
+  type: str
+  returned: success
+  sample: 10.100.9.5/32
+holder:
+  description: The instance that has all the ranges now, or would have in check mode; V(null) if they are on several.
+  type: str
+  returned: success
+  sample: projects/my-project/zones/us-central1-b/instances/node2
+previous_holder:
+  description: The instance that had all the ranges before; V(null) if none had them, or several.
+  type: str
+  returned: success
+  sample: projects/my-project/zones/us-central1-a/instances/node1
+ranges:
+  description: Each range.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    address:
+      description: The range, in CIDR notation.
+      type: str
+      sample: 10.100.9.5/32
+    holder:
+      description: The instance that has it now; V(null) if none.
+      type: str
+    interface:
+      description: The interface that has it now.
+      type: str
+      sample: nic0
+    previous_holder:
+      description: The instance that had it before; V(null) if none.
+      type: str
+    previous_interface:
+      description: The interface that had it before.
+      type: str
+steps:
+  description: Each request that changed something. In check mode those that would be made, without times.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    name:
+      description: What was done.
+      type: str
+      sample: remove alias ranges
+    resource:
+      description: The interface and the ranges.
+      type: str
+      sample: "projects/my-project/zones/us-central1-a/instances/node1 nic0: 10.100.9.5/32"
+    ms:
+      description: How long it took until the API said that it was done.
+      type: float
+      sample: 2013.4
+    attempts:
+      description: How many times it was tried.
+      type: int
+      sample: 1
+gap_ms:
+  description:
+    - How long a range can have been on no interface, from the first removal to the end of the last addition.
+    - V(null) if nothing was moved.
+  type: float
+  returned: success
+  sample: 4105.2
+elapsed_ms:
+  description: How long all took, with reading and checking.
+  type: float
+  returned: success
+  sample: 4321.9
+problems:
+  description: What was refused, one message each.
+  type: list
+  elements: str
+  returned: when the module refused to change anything
+error:
+  description: What the API said.
+  type: dict
+  returned: when a request failed
+  contains:
+    resource:
+      description: What the request was about.
+      type: str
+    status:
+      description: The HTTP status; 0 if there was no answer.
+      type: int
+    code:
+      description: The API's own word for it.
+      type: str
+      sample: IP_IN_USE_BY_ANOTHER_RESOURCE
+    message:
+      description: The whole message.
+      type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import alias_ip, gcp
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            gcp.SPEC,
+            ranges=dict(type="list", elements="str", aliases=["addresses"]),
+            range_name=dict(type="str"),
+            state=dict(type="str", choices=["present", "absent"], default="present"),
+            target_instance=dict(type="str"),
+            target_zone=dict(type="str"),
+            target_interface=dict(type="str", default="nic0"),
+            source_instance=dict(type="str"),
+            source_zone=dict(type="str"),
+            source_interface=dict(type="str"),
+            assignment=alias_ip.ASSIGNMENT,
+            avoid=dict(type="list", elements="str", default=[]),
+            preempt=dict(type="bool", default=False),
+            expected_holder=dict(type="str"),
+            on_source_failure=dict(type="str", choices=["fail", "stop"], default="fail"),
+            limit=dict(type="int", default=150),
+            timeout=dict(type="float", default=60),
+        ),
+        mutually_exclusive=[("ranges", "assignment")],
+        required_one_of=[("ranges", "assignment")],
+        required_by={
+            "target_zone": ["target_instance"],
+            "source_zone": ["source_instance"],
+            "source_interface": ["source_instance"],
+        },
+        supports_check_mode=True,
+    )
+    with failures(module):
+        client = gcp.compute(module, module.params["timeout"])
+        module.exit_json(**alias_ip.carry_out(module, client))
+
+
+if __name__ == "__main__":
+    main()

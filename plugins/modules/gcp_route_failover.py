@@ -1,0 +1,288 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gcp_route_failover
+short_description: Point a route of a Google Cloud network at another instance without a gap
+version_added: 0.2.0
+author:
+  - cloudha.vip contributors (@cloudha-vip)
+description:
+  - Makes a static route of a VPC network send a floating address to one instance, whatever it did before.
+  - The API cannot change a route. So the module makes a temporary route that wins, deletes the old route, makes it
+    anew, and deletes the temporary one. Traffic moves after the first of these four requests, and at no moment is there
+    no route. Nothing is deleted before what replaces it is known to work.
+  - It may be killed at any point. The next run, of this module or of the agent on a node, ends with exactly one route,
+    the wanted one, and nothing left over. Several may run at once.
+  - Everything that can be checked is checked before anything is changed. The next hop must be there, run, be allowed to
+    forward (C(canIpForward)), and be on the network.
+extends_documentation_fragment:
+  - cloudha.vip.attributes
+  - cloudha.vip.gcp
+attributes:
+  check_mode:
+    support: full
+    details: Reads, checks and plans, and sends no request that changes anything.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  name:
+    description:
+      - The name of the route. If there is a route of this name already, it is adopted.
+      - The name of a temporary route is this one, cut if need be, with C(-tmp-) and a few characters behind it.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) makes the route point at the next hop.
+      - V(absent) deletes it, and the temporary routes that killed runs have left.
+    type: str
+    choices: [present, absent]
+    default: present
+  destination:
+    description:
+      - The floating address, or a range, in CIDR notation. It must not be inside a subnet of the network.
+      - May be left out if the route exists.
+    type: str
+    aliases: [dest_range]
+  network:
+    description:
+      - The VPC network, by name, or by its path or URL.
+      - May be left out if the route exists.
+    type: str
+  next_hop_instance:
+    description:
+      - The instance that gets the traffic, by name with O(next_hop_zone), or by its path or URL, such as
+        V(zones/us-central1-a/instances/node1).
+      - Give this or O(next_hop_address). If neither is given, the next hop of an existing route stays.
+    type: str
+  next_hop_zone:
+    description: The zone of O(next_hop_instance).
+    type: str
+  next_hop_address:
+    description:
+      - The primary internal IPv4 address of the instance that gets the traffic.
+      - The route then follows the address, also to an instance that gets it later.
+    type: str
+    aliases: [next_hop_ip]
+  priority:
+    description:
+      - The priority of the route, from 1 to 65535; of several, the lowest number wins.
+      - 0 is refused, as a temporary route could not be better.
+      - If omitted, that of an existing route stays, and a new one gets 1000.
+    type: int
+  tags:
+    description:
+      - The network tags of the instances whose traffic follows the route. V([]) is all instances.
+      - If omitted, those of an existing route stay, and a new one is for all instances.
+    type: list
+    elements: str
+  description:
+    description: What the route is for. If omitted, that of an existing route stays.
+    type: str
+  expected_holder:
+    description:
+      - Compare and move. Fail, and change nothing, unless the traffic goes to this instance now, or to the wanted one
+        already.
+      - The name, the path or the primary internal address of an instance.
+    type: str
+  exclusive:
+    description:
+      - Other routes to the same destination may have a priority as good or better, and would keep the traffic.
+      - V(false) fails, names them and changes nothing.
+      - V(true) deletes them, once the wanted route is in place.
+    type: bool
+    default: false
+  timeout:
+    description:
+      - Give up after so many seconds.
+      - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
+        pauses.
+    type: float
+    default: 60
+  lease:
+    description:
+      - For how many seconds a run trusts its temporary route, before it makes another. Another run leaves a temporary
+        route alone for as long, since its owner may be at work.
+      - The same for all who move the route; longer than a few operations of the API take.
+    type: float
+    default: 20
+  settle:
+    description:
+      - For how many seconds to wait after the API has said that a route is there, before what it replaces is deleted.
+      - The API says so when the change is decided; it reaches the hosts of all senders some moments later.
+    type: float
+    default: 1
+notes:
+  - Runs where the API can be reached, usually on C(localhost).
+  - The instances must have the address, on C(lo) for example, and accept packets for it.
+seealso:
+  - module: cloudha.vip.gcp_route_info
+  - module: google.cloud.gcp_compute_route
+    description: Makes a route. It does not see that the next hop, the priority or the tags of an existing one differ.
+"""
+
+EXAMPLES = r"""
+- name: Send the floating address to node2
+  cloudha.vip.gcp_route_failover:
+    project: my-project
+    auth_kind: application
+    name: floating-ip-route
+    network: ip-failover
+    destination: 10.200.1.1/32
+    next_hop_instance: node2
+    next_hop_zone: us-central1-b
+
+- name: The same, but only if node1 has it now
+  cloudha.vip.gcp_route_failover:
+    project: my-project
+    auth_kind: serviceaccount
+    service_account_file: /etc/failover/key.json
+    name: floating-ip-route
+    next_hop_instance: zones/us-central1-b/instances/node2
+    expected_holder: node1
+  register: move
+
+- name: How long it took
+  ansible.builtin.debug:
+    msg: "{{ move.previous_holder }} -> {{ move.holder }} in {{ move.elapsed_ms }} ms"
+
+- name: Common options of several tasks in one place
+  module_defaults:
+    group/cloudha.vip.gcp:
+      project: my-project
+      auth_kind: accesstoken
+      access_token: "{{ gcp_token }}"
+  block:
+    - name: Take the route away
+      cloudha.vip.gcp_route_failover:
+        name: floating-ip-route
+        state: absent
+"""
+
+RETURN = r"""
+address:
+  description: The destination of the route.
+  type: str
+  returned: success
+  sample: 10.200.1.1/32
+holder:
+  description:
+    - The instance that the traffic goes to now, or would go to in check mode.
+    - V(null) if it goes to none.
+  type: str
+  returned: success
+  sample: projects/my-project/zones/us-central1-b/instances/node2
+previous_holder:
+  description: The instance that the traffic went to before.
+  type: str
+  returned: success
+  sample: projects/my-project/zones/us-central1-a/instances/node1
+steps:
+  description: Each request that changed something, in order. In check mode those that would be made, without times.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    name:
+      description: What was done.
+      type: str
+      sample: insert temporary route
+    resource:
+      description: The name of the route.
+      type: str
+      sample: floating-ip-route-tmp-1f3a
+    ms:
+      description: How long it took until the API said that it was done.
+      type: float
+      sample: 2013.4
+    attempts:
+      description: How many times it was tried.
+      type: int
+      sample: 1
+moved_ms:
+  description:
+    - How long it took until the first step was done, with which the traffic moves. The rest is tidying up.
+    - V(null) if nothing was changed.
+  type: float
+  returned: success
+  sample: 2105.2
+elapsed_ms:
+  description: How long all took, with reading and checking.
+  type: float
+  returned: success
+  sample: 8121.9
+problems:
+  description: What was refused, one message each.
+  type: list
+  elements: str
+  returned: when the module refused to change anything
+error:
+  description: What the API said.
+  type: dict
+  returned: when a request failed
+  contains:
+    resource:
+      description: What the request was about.
+      type: str
+    status:
+      description: The HTTP status; 0 if there was no answer.
+      type: int
+    code:
+      description: The API's own word for it.
+      type: str
+      sample: QUOTA_EXCEEDED
+    message:
+      description: The whole message.
+      type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_route
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, move, nothing, patiently
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import route
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            gcp.SPEC,
+            name=dict(type="str", required=True),
+            state=dict(type="str", choices=["present", "absent"], default="present"),
+            destination=dict(type="str", aliases=["dest_range"]),
+            network=dict(type="str"),
+            next_hop_instance=dict(type="str"),
+            next_hop_zone=dict(type="str"),
+            next_hop_address=dict(type="str", aliases=["next_hop_ip"]),
+            priority=dict(type="int"),
+            tags=dict(type="list", elements="str"),
+            description=dict(type="str"),
+            expected_holder=dict(type="str"),
+            exclusive=dict(type="bool", default=False),
+            timeout=dict(type="float", default=60),
+            lease=dict(type="float", default=20),
+            settle=dict(type="float", default=1),
+        ),
+        mutually_exclusive=[("next_hop_instance", "next_hop_address")],
+        required_by={"next_hop_zone": ["next_hop_instance"]},
+        supports_check_mode=True,
+    )
+    with failures(module):
+        client = gcp.compute(module, module.params["timeout"])
+        timeout = module.params["timeout"]
+        goal = patiently(lambda: gcp_route.goal(module.params, client), timeout)
+        # Without a goal there is no such route, and none is wanted.
+        careful = gcp_route.Careful(client, module.params["name"])
+        result = move(module, route, careful, goal, timeout) if goal else nothing()
+        module.exit_json(address=goal and goal.destination, **result)
+
+
+if __name__ == "__main__":
+    main()

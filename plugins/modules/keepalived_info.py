@@ -1,0 +1,114 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: keepalived_info
+short_description: Show a configuration of keepalived as variables of the keepalived role
+version_added: 0.1.0
+author:
+  - cloudha.vip contributors (@cloudha-vip)
+description:
+  - Reads C(keepalived.conf) on a node, however it was written, and returns the variables of the
+    P(cloudha.vip.keepalived#role) role which make the same.
+  - Only what differs from the role's defaults is returned. What has no variable of its own is kept as raw lines
+    (C(extra), C(keepalived_global_extra), C(keepalived_extra_config)). What cannot be kept is in RV(notes).
+  - C(advert_int) becomes C(keepalived_detection_ms), a round objective which gives the same interval again as long as
+    the priorities of the other nodes are near this node's.
+  - Understands quotes, comments, nested blocks, includes, conditions (C(@)) and parameters on one line (C($)).
+    Fails on C(~SEQ), C(~LST) and parameters over many lines.
+extends_documentation_fragment:
+  - cloudha.vip.attributes
+  - cloudha.vip.attributes.info
+options:
+  path:
+    description: The configuration.
+    type: path
+    default: /etc/keepalived/keepalived.conf
+  config_id:
+    description:
+      - What C(@) conditions are compared with, as keepalived's own option C(--config-id).
+      - By default the host name up to the first dot.
+    type: str
+notes:
+  - Passwords are returned only to a task with C(no_log=true). Otherwise they are left out, and RV(notes) says so.
+  - The configuration can usually be read by root only; use C(become).
+seealso:
+  - module: cloudha.vip.vip_info
+"""
+
+EXAMPLES = r"""
+- name: Read the configuration of a node
+  cloudha.vip.keepalived_info:
+  become: true
+  register: running
+
+- name: Keep it as variables of the host
+  ansible.builtin.copy:
+    content: "{{ running.variables | to_nice_yaml }}"
+    dest: "host_vars/{{ inventory_hostname }}/keepalived.yml"
+    mode: "0600"
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+exists:
+  description: Whether there is a configuration.
+  type: bool
+  returned: success
+variables:
+  description: The variables of the role; empty if there is no configuration.
+  type: dict
+  returned: success
+  sample:
+    keepalived_router_id: node1
+    keepalived_instances:
+      - name: web
+        interface: eth0
+        virtual_router_id: 66
+        priority: 254
+        source_address: 192.168.7.247
+        peers: [192.168.7.248]
+        addresses: [192.168.7.246/22]
+notes:
+  description: What the variables do not keep of the configuration, one message each.
+  type: list
+  elements: str
+  returned: success
+  sample: ["vrrp_instance web: state MASTER is left out, as all nodes start as BACKUP"]
+"""
+
+import socket
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.conf import load, without_secrets
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.export import export
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            path=dict(type="path", default="/etc/keepalived/keepalived.conf"),
+            config_id=dict(type="str"),
+        ),
+        supports_check_mode=True,
+    )
+    config_id = module.params["config_id"] or socket.gethostname().partition(".")[0]
+    try:
+        statements = load(module.params["path"], config_id)
+        known = (statements or []) if module.no_log else without_secrets(statements or [])
+        variables, notes = export(known)
+    except OSError as e:
+        module.fail_json(msg=f"{e.filename} cannot be read: {e.strerror}; use become")
+    except ValueError as e:
+        module.fail_json(msg=f"the configuration is not understood: {e}")
+    exists = statements is not None
+    module.exit_json(changed=False, exists=exists, variables=variables if exists else {}, notes=notes)
+
+
+if __name__ == "__main__":
+    main()

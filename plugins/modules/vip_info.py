@@ -1,0 +1,159 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vip_info
+short_description: Tell which addresses a node holds, and in which state it is
+version_added: 0.1.0
+author:
+  - cloudha.vip contributors (@cloudha-vip)
+description:
+  - Tells which of the given addresses the node holds, whether keepalived runs there, whether the node is drained, what
+    its resident checks say, and the last state of each VRRP instance.
+  - Runs on the node. It changes nothing and asks nobody else, so it also answers while keepalived or its agent is dead.
+requirements:
+  - C(ip) of iproute2, with JSON output
+extends_documentation_fragment:
+  - cloudha.vip.attributes
+  - cloudha.vip.attributes.info
+options:
+  addresses:
+    description:
+      - The addresses to look for, with or without prefix length; the prefix length does not count.
+      - By default all addresses of the node, but those of loopback and link-local ones.
+    type: list
+    elements: str
+  runtime_dir:
+    description: Where the drain file and the verdicts of the resident checks are.
+    type: path
+    default: /run/cloudha-vip
+  event_log:
+    description: The event log of the agent.
+    type: path
+    default: /var/lib/vip-agent/events.jsonl
+notes:
+  - The event log and the verdicts can be read by root and by the agent's own user only; use C(become).
+seealso:
+  - module: cloudha.vip.address_in_use
+  - module: cloudha.vip.keepalived_info
+"""
+
+EXAMPLES = r"""
+- name: Look for the address
+  cloudha.vip.vip_info:
+    addresses:
+      - 192.168.7.246/22
+  become: true
+  register: vip
+
+- name: Assert that exactly one node holds it
+  ansible.builtin.assert:
+    that: ansible_play_hosts | map('extract', hostvars, 'vip') | selectattr('holds_all') | length == 1
+  run_once: true
+"""
+
+RETURN = r"""
+addresses:
+  description: The addresses asked for, in their order.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    address:
+      description: The address as it was given.
+      type: str
+      sample: 192.168.7.246/22
+    held:
+      description: Whether the node has it.
+      type: bool
+    interface:
+      description: The interface which has it; V(null) if none has.
+      type: str
+      sample: eth0
+holds_all:
+  description: Whether the node holds all of them, and at least one.
+  type: bool
+  returned: success
+holds_any:
+  description: Whether the node holds at least one of them.
+  type: bool
+  returned: success
+keepalived:
+  description: The keepalived service.
+  type: dict
+  returned: success
+  contains:
+    active:
+      description: Whether a process of keepalived is there.
+      type: bool
+drain:
+  description: The number in the drain file; V(null) if there is no such file. 0 is normal, below is drained.
+  type: int
+  returned: success
+  sample: 0
+checks:
+  description: The verdict of each resident check; true is healthy.
+  type: dict
+  returned: success
+  sample: {"nginx": true}
+instances:
+  description: The last state of each VRRP instance in the event log.
+  type: dict
+  returned: success
+  sample: {"web": "MASTER"}
+interfaces:
+  description: All interfaces of the node, each with its addresses, the primary ones first.
+  type: dict
+  returned: success
+  sample: {"eth0": ["192.168.7.247/22", "192.168.7.246/22"]}
+macs:
+  description: The hardware address of each interface.
+  type: dict
+  returned: success
+  sample: {"eth0": "52:54:00:12:34:56"}
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.cloudha.vip.plugins.module_utils.node.addresses import held, of_clients, parse_links
+from ansible_collections.cloudha.vip.plugins.module_utils.node.status import read_status
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            addresses=dict(type="list", elements="str"),
+            runtime_dir=dict(type="path", default="/run/cloudha-vip"),
+            event_log=dict(type="path", default="/var/lib/vip-agent/events.jsonl"),
+        ),
+        supports_check_mode=True,
+    )
+    wanted = module.params["addresses"]
+    ip = module.get_bin_path("ip", required=True, opt_dirs=["/usr/sbin", "/sbin"])
+    links = parse_links(module.run_command([ip, "-json", "address", "show"], check_rc=True)[1])
+    try:
+        addresses = held(of_clients(links) if wanted is None else wanted, links)
+        status = read_status(Path(module.params["runtime_dir"]), Path(module.params["event_log"]))
+    except ValueError as e:
+        module.fail_json(msg=f"addresses: {e}; write ADDRESS or ADDRESS/PREFIX")
+    except PermissionError as e:
+        module.fail_json(msg=f"{e.filename} cannot be read: {e.strerror}; use become")
+    module.exit_json(
+        changed=False,
+        addresses=addresses,
+        holds_all=bool(addresses) and all(a["held"] for a in addresses),
+        holds_any=any(a["held"] for a in addresses),
+        interfaces={name: link.addresses for name, link in links.items()},
+        macs={name: link.mac for name, link in links.items() if link.mac},
+        **status,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The clouds' APIs for the tests of their clients: in this process, on loopback, without a network under them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+
+from lab import topology  # noqa: E402
+from lab.gce.server import Local, local  # noqa: E402
+
+
+@pytest.fixture
+def gce() -> Iterator[Local]:
+    """Google's API with the project of the topology gcp_route_heartbeat; its operations take no time.
+
+    Ends the test badly if the API ever answered what Google's discovery document does not know.
+    """
+    world = topology.get("gcp_route_heartbeat").world
+    assert world is not None
+    with local(world) as emulator:
+        yield emulator
+        assert emulator.violations == []

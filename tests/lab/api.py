@@ -1,0 +1,160 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The cloud's API of a lab: its process, what it has under it, and the socket on which it is told how to behave.
+
+The process runs inside the lab's namespaces, next to the router whose tables it writes and the machines whose power
+it has. Its socket lies in the lab's state directory: inside and outside of the namespaces it is the same one.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lab import LabError, vpc
+from lab.site import Site
+from lab.topology import CONTROLLER
+
+LOG = "api.log"
+_GROUP = "api"  # its control group
+_SOCKET = "api.sock"
+
+
+class Plane:
+    """`lab.gce.dataplane.DataPlane`: the lab's router and machines."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        router = site.vpc
+        self.program = router.program
+        self.permit = router.permit
+
+    def power(self, instance: str, on: bool) -> None:
+        """Boot the machine, or cut its power; the controller is none."""
+        if instance != CONTROLLER:
+            (self._site.power_on if on else self._site.power_off)(instance)
+
+    def running(self, instance: str) -> bool:
+        """Whether the machine has power; the controller, which is none, always."""
+        return instance == CONTROLLER or self._site.groups.state(instance) != "off"
+
+
+class Admin:
+    """Talks to the API's process of the lab whose state lies in ``state``."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """One request; what the answer's JSON says."""
+        connection = _Connection(str(self._state / _SOCKET))
+        try:
+            text = None if body is None else json.dumps(body)
+            connection.request(method, path, text, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = response.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            raise LabError(f"the lab's API does not answer ({error}): see {self._state / LOG}") from error
+        finally:
+            connection.close()
+        if response.status >= 400:
+            raise LabError(f"the lab's API says {response.status} to {method} {path}: {answer.strip()}")
+        return json.loads(answer) if answer.strip() else None
+
+    def state(self) -> Any:
+        """What is there: networks, instances, routes, and the tables that are in force."""
+        return self.call("GET", "/state")
+
+    def log(self) -> list[dict[str, Any]]:
+        """Every request so far."""
+        return self.call("GET", "/log")
+
+    def forget(self) -> None:
+        """Begin the log anew."""
+        self.call("DELETE", "/log")
+
+    def behaviour(self) -> Any:
+        """How the API behaves."""
+        return self.call("GET", "/behaviour")
+
+    def behave(self, **changes: object) -> None:
+        """Change some of how it behaves."""
+        self.call("PATCH", "/behaviour", changes)
+
+    def fault(self, kind: str, match: dict[str, str | None] | None = None, **how: object) -> None:
+        """Answer the requests that ``match`` otherwise; see `lab.gce.behaviour`."""
+        given = {name: value for name, value in how.items() if value is not None}
+        wanted = {name: value for name, value in (match or {}).items() if value is not None}
+        self.behave(faults=[*self.behaviour()["faults"], {"kind": kind, "match": wanted, **given}])
+
+    def heal(self) -> None:
+        """No more faults and outages."""
+        self.behave(faults=[], zone_outage=[])
+
+    def expire(self, principal: str) -> None:
+        """The tokens that ``principal`` has are not accepted any more."""
+        self.call("POST", "/tokens/expire", {"principal": principal})
+
+    def propagation(self, seconds: float, sender: str | None = None) -> None:
+        """How long a change takes to the network: for what ``sender`` sends, or for all."""
+        if sender is None:
+            self.behave(propagation_s=seconds)
+        else:
+            self.behave(sender_propagation_s={**self.behaviour()["sender_propagation_s"], sender: seconds})
+
+    def wait(self, timeout: float = 15.0) -> None:
+        """Return when the API answers; then its tables are in force."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                self.call("GET", "/behaviour")
+                return
+            except LabError:
+                if time.monotonic() > deadline:
+                    log = (self._state / LOG).read_text() if (self._state / LOG).exists() else ""
+                    said = log.strip()[-2000:] or "nothing"
+                    raise LabError(f"the lab's API is not ready after {timeout:.0f} s; its log: {said}") from None
+                time.sleep(0.02)
+
+
+def start(site: Site) -> None:
+    """Start the process, in a control group of its own; see `Admin.wait`."""
+    site.spawn("lab.api", log=LOG)
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("lab", timeout=10)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _serve(words: list[str]) -> None:
+    from lab.gce.server import serve
+
+    site = Site.of(words)
+    site.groups.join(_GROUP)
+    assert site.topology.world is not None
+    serve(
+        site.topology.world,
+        Plane(site),
+        api=(vpc.API, 80),
+        metadata=(vpc.METADATA, 80),
+        admin=site.state / _SOCKET,
+    )
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1:])

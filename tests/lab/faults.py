@@ -1,0 +1,170 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be done to a running machine, and undone.
+
+Runs inside the lab's namespaces. Every fault has one repair; both may be
+repeated. An armed undo is a process inside the lab that repairs after a time,
+so that a drill which is killed heals all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import machine
+from lab.api import Admin
+from lab.site import Site
+from lab.topology import AGENT, Topology
+
+_ARMED = Path("/run/armed")
+_Action = Callable[[Site, str, Sequence[str]], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done, and what undoes it: each gets the site, the machine, and the peers that its user named."""
+
+    inject: _Action
+    undo: _Action
+    needs_api: bool = False
+
+
+def _cut(on: bool, whom: Callable[[Topology, str], list[str]]) -> _Action:
+    return lambda site, name, peers: site.fabric.cut(name, peers or whom(site.topology, name), on)
+
+
+def _with_power_cut(begin: Callable[[Admin], object]) -> Fault:
+    """Something is wrong with the API at the moment at which it is needed: that alone would hurt no client."""
+
+    def inject(site: Site, name: str, peers: Sequence[str]) -> None:
+        begin(Admin(site.state))
+        site.power_off(name)
+
+    def undo(site: Site, name: str, peers: Sequence[str]) -> None:
+        site.power_on(name)
+        Admin(site.state).heal()
+
+    return Fault(inject, undo, needs_api=True)
+
+
+def _slow(api: Admin) -> None:
+    """What changes a route takes 6 s longer."""
+    for verb in ("POST", "DELETE"):
+        api.fault("slow", match={"verb": verb, "path": "/global/routes"}, seconds=6)
+
+
+def _kill_agent(site: Site, name: str, peers: Sequence[str]) -> None:
+    """Stop keepalived on ``name``; kill the agent that takes over as soon as it has begun to."""
+    _end(_watcher(name))
+    _ARMED.mkdir(exist_ok=True)
+    seen = len(Admin(site.state).log())
+    watching = os.fork()
+    if watching == 0:
+        # Nothing of the parent's is held: who waits for the end of its output must not wait for this.
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        os.closerange(3, 1024)
+        try:
+            _kill_at_first_change(site, peers or site.topology.peers(name), seen)
+        finally:
+            os._exit(0)
+    _watcher(name).write_text(str(watching))
+    machine.execute(site.groups, name, "systemctl", "stop", "keepalived")
+
+
+def _kill_at_first_change(site: Site, peers: Sequence[str], seen: int) -> None:
+    api, deadline = Admin(site.state), time.monotonic() + 60
+    while not any(entry["mutation"] for entry in api.log()[seen:]):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.005)
+    for peer in peers:
+        site.groups.kill_unit(peer, "vip-agent.service")
+
+
+def _start_keepalived(site: Site, name: str, peers: Sequence[str]) -> None:
+    _end(_watcher(name))
+    machine.execute(site.groups, name, "systemctl", "start", "keepalived")
+
+
+def _watcher(name: str) -> Path:
+    return _ARMED / f"agent_kill-{name}.watcher"
+
+
+FAULTS = {
+    "node_power_off": Fault(lambda site, name, _: site.power_off(name), lambda site, name, _: site.power_on(name)),
+    "node_hang": Fault(
+        lambda site, name, _: site.groups.freeze(name, True), lambda site, name, _: site.groups.freeze(name, False)
+    ),
+    "partition": Fault(_cut(True, Topology.others), _cut(False, Topology.others)),
+    "partition_peers": Fault(_cut(True, Topology.peers), _cut(False, Topology.peers)),
+    "link_down": Fault(
+        lambda site, name, _: site.fabric.set_carrier(name, up=False),
+        lambda site, name, _: site.fabric.set_carrier(name, up=True),
+    ),
+    "api_slow": _with_power_cut(_slow),
+    "api_refuse": _with_power_cut(lambda api: api.fault("status", status=503, for_s=10)),
+    "token_expired": _with_power_cut(lambda api: api.expire(AGENT)),
+    "agent_kill": Fault(_kill_agent, _start_keepalived, needs_api=True),
+}
+
+
+def offered(topology: Topology) -> list[str]:
+    """The faults that can be done there."""
+    return [name for name, fault in FAULTS.items() if topology.world is not None or not fault.needs_api]
+
+
+def inject(site: Site, fault: str, name: str, peers: Sequence[str]) -> None:
+    """Do ``fault`` to machine ``name``."""
+    FAULTS[fault].inject(site, name, peers)
+
+
+def repair(site: Site, fault: str, name: str, peers: Sequence[str]) -> None:
+    """Undo ``fault`` on machine ``name`` and the undo that was armed for it."""
+    _disarm(fault, name)
+    FAULTS[fault].undo(site, name, peers)
+
+
+def arm(site: Site, fault: str, name: str, peers: Sequence[str], seconds: float) -> None:
+    """Repair ``fault`` after ``seconds``, whatever becomes of the caller."""
+    _disarm(fault, name)
+    _ARMED.mkdir(exist_ok=True)
+    waiting = site.spawn("lab.faults", str(seconds), fault, name, *peers, log="undo.log")
+    (_ARMED / f"{fault}-{name}").write_text(str(waiting.pid))
+
+
+def _disarm(fault: str, name: str) -> None:
+    _end(_ARMED / f"{fault}-{name}")
+
+
+def _end(armed: Path) -> None:
+    """Kill the process whose id is in the file ``armed``, unless it is this one."""
+    try:
+        pid = int(armed.read_text())
+    except (OSError, ValueError):
+        return
+    armed.unlink()
+    if pid != os.getpid():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _undo_later(words: list[str]) -> None:
+    site = Site.of(words)
+    seconds, fault, name, *peers = words
+    time.sleep(float(seconds))
+    repair(site, fault, name, peers)
+
+
+if __name__ == "__main__":
+    _undo_later(sys.argv[1:])

@@ -1,0 +1,35 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A data plane without a network: it remembers what it was told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class MemoryPlane:
+    """`lab.gce.dataplane.DataPlane` in memory."""
+
+    def __init__(self) -> None:
+        self.programmed: list[tuple[str, dict[str, tuple[str, ...]]]] = []
+        self.tables: dict[str, dict[str, tuple[str, ...]]] = {}
+        self.sources: dict[str, tuple[str, ...] | None] = {}
+        self.off: set[str] = set()
+
+    def program(self, sender: str, table: Mapping[str, tuple[str, ...]]) -> None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        self.tables[sender] = dict(table)
+        self.programmed.append((sender, dict(table)))
+
+    def permit(self, instance: str, sources: tuple[str, ...] | None) -> None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        self.sources[instance] = sources
+
+    def power(self, instance: str, on: bool) -> None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        (self.off.discard if on else self.off.add)(instance)
+
+    def running(self, instance: str) -> bool:
+        """See `lab.gce.dataplane.DataPlane`."""
+        return instance not in self.off

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is in the cloud when its API starts: one project, and who may do what with it.
+
+Everything is called by its name alone: names are unique in the project, and an
+instance has the name of its machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# Google's default for a project that has asked for nothing.
+STATIC_ROUTES_PER_NETWORK = 250
+
+
+@dataclass(frozen=True)
+class Network:
+    """A VPC network of custom mode."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Subnetwork:
+    """A range of addresses in a region; ``secondary`` ones have names and are for aliases."""
+
+    name: str
+    network: str
+    region: str
+    range: str
+    secondary: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A machine with one interface, nic0."""
+
+    name: str
+    zone: str
+    network: str
+    subnetwork: str
+    address: str
+    can_ip_forward: bool = False
+    tags: tuple[str, ...] = ()
+    service_account: str | None = None
+    """Its e-mail address: the principal of this name is who the metadata server's tokens speak for."""
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Route:
+    """A static route: to an instance by name, or to an address."""
+
+    name: str
+    network: str
+    destination: str
+    next_hop: str
+    priority: int = 1000
+    tags: tuple[str, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Firewall:
+    """A rule that lets in ``allowed``: protocol (name or number) -> ports (none: all). It is not enforced."""
+
+    name: str
+    network: str
+    allowed: Mapping[str, tuple[str, ...]]
+    source_ranges: tuple[str, ...] = ()
+    source_tags: tuple[str, ...] = ()
+    target_tags: tuple[str, ...] = ()
+    priority: int = 1000
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A caller: the tokens it always has, and its permissions (None: all)."""
+
+    name: str
+    tokens: tuple[str, ...] = ()
+    permissions: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """One project. Zones and regions are those of its instances and subnetworks, and ``zones``."""
+
+    project: str
+    networks: tuple[Network, ...] = ()
+    subnetworks: tuple[Subnetwork, ...] = ()
+    instances: tuple[Instance, ...] = ()
+    routes: tuple[Route, ...] = ()
+    firewalls: tuple[Firewall, ...] = ()
+    principals: tuple[Principal, ...] = ()
+    zones: tuple[str, ...] = ()
+    quotas: Mapping[str, int] = field(default_factory=lambda: {"STATIC_ROUTES_PER_NETWORK": STATIC_ROUTES_PER_NETWORK})
+    number: int = 419080500001
+    """The project's number."""

@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The disk that every machine boots from.
+
+A Debian root file system with systemd, SSH and Python, and inside it a local
+package source with everything the roles install: a machine without a way out
+runs ``apt-get update`` and ``apt-get install`` as it would against a mirror.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from lab import LabError
+from lab.process import run
+
+SUITE = "bookworm"
+SYSTEM = [
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "iproute2",
+    "iputils-ping",
+    "procps",
+    "nftables",
+    "openssh-server",
+    "python3",
+    "python3-apt",
+    "ca-certificates",
+    "sudo",
+]
+# What the roles may install: with their dependencies, but not installed yet.
+OFFERED = ["keepalived", "nginx-light", "nginx", "ipvsadm", "curl", "tcpdump"]
+PACKAGES = "/var/local/packages"
+
+# Part of the cache key: whatever is run to build the image.
+RECIPE = f"""
+set -e
+root=$1
+chroot "$root" apt-get install --yes --download-only --no-install-recommends {" ".join(OFFERED)}
+mkdir -p "$root{PACKAGES}"
+mv "$root"/var/cache/apt/archives/*.deb "$root{PACKAGES}/"
+for deb in "$root{PACKAGES}"/*.deb; do
+    dpkg-deb --field "$deb"
+    echo "Filename: ./${{deb##*/}}"
+    echo "Size: $(stat --format %s "$deb")"
+    echo "SHA256: $(sha256sum "$deb" | cut -d' ' -f1)"
+    echo
+done > "$root{PACKAGES}/Packages"
+# The machines take packages from there and nowhere else.
+rm -rf "$root"/etc/apt/sources.list.d/*
+echo 'deb [trusted=yes] file:{PACKAGES} ./' > "$root/etc/apt/sources.list"
+# No way out: nothing to resolve, no lease to ask for, nothing to update on a timer.
+ln -sf /dev/null "$root/etc/systemd/system/systemd-networkd.service"
+ln -sf /dev/null "$root/etc/systemd/system/systemd-resolved.service"
+ln -sf /dev/null "$root/etc/systemd/system/apt-daily.timer"
+ln -sf /dev/null "$root/etc/systemd/system/apt-daily-upgrade.timer"
+: > "$root/etc/resolv.conf"
+: > "$root/etc/machine-id"
+printf 'PermitRootLogin prohibit-password\\nUseDNS no\\nX11Forwarding no\\n' > "$root/etc/ssh/sshd_config.d/lab.conf"
+"""
+
+
+def cache_directory() -> Path:
+    """Where what is worth keeping between labs lies."""
+    base = os.environ.get("CLOUDHA_CACHE")
+    if base:
+        return Path(base)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cloudha-vip"
+
+
+def key() -> str:
+    """The hash of everything the image is made from."""
+    inputs = "\n".join((SUITE, *SYSTEM, RECIPE, os.uname().machine))
+    return hashlib.sha256(inputs.encode()).hexdigest()[:16]
+
+
+def ensure(progress: Callable[[str], None] = print) -> Path:
+    """Return the image's root file system, building it (about 20 s) if the cache has none."""
+    directory = cache_directory() / f"image-{key()}"
+    root = directory / "root"
+    if root.is_dir():
+        return root
+    cache_directory().mkdir(parents=True, exist_ok=True)
+    # Two labs that start at once build one image.
+    with open(cache_directory() / "image.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if root.is_dir():
+            return root
+        progress("building the machines' image from Debian packages (once; about 20 s)")
+        building = directory.with_suffix(".building")
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir()
+        (building / "recipe").write_text(RECIPE)
+        try:
+            # In a mount namespace of its own, so that one who is killed leaves no mount below the cache.
+            run(
+                "unshare",
+                "--mount",
+                "mmdebstrap",
+                "--variant=minbase",
+                "--mode=root",
+                f"--include={','.join(SYSTEM)}",
+                f'--customize-hook=sh {building}/recipe "$1"',
+                SUITE,
+                str(building / "root"),
+            )
+        except LabError:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+        shutil.rmtree(directory, ignore_errors=True)
+        building.rename(directory)
+    return root

@@ -1,0 +1,181 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which machines a topology needs, and their addresses.
+
+An address plan is part of the topology it was made for: the on-premises pair
+has the addresses of the document it comes from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_interface
+
+from lab import LabError, vpc
+from lab.gce.world import Firewall, Instance, Network, Principal, Subnetwork, World
+
+CONTROLLER = "controller"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A systemd machine with one interface on the fabric."""
+
+    name: str
+    group: str
+    addresses: tuple[str, ...]
+    mac: str
+    variables: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The first address, without its prefix: where SSH answers."""
+        return str(ip_interface(self.addresses[0]).ip)
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Machines on one network, and what the playbooks must know of them.
+
+    With a ``gateway`` the network is a VPC (layer 3), else a segment (layer 2); ``world`` is what the cloud's API
+    has in it when the lab starts.
+    """
+
+    name: str
+    machines: tuple[Machine, ...]
+    controller: tuple[str, ...]
+    variables: dict[str, object] = field(default_factory=dict)
+    gateway: str | None = None
+    world: World | None = None
+
+    def machine(self, name: str) -> Machine:
+        """The machine called ``name``."""
+        for machine in self.machines:
+            if machine.name == name:
+                return machine
+        raise LabError(f"no machine '{name}' here: there are {', '.join(m.name for m in self.machines)}")
+
+    @property
+    def instances(self) -> dict[str, str]:
+        """Everything that has a port on the network, the controller too, and its primary address."""
+        everyone = {**{each.name: each.addresses[0] for each in self.machines}, CONTROLLER: self.controller[0]}
+        return {name: str(ip_interface(address).ip) for name, address in everyone.items()}
+
+    def others(self, name: str) -> list[str]:
+        """All machines but this one; the controller keeps its way in, as a management network would."""
+        return [each.name for each in self.machines if each.name != name]
+
+    def peers(self, name: str) -> list[str]:
+        """The other machines of the same group."""
+        group = self.machine(name).group
+        return [each.name for each in self.machines if each.group == group and each.name != name]
+
+
+def _pair(name: str) -> Topology:
+    """Two nodes and a client, addressed as in the Cloudpods document's example."""
+
+    def machine(index: int, label: str, group: str, host4: str, host6: str) -> Machine:
+        return Machine(label, group, (f"{host4}/22", f"fd00:7::{host6}/64"), f"02:00:00:00:07:{index:02x}")
+
+    return Topology(
+        name=name,
+        machines=(
+            machine(1, "node1", "vip_nodes", "192.168.7.247", "247"),
+            machine(2, "node2", "vip_nodes", "192.168.7.248", "248"),
+            machine(16, "client1", "vip_clients", "192.168.4.10", "10"),
+        ),
+        controller=("192.168.4.2/22", "fd00:7::2/64"),
+        variables={"vip_address": "192.168.7.246/22", "vip_interface": "eth0"},
+    )
+
+
+PROJECT = "lab-project"
+NETWORK, SUBNETWORK = "ip-failover", "ip-failover-subnet"
+CONTROLLER_TOKEN = "lab-controller-token"
+AGENT = f"vip-agent@{PROJECT}.iam.gserviceaccount.com"
+# What the agent needs to move a route, and no more: docs/gcp.md.
+AGENT_PERMISSIONS = frozenset(
+    {
+        "compute.globalOperations.get",
+        "compute.instances.get",
+        "compute.instances.use",
+        "compute.networks.updatePolicy",
+        "compute.routes.create",
+        "compute.routes.delete",
+        "compute.routes.list",
+    }
+)
+
+
+def _vpc_pair(name: str) -> Topology:
+    """Two nodes and a client in a VPC, as in Google's sample; the floating address is in no subnet."""
+
+    def instance(label: str, address: str, zone: str, tag: str, account: str | None = None) -> Instance:
+        node = tag == "backend"
+        return Instance(label, f"us-central1-{zone}", NETWORK, SUBNETWORK, address, node, (tag,), account)
+
+    instances = {
+        "vip_nodes": (
+            instance("node1", "10.100.2.1", "a", "backend", AGENT),
+            instance("node2", "10.100.2.2", "b", "backend", AGENT),
+        ),
+        "vip_clients": (instance("client1", "10.100.3.10", "a", "client"),),
+    }
+    controller = instance(CONTROLLER, "10.100.0.2", "a", "bastion")
+    world = World(
+        project=PROJECT,
+        networks=(Network(NETWORK),),
+        subnetworks=(Subnetwork(SUBNETWORK, NETWORK, "us-central1", "10.100.0.0/16"),),
+        instances=(*instances["vip_nodes"], *instances["vip_clients"], controller),
+        firewalls=(
+            Firewall("http", NETWORK, {"tcp": ("80",)}, source_tags=("client",), target_tags=("backend",)),
+            Firewall("vrrp", NETWORK, {"112": ()}, source_tags=("backend",), target_tags=("backend",)),
+            Firewall("ssh", NETWORK, {"tcp": ("22",)}, source_tags=("bastion",)),
+        ),
+        principals=(
+            Principal("controller", (CONTROLLER_TOKEN,)),
+            Principal(AGENT, permissions=AGENT_PERMISSIONS),
+        ),
+    )
+    return Topology(
+        name=name,
+        machines=tuple(
+            Machine(
+                each.name,
+                group,
+                (f"{each.address}/32",),
+                vpc.mac_of(each.address),
+                {"gcp_instance": each.name, "gcp_zone": each.zone},
+            )
+            for group, members in instances.items()
+            for each in members
+        ),
+        controller=(f"{controller.address}/32",),
+        gateway="10.100.0.1",
+        world=world,
+        variables={
+            "vip_address": "10.200.1.1/32",
+            "vip_interface": "eth0",
+            "gcp_project": PROJECT,
+            "gcp_network": NETWORK,
+            "gcp_route_name": "floating-ip-route",
+            "gcp_endpoint": f"http://{vpc.API}/compute/v1",
+            "gcp_metadata_url": f"http://{vpc.METADATA}",
+            "gcp_auth_kind": "accesstoken",
+            "gcp_access_token": CONTROLLER_TOKEN,
+        },
+    )
+
+
+TOPOLOGIES = {
+    topology.name: topology for topology in (_pair("onprem_active_standby"), _vpc_pair("gcp_route_heartbeat"))
+}
+
+
+def get(name: str) -> Topology:
+    """The topology called ``name``."""
+    try:
+        return TOPOLOGIES[name]
+    except KeyError:
+        raise LabError(f"no topology '{name}': there are {', '.join(sorted(TOPOLOGIES))}") from None

@@ -1,0 +1,40 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every test on real machines needs: a lab, and its command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from lab import image  # noqa: E402
+from lab.lab import Lab  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cached_image() -> Path:
+    """The image is built before the first test, so that no test's bound includes its building."""
+    return image.ensure()
+
+
+@pytest.fixture(scope="session")
+def lab_name() -> Callable[[str], str]:
+    """Names for labs that no other run on this machine uses."""
+    return lambda suffix: f"t{os.getpid()}-{suffix}"
+
+
+@pytest.fixture(scope="module")
+def lab(lab_name: Callable[[str], str]) -> Iterator[Lab]:
+    """A running lab with two nodes and a client."""
+    this = Lab(lab_name("shared"))
+    this.up("onprem_active_standby")
+    yield this
+    this.down()

@@ -1,0 +1,134 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A pair of nodes in its lab, as its operator and its client know it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from commands import TESTS, cli
+
+from ansible_collections.cloudha.vip.plugins.module_utils.drill import analysis, records
+from lab.lab import Lab
+
+ROOT = TESTS.parent
+
+
+@dataclass
+class Seen:
+    """What a client saw while something was done."""
+
+    gap_ms: float
+    split_brain_ms: float
+    answered_by: set[str]
+    lost: int = 0
+
+
+class Pair:
+    """The pair in its lab, as its operator and its client know it."""
+
+    def __init__(self, lab: Lab, scratch: Path, topology: str, address: str) -> None:
+        self.lab = lab
+        self.scratch = scratch
+        self.topology = topology
+        self.address = address
+
+    def command(self, playbook: str, *words: str, **variables: object) -> list[str]:
+        return [
+            "ansible-playbook",
+            f"--inventory={self.lab.inventory}",
+            f"{ROOT}/playbooks/{playbook}.yml",
+            f"--extra-vars={json.dumps(variables)}",
+            *words,
+        ]
+
+    def play(self, playbook: str, *words: str, **variables: object) -> subprocess.CompletedProcess[str]:
+        """Run a playbook to its end, whatever that is."""
+        return subprocess.run(
+            self.command(playbook, *words, **variables),
+            cwd=self.scratch,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000"},
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+
+    def deploy(self, *words: str, **variables: object) -> str:
+        done = self.play(self.topology, *words, **variables)
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+        return done.stdout
+
+    def ssh(self, machine: str, script: str) -> str:
+        done = cli("exec", "--name", self.lab.name, machine, "--", script, check=False)
+        assert done.returncode == 0, f"{machine}: {script}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def status(self) -> subprocess.CompletedProcess[str]:
+        return self.play("status")
+
+    @contextlib.contextmanager
+    def killed_drill(self, fault: str) -> Iterator[None]:
+        """A drill of ``fault`` that is killed, with all that it started, at the end of the block."""
+        drill = subprocess.Popen(
+            self.command("drill", drill_faults=[fault], drill_undo_after_s=8),
+            cwd=self.scratch,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            yield
+        finally:
+            os.killpg(drill.pid, signal.SIGKILL)
+            drill.wait()
+
+    def wait_for_state(self, state: str, timeout: float = 60) -> None:
+        """Until one of the machines is in it."""
+        deadline = time.monotonic() + timeout
+        while not any(row["state"] == state for row in self.lab.status()):
+            assert time.monotonic() < deadline, f"no machine got to the state {state}"
+            time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Seen]:
+        """A client that asks all the time; the values are there when the block has ended."""
+        seen, record = Seen(0, 0, set()), "/run/test-record"
+        prober = (ROOT / "plugins/module_utils/drill/prober.py").read_text()
+        self.ssh("client1", f"cat > /run/test-prober.py <<'PROBER'\n{prober}\nPROBER\nrm -f {record}")
+        self.ssh(
+            "client1",
+            "systemd-run --quiet --collect --unit=test-prober python3 /run/test-prober.py run "
+            f"--url http://{self.address}/healthz --output {record} --max-seconds 300 && "
+            f"python3 /run/test-prober.py wait --input {record} --good-ms 300 --timeout 30",
+        )
+        begin = time.time_ns()
+        yield seen
+        self.ssh("client1", f"python3 /run/test-prober.py wait --input {record} --since {time.time_ns()} --good-ms 300")
+        self.ssh("client1", "systemctl stop test-prober")
+        copy = self.scratch / "record"
+        copy.write_text(self.ssh("client1", f"cat {record}"))
+        recording = records.read_recording(str(copy))
+        points = analysis.place(recording.requests, analysis.Clock(begin, {}), recording.client)
+        ends = analysis.good_ends(points)
+        seen.gap_ms = analysis.longest_gap(ends, 0.0, ends[-1]).ms
+        split = analysis.split_brain(points)
+        seen.split_brain_ms = split.ms if split else 0.0
+        seen.lost = sum(not point.ok for point in points)
+        seen.answered_by = {point.by for point in points if point.ok and point.by}
+        print(f"client: {seen}")
+
+
+def changes(output: str) -> dict[str, int]:
+    """From the recap: how many tasks changed something on each host."""
+    return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}

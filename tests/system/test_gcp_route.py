@@ -1,0 +1,169 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pair in a VPC on real machines and the lab's API: deployed, changed, misconfigured, drilled, taken away."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from pair import Pair, changes
+
+from lab.lab import Lab
+
+NODES = ("node1", "node2")
+VIP, ROUTE = "10.200.1.1", "floating-ip-route"
+LATENCY_S = 0.2
+OBJECTIVE_MS = 600 + LATENCY_S * 1000 + 300  # detection, one operation, and what is left
+PATHS = ("/etc/keepalived/keepalived.conf", "/etc/vip-agent", "/usr/local/lib/vip-agent", "/run/cloudha-vip")
+
+
+class RoutePair(Pair):
+    """Where the route leads to the holder."""
+
+    def routes(self) -> dict[str, tuple[str, int]]:
+        """Of each route to the address: the machine that it leads to, and its priority."""
+        routes = [each for each in self.lab.api.state()["routes"] if each["destRange"] == f"{VIP}/32"]
+        return {each["name"]: (each["nextHopInstance"].rpartition("/")[2], each["priority"]) for each in routes}
+
+    def holder(self, priority: int = 1000) -> str:
+        """Where the only route leads; an error if it is not the only one, or not as it should be."""
+        ((name, (machine, its)),) = self.routes().items()
+        assert (name, its) == (ROUTE, priority)
+        return machine
+
+
+@pytest.fixture(scope="module")
+def pair(lab_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoutePair]:
+    lab = Lab(lab_name("gcp"))
+    lab.up("gcp_route_heartbeat")
+    try:
+        lab.api.behave(latency_s=LATENCY_S)
+        this = RoutePair(lab, tmp_path_factory.mktemp("pair"), "gcp_route_heartbeat", VIP)
+        # A dry run on fresh nodes passes, and leaves them and the project fresh.
+        this.deploy("--check")
+        for node in NODES:
+            assert this.ssh(node, f"ls -d {' '.join(PATHS)} 2>/dev/null || true") == ""
+        assert this.routes() == {}
+        this.deploy()
+        yield this
+    finally:
+        lab.down()
+
+
+def test_the_route_leads_to_the_first_node_and_both_have_the_address(pair: RoutePair) -> None:
+    assert pair.holder() == "node1"
+    for node in NODES:
+        assert f"{VIP}/32" in pair.ssh(node, "ip -oneline address show lo")
+    with pair.client() as seen:
+        pass
+    assert seen.answered_by == {"node1"}
+    assert pair.play("status").returncode == 0
+
+
+def test_a_switchover_and_back_loses_no_request(pair: RoutePair) -> None:
+    before = pair.holder()
+    with pair.client() as seen:
+        for words in ({}, {"switchover_to": before}):
+            done = pair.play("switchover", **words)
+            assert done.returncode == 0, done.stdout[-3000:]
+    assert pair.holder() == before
+    assert seen.answered_by == set(NODES) and seen.lost == 0
+
+
+def test_changed_options_reach_a_running_pair_and_clients_lose_nothing(pair: RoutePair) -> None:
+    before = pair.holder()
+    with pair.client() as seen:
+        pair.deploy(gcp_route_priority=900, keepalived_detection_ms=700, nginx_page="changed\n")
+    assert pair.holder(900) == before, "the address stays where it is"
+    assert seen.answered_by == {before} and seen.lost == 0
+
+
+def test_a_route_that_was_deleted_by_hand_comes_back(pair: RoutePair) -> None:
+    before = pair.holder(900)
+    for node in NODES:
+        pair.ssh(node, "systemctl stop vip-agent")  # which would repair it
+    code = (
+        "import urllib.request as u; r = u.Request('http://199.36.153.8/compute/v1/projects/lab-project/global/routes/"
+        f"{ROUTE}', method='DELETE', headers={{'Authorization': 'Bearer lab-controller-token'}}); u.urlopen(r).read()"
+    )
+    pair.ssh("client1", f'python3 -c "{code}"')
+    deadline = time.monotonic() + 20
+    while pair.routes():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    pair.deploy()
+    assert pair.holder() == before
+
+
+INSTANCE = {"name": "VI_1", "interface": "eth0", "virtual_router_id": 66, "addresses": []}
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"vip_address": "10.200.1.0/24"}, "vip_address is 10.200.1.0/24"),
+        ({"gcp_zone": ""}, "gcp_zone is not set"),
+        ({"gcp_instance": "node1", "gcp_zone": "us-central1-a"}, "two nodes are the same instance"),
+        ({"keepalived_instances": [{**INSTANCE, "priority": 200}]}, "priority"),
+        ({"vip_address": "10.100.9.9/32"}, "10.100.0.0/16"),
+        ({"gcp_project": "lab-projekt"}, "lab-projekt"),
+        ({"gcp_network": "ip-failure"}, "ip-failure"),
+        ({"gcp_zone": "us-central1-f"}, "us-central1-f"),
+        ({"gcp_access_token": "guessed"}, "401"),
+        ({"gcp_route_priority": 0}, "priority"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_changes(pair: RoutePair, variables: dict[str, object], says: str) -> None:
+    look = "sha256sum /etc/keepalived/keepalived.conf /etc/vip-agent/config.json; systemctl show -p MainPID keepalived"
+    before = [pair.ssh(node, look) for node in NODES], pair.routes()
+    done = pair.play("gcp_route_heartbeat", **variables)
+    assert done.returncode != 0, "this must be refused"
+    assert says in done.stdout, done.stdout[-3000:]
+    assert set(changes(done.stdout).values()) == {0}, done.stdout[-3000:]
+    assert ([pair.ssh(node, look) for node in NODES], pair.routes()) == before
+
+
+def test_every_fault(pair: RoutePair) -> None:
+    report_dir = pair.scratch / "drill"
+    # Without a way back, faults hit both nodes.
+    done = pair.play("drill", drill_operation_ms=200, drill_failback=False, drill_report_dir=str(report_dir))
+    print(done.stdout[-3000:])
+    report = json.loads((report_dir / "report.json").read_text())
+    faults = {each["fault"]: each for each in report["faults"]}
+    assert len(faults) == 14
+    assert {name: each["reason"] for name, each in faults.items() if each["verdict"] != "passed"} == {}
+    assert done.returncode == 0
+    for name in ("node_power_off", "node_hang"):
+        assert faults[name]["gap_ms"] <= OBJECTIVE_MS
+    assert faults["planned_switchover"]["requests_lost"] == 0
+    assert pair.holder() in NODES
+    assert pair.play("status").returncode == 0
+
+
+def test_a_killed_drill_heals_by_itself(pair: RoutePair) -> None:
+    target = pair.holder()
+    with pair.killed_drill("api_refuse"):
+        pair.wait_for_state("off")
+    pair.lab.wait_for_ssh([target], timeout=30)
+    assert pair.lab.api.behaviour()["faults"] == []
+    for machine in (*NODES, "client1"):
+        pair.ssh(machine, "systemctl stop cloudha-vip-drill cloudha-vip-drill-prober 2>/dev/null; true")
+    deadline = time.monotonic() + 40
+    while pair.play("status").returncode != 0:
+        assert time.monotonic() < deadline, pair.play("status").stdout
+    with pair.client():
+        pass
+
+
+def test_teardown_takes_everything_away(pair: RoutePair) -> None:
+    done = pair.play("teardown")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert pair.routes() == {}
+    for node in NODES:
+        assert VIP not in pair.ssh(node, "ip -oneline address")
+        assert pair.ssh(node, f"ls -d {' '.join(PATHS)} 2>/dev/null || true") == ""
+    assert changes(pair.play("teardown").stdout) == {"node1": 0, "node2": 0}

@@ -1,0 +1,46 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The filters are thin: what they compute is tested with the functions behind them."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.cloudha.vip.plugins.filter.keepalived_problems import FilterModule as Problems
+from ansible_collections.cloudha.vip.plugins.filter.keepalived_timers import FilterModule as Timers
+
+timers = Timers().filters()["keepalived_timers"]
+problems = Problems().filters()["keepalived_problems"]
+
+
+@pytest.mark.parametrize("priorities", [253, "253", [254, 253], ["254", "253"]])
+def test_timers_of_one_or_more_priorities_also_as_text(priorities):
+    assert timers("900", priorities) == {"advert_int_s": 0.29, "worst_detection_ms": 874}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((10,), "keepalived_timers: 10 ms is less than VRRP version 3 can do"),
+        (("soon",), "keepalived_timers: invalid literal"),
+        ((900, 254, 4), "keepalived_timers: version 4 of VRRP does not exist"),
+    ],
+)
+def test_what_timers_cannot_do_is_an_error_of_the_filter(arguments, message):
+    with pytest.raises(AnsibleFilterError, match=message):
+        timers(*arguments)
+
+
+def test_problems_are_passed_on():
+    assert problems({"node1": {}}) == [
+        "node1: keepalived_instances is empty; describe at least one instance, or set keepalived_state to absent"
+    ]
+
+
+@pytest.mark.parametrize("nodes", [[], "node1", {"node1": []}])
+def test_nodes_which_are_no_dictionary(nodes):
+    with pytest.raises(AnsibleFilterError, match="must be a dictionary of hosts"):
+        problems(nodes)

@@ -1,0 +1,164 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import ConfigError, load, parse
+
+
+def problems(data):
+    with pytest.raises(ConfigError) as caught:
+        parse(data)
+    return str(caught.value).splitlines()
+
+
+def check(**keys):
+    return {"checks": [{"name": "web", "type": "http", "url": "http://127.0.0.1/healthz", **keys}]}
+
+
+def action(**keys):
+    whole = {
+        "type": "gcp_route",
+        "instance": "VI_1",
+        "name": "floating-ip-route",
+        "destination": "10.200.1.1/32",
+        "network": "ip-failover",
+        **keys,
+    }
+    return {
+        "instances": [{"name": "VI_1"}],
+        "actions": [{key: value for key, value in whole.items() if value is not None}],
+    }
+
+
+def test_defaults():
+    config = parse({})
+    assert config.fifo == "/run/cloudha-vip/notify"
+    assert config.checks == []
+    web = parse(check()).checks[0]
+    assert (web.interval, web.timeout, web.fall, web.rise) == (0.1, 0.25, 2, 3)
+    assert (web.host, web.port, web.path, web.host_header, web.status, web.tls) == (
+        "127.0.0.1", 80, "/healthz", "127.0.0.1", [200], False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "path", "header", "server_name"),
+    [
+        ("https://127.0.0.1", "127.0.0.1", 443, "/", "127.0.0.1", "127.0.0.1"),
+        ("http://localhost:8080/a?b=c", "127.0.0.1", 8080, "/a?b=c", "localhost:8080", "localhost"),
+        ("https://[FD00:7::0247]:8443/x", "fd00:7::247", 8443, "/x", "[FD00:7::0247]:8443", "FD00:7::0247"),
+    ],
+)
+def test_urls(url, host, port, path, header, server_name):
+    found = parse(check(url=url)).checks[0]
+    assert (found.host, found.port, found.path, found.host_header, found.tls_server_name) == (
+        host, port, path, header, server_name,
+    )  # fmt: skip
+
+
+def test_addresses_have_the_kernels_form():
+    config = parse({"instances": [{"name": "VI 1", "addresses": ["192.168.7.246/22", "FD00:7::0246/64"]}]})
+    assert config.instances[0].addresses == ["192.168.7.246", "fd00:7::246"]
+
+
+def test_an_action():
+    route = parse(action()).actions[0]
+    assert (route.type, route.instance, route.name, route.destination, route.network) == (
+        "gcp_route", "VI_1", "floating-ip-route", "10.200.1.1/32", "ip-failover",
+    )  # fmt: skip
+    # What is left out is kept as it is, or asked of the metadata server.
+    assert (route.project, route.priority, route.tags, route.description, route.ca_file) == (None,) * 5
+    assert (route.check_interval, route.timeout, route.lease, route.settle) == (10, 60, 20, 1)
+    assert route.endpoint == "https://compute.googleapis.com/compute/v1"
+    assert route.metadata_url == "http://169.254.169.254"
+    url = "https://www.googleapis.com/compute/v1/projects/lab-project/global/networks/ip-failover"
+    route = parse(action(network=url, priority=7, tags=["client"], endpoint="http://10.0.0.1:80/compute/v1/")).actions[
+        0
+    ]
+    assert (route.network, route.priority, route.tags, route.endpoint) == (
+        "projects/lab-project/global/networks/ip-failover", 7, ["client"], "http://10.0.0.1:80/compute/v1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ([], "must be an object, not []"),
+        ({"checks": [1]}, "checks[0]: must be an object, not 1"),
+        ({"fifos": "/x"}, "fifos: is not a known key"),
+        ({"fifo": "x"}, "fifo: must be an absolute path, not 'x'"),
+        ({"checks": {}}, "checks: must be a list, not {}"),
+        (check(interval_ms="fast"), 'checks[0].interval_ms: must be a whole number, not "fast"'),
+        (check(fall=True), "checks[0].fall: must be a whole number, not true"),
+        (check(timeout_ms=1), "checks[0].timeout_ms: must be from 10 to 600000, not 1"),
+        (check(rise=0), "checks[0].rise: must be from 1 to 1000, not 0"),
+        (check(port=80), "checks[0].port: is not a known key"),
+        (check(type="ping"), "checks[0].type: must be one of http, tcp, command, not 'ping'"),
+        (check(url="ftp://127.0.0.1/"), "checks[0].url: must be like http://127.0.0.1:8080/healthz"),
+        (check(url="http://127.0.0.1:70000/"), "checks[0].url: the port must be from 1 to 65535, not 70000"),
+        (check(url="http://www.example.com/"), "'www.example.com' is not an IP address; to ask for a name"),
+        (check(host_header="a\r\nX: y"), "checks[0].host_header: must be printable ASCII"),
+        (check(status=[99]), "checks[0].status: must be a list of HTTP status codes, not [99]"),
+        (check(name="../web"), "checks[0].name: '../web' must be 1 to 64 letters"),
+        (check(name=""), "checks[0].name: '' must be 1 to 64 letters"),
+        ({"checks": [{"name": "a", "type": "command", "command": ["ls"]}]}, "checks[0].command: the program must be"),
+        ({"checks": [{"name": "a", "type": "command", "command": []}]}, "checks[0].command: must be a list of texts"),
+        ({"checks": [{"name": "a", "type": "tcp"}]}, "checks[0].port: is required"),
+        ({"checks": check()["checks"] * 2}, "checks: the name 'web' is used more than once"),
+        ({"instances": [{"name": "a", "addresses": ["x"]}]}, 'instances[0].addresses[0]: "x" is not an IP address'),
+        (action(type="alias"), "actions[0].type: must be one of gcp_route, not 'alias'"),
+        (action(name="Route_1"), "actions[0].name: 'Route_1' is no name of a route: 1 to 63 small letters"),
+        (action(name=None), "actions[0].name: is required"),
+        (action(instance=None), "actions[0].instance: is required"),
+        (action(instance="VI_2"), "actions[0].instance: 'VI_2' is none of the instances: VI_1"),
+        (action() | {"instances": []}, "actions[0].instance: 'VI_1' is none of the instances: there are none"),
+        (action(destination="10.200.1.1"), "actions[0].destination: must be an IPv4 range with its length"),
+        (action(destination="10.200.1.1/24"), "actions[0].destination: must be an IPv4 range with its length"),
+        (action(destination="10.200.1.1/33"), "actions[0].destination: must be an IPv4 range with its length"),
+        (action(destination="fd00::1/128"), "actions[0].destination: must be an IPv4 range with its length"),
+        (action(network="global/networks/x"), "actions[0].network: must be a name or like projects/PROJECT/global"),
+        (action(network="projects/p/global/networks/x"), "actions[0].network: must be a name or like projects/PROJECT"),
+        (action(network=None), "actions[0].network: is required"),
+        (action(project="A"), "actions[0].project: 'A' is no id of a project"),
+        (action(priority=0), "actions[0].priority: must be from 1 to 65535, not 0"),
+        (action(priority=65536), "actions[0].priority: must be from 1 to 65535, not 65536"),
+        (action(priority="1"), 'actions[0].priority: must be a whole number, not "1"'),
+        (action(tags=["Client"]), "actions[0].tags: must be a list of network tags"),
+        (action(endpoint="compute.googleapis.com"), "actions[0].endpoint: must be like https://compute.googleapis.com"),
+        (action(endpoint="https://a/b?c=d"), "actions[0].endpoint: must be like https://compute.googleapis.com"),
+        (action(metadata_url="http://u@x"), "actions[0].metadata_url: must be like http://169.254.169.254, not"),
+        (action(ca_file="ca.pem"), "actions[0].ca_file: must be an absolute path, not 'ca.pem'"),
+        (action(check_interval_s=0), "actions[0].check_interval_s: must be from 1 to 3600, not 0"),
+        (action(timeout_s=1), "actions[0].timeout_s: must be from 5 to 3600, not 1"),
+        (action(lease_s=0), "actions[0].lease_s: must be from 1 to 600, not 0"),
+        (action(settle_ms=-1), "actions[0].settle_ms: must be from 0 to 60000, not -1"),
+        (action(next_hop="x"), "actions[0].next_hop: is not a known key"),
+        (
+            action() | {"actions": action()["actions"] * 2},
+            "actions: the name 'floating-ip-route' is used more than once",
+        ),
+    ],
+)
+def test_mistakes_name_the_key(data, expected):
+    assert [line for line in problems(data) if line.startswith(expected) or expected in line]
+
+
+def test_all_mistakes_are_told_at_once():
+    assert len(problems(check(fall=0, rise=0, name="-") | {"fifo": 7})) == 4
+
+
+def test_the_file_is_named(tmp_path):
+    path = tmp_path / "config.json"
+    with pytest.raises(ConfigError, match="No such file"):
+        load(str(path))
+    path.write_text("{")
+    with pytest.raises(ConfigError, match=f"{path}: not JSON"):
+        load(str(path))
+    path.write_text('{"fifo": 1, "x": 1}')
+    with pytest.raises(ConfigError) as caught:
+        load(str(path))
+    assert [line.startswith(f"{path}: ") for line in str(caught.value).splitlines()] == [True, True]

@@ -1,0 +1,212 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action with a project in memory; tests/contract has the agent with it, and an API."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.agent import gcp_route
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import parse
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Refused
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, Unavailable
+
+ME = "projects/home/zones/zone-a/instances/node1"
+PEER = "projects/home/zones/zone-b/instances/node2"
+URL = "https://www.googleapis.com/compute/v1/"
+NETWORK, HOST_NETWORK = "projects/home/global/networks/n", "projects/host/global/networks/n"
+
+
+class Metadata:
+    def __init__(self, url):
+        self.url = url
+
+    project = staticmethod(lambda: "home")
+    zone = staticmethod(lambda: "zone-a")
+    instance = staticmethod(lambda: "node1")
+    address = staticmethod(lambda: "10.0.0.1")
+
+
+class Compute:
+    def __init__(self, _session, project, **options):
+        self.project = project
+        self.options = options
+        self.routes = {}
+        self.number = 0
+        self.warnings = []
+        self.fails = None
+        self.instance = {
+            "canIpForward": True,
+            "networkInterfaces": [{"network": URL + NETWORK}],
+        }
+
+    def list_routes(self, destination):
+        error = self.fails
+        if error is not None:
+            raise error
+        assert destination == "10.200.1.1/32"
+        return list(self.routes.values()), time.time()
+
+    def insert_route(self, body, request_id):
+        self.number += 1
+        made = {"id": str(self.number), "creationTimestamp": "2026-11-21T03:34:12.123-08:00"}
+        self.routes[body["name"]] = {**body, **made, "network": URL + body["network"]}
+        return self.warnings
+
+    def delete_route(self, name, request_id):
+        for key, route in list(self.routes.items()):
+            if name in (key, route["id"]):
+                del self.routes[key]
+
+    def get_instance(self, path):
+        assert path == ME
+        return self.instance
+
+
+@pytest.fixture
+def make(monkeypatch):
+    monkeypatch.setattr(gcp_route, "Metadata", Metadata)
+    monkeypatch.setattr(gcp_route, "Compute", Compute)
+
+    def make(**keys):
+        whole = {"type": "gcp_route", "instance": "VI_1", "name": "r", "destination": "10.200.1.1/32", "network": "n"}
+        config = parse({"instances": [{"name": "VI_1"}], "actions": [{**whole, "settle_ms": 0, **keys}]})
+        action = gcp_route.GcpRoute(config.actions[0])
+        action.prepare()
+        return action
+
+    return make
+
+
+def assert_here(action):
+    told = []
+    outcome = action.assert_here(lambda: True, told.append, lambda seconds: None)
+    return outcome, told
+
+
+@pytest.mark.parametrize(
+    ("keys", "project", "network"),
+    [
+        ({}, "home", NETWORK),
+        ({"network": HOST_NETWORK}, "host", HOST_NETWORK),
+        ({"project": "other"}, "other", "projects/other/global/networks/n"),
+        (
+            {"project": "other", "network": HOST_NETWORK},
+            "other",
+            HOST_NETWORK,
+        ),
+    ],
+)
+def test_whose_the_routes_are(make, keys, project, network):
+    action = make(**keys)
+    assert (action.me, action._api.compute.project) == (ME, project)
+    assert_here(action)
+    assert action._api.compute.routes["r"]["network"] == URL + network
+
+
+def test_what_is_seen(make):
+    action = make()
+    routes = action._api.compute.routes
+    seen = action.look()
+    assert (seen.holder, seen.mine, seen.why, bool(seen.todo)) == (None, False, "there is no route", True)
+    assert_here(action)
+    seen = action.look()
+    assert (seen.holder, seen.mine, seen.todo) == (ME, True, [])
+    routes["r"]["warnings"] = [{"code": "NEXT_HOP_NOT_RUNNING"}]
+    seen = action.look()
+    assert (seen.holder, seen.mine, seen.why, bool(seen.todo)) == (None, False, "its next hop is not alive", True)
+    routes["r"] = {**routes["r"], "warnings": [], "nextHopInstance": URL + PEER}
+    seen = action.look()
+    assert (seen.holder, seen.mine, bool(seen.todo)) == (PEER, False, True)
+
+
+def test_a_route_to_this_nodes_address_is_its_own(make):
+    action = make()
+    assert_here(action)
+    route = action._api.compute.routes["r"]
+    del route["nextHopInstance"]
+    route["nextHopIp"] = "10.0.0.1"
+    assert action.look().mine
+
+
+def test_what_is_left_out_stays_as_it_is(make):
+    action = make()
+    compute = action._api.compute
+    compute.insert_route(
+        {
+            "name": "r",
+            "destRange": "10.200.1.1/32",
+            "network": NETWORK,
+            "nextHopInstance": PEER,
+            "priority": 77,
+            "tags": ["client"],
+            "description": "ours",
+        },
+        "",
+    )
+    assert_here(action)
+    made = compute.routes["r"]
+    assert (made["nextHopInstance"], made["priority"], made["tags"], made["description"]) == (
+        ME,
+        77,
+        ["client"],
+        "ours",
+    )
+    action = make(priority=78, tags=[], description="other")
+    action._api.compute.routes = compute.routes
+    assert_here(action)
+    made = compute.routes["r"]
+    assert (made["priority"], made.get("tags"), made["description"]) == (78, None, "other")
+
+
+def test_it_has_moved_when_the_first_live_route_is_there(make):
+    action = make()
+    _outcome, told = assert_here(action)
+    kinds = [event["event"] for event in told]
+    assert kinds[:4] == ["step", "mutation", "moved", "done"]
+    action = make()
+    action._api.compute.warnings = [{"code": "NEXT_HOP_CANNOT_IP_FORWARD"}]
+    told = []
+    with pytest.raises(Exception, match="NEXT_HOP_CANNOT_IP_FORWARD"):
+        action.assert_here(lambda: True, told.append, lambda seconds: None)
+    assert "moved" not in [event["event"] for event in told]
+
+
+def test_preflight(make):
+    action = make()
+    assert action.preflight() == []
+    action._api.compute.instance = {"networkInterfaces": [{"network": URL + NETWORK + "2"}]}
+    problems = action.preflight()
+    assert len(problems) == 2
+    assert f"{ME} may not forward" in problems[0]
+    assert problems[1].endswith(f"no interface on {NETWORK}; it is on {NETWORK}2")
+
+
+def test_status(make):
+    action = make()
+    action.look()
+    api = action.status()["api"]
+    assert api["latency_ms"] >= 0 and api["answered"] and api["error"] is None
+    action._api.compute.fails = Unavailable("Cannot list: 503.")
+    with pytest.raises(Unavailable):
+        action.look()
+    assert action.status()["api"]["error"] == "Cannot list: 503."
+
+
+def test_errors_are_the_workers_business(make):
+    action = make(timeout_s=5)
+    action._api.compute.fails = Denied("Cannot list: 403.")
+    with pytest.raises(Exception, match="403"):
+        assert_here(action)
+    action._api.compute.fails = None
+    action._api.compute.insert_route(
+        {"name": "foreign", "destRange": "10.200.1.1/32", "network": NETWORK, "priority": 5,
+         "nextHopInstance": PEER},
+        "",
+    )  # fmt: skip
+    with pytest.raises(Refused, match="foreign"):
+        assert_here(action)

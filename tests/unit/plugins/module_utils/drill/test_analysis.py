@@ -1,0 +1,340 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.drill import analysis
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.drill.made_up import (
+    INJECTED,
+    between,
+    check,
+    event,
+    lost,
+    params,
+    phase,
+    recording,
+    transition,
+    wall,
+)
+
+
+def drill(recordings, events=(), phases=None, **options):
+    return analysis.analyse(params(phases or [phase()], **options), recordings, list(events))
+
+
+def one(*args, **options):
+    return drill(*args, **options)["faults"][0]
+
+
+def taken_over(start, end, err="refused", back_lost=0):
+    """node1 until start, nobody until end, then node2; from 3000 on node1 again, after back_lost ms."""
+
+    def outcome(at):
+        if at < start:
+            return "node1"
+        if at < end:
+            return lost(err)
+        if at < 3000:
+            return "node2"
+        return lost("refused") if at < 3000 + back_lost else "node1"
+
+    return outcome
+
+
+def test_a_fault_by_hand():
+    # Sent every 4 ms, answered after 1 ms: the last good answer is complete at -3, the first new one at 153.
+    events = [
+        check(-900, "node1", True),
+        check(130, "node1", False, "connection refused"),
+        transition(131.5, "node1", "FAULT"),
+        transition(141, "node2", "MASTER"),
+        transition(3007, "node1", "MASTER"),
+    ]
+    fault = one([recording(taken_over(0, 152, back_lost=8))], events)
+    assert fault["verdict"] == "passed"
+    assert fault["gap_ms"] == 156
+    assert (fault["gap_from_ms"], fault["gap_to_ms"]) == (-3, 153)
+    assert (fault["detected_ms"], fault["moved_ms"], fault["first_good_ms"]) == (130, 141, 153)
+    assert (fault["holder_before"], fault["holder_after"], fault["failback_holder"]) == ("node1", "node2", "node1")
+    assert fault["requests_lost"] == 152 / 4
+    assert fault["errors"] == {"refused": 38}
+    assert fault["requests_sent"] == 3000 / 4
+    assert fault["served"] == {"node2": 750 - 38}
+    assert fault["split_brain_ms"] == 0
+    # 2996 + 1 is the last answer before the fail-back, 3008 + 1 the first after it.
+    assert (fault["failback_gap_ms"], fault["failback_lost"]) == (12, 2)
+    assert fault["reason"] == (
+        "Clients were without an answer for at most 156 ms; the objective is 1,000 ms."
+        " node2 took over after 141 ms. Fail-back: 12 ms."
+    )
+    baseline = fault["clients"][0]["baseline"]
+    assert (baseline["requests_sent"], baseline["requests_lost"]) == (250, 0)
+    assert (baseline["interval_ms"], baseline["gap_ms"], baseline["latency_p99_ms"]) == (4, 4, 1)
+    assert [e["text"] for e in fault["events"]][:2] == ["check nginx healthy", "check nginx failed: connection refused"]
+
+
+def test_a_request_that_times_out_is_lost_when_it_was_sent_before_the_fault():
+    # Sent at -4, unanswered: it ends at 246, in the fault.
+    fault = one([recording(taken_over(-4, 600, "timeout"))])
+    assert fault["requests_lost"] == 604 / 4
+    assert fault["clients"][0]["baseline"]["requests_lost"] == 0
+    assert fault["gap_from_ms"] == -7
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [(996, "passed"), (1000, "failed")])
+def test_the_objective_decides(gap, verdict):
+    fault = one([recording(taken_over(0, gap, "timeout"))])
+    assert fault["gap_ms"] == gap + 4
+    assert fault["verdict"] == verdict
+    if verdict == "failed":
+        assert fault["reason"] == "client1 was without an answer for 1,004 ms; the objective is 1,000 ms."
+
+
+def test_an_objective_of_its_own_and_one_for_the_way_back():
+    fault = one([recording(taken_over(0, 152))], phases=[phase(objective_ms=100)])
+    assert fault["objective_ms"] == 100
+    assert fault["verdict"] == "failed"
+    fault = one([recording(taken_over(0, 152, back_lost=60))], failback_objective_ms=50)
+    assert fault["reason"] == "client1 was without an answer for 64 ms during the fail-back; the objective is 50 ms."
+
+
+def test_never_recovered():
+    fault = one([recording(lambda at: "node1" if at < 0 else lost("timeout"))], phases=[phase(failback=None)])
+    assert (fault["recovered"], fault["verdict"], fault["first_good_ms"]) == (False, "failed", None)
+    assert fault["gap_from_ms"] == -3
+    assert fault["gap_to_ms"] == 4000
+    assert fault["reason"] == "client1 was still without an answer when the phase ended, 4,003 ms after the last one."
+
+
+def test_recovered_only_by_the_repair():
+    fault = one([recording(lambda at: lost("timeout") if 0 <= at < 2100 else "node1")])
+    assert fault["recovered"]
+    assert "only after the repair" in fault["reason"]
+    assert fault["holder_after"] == "node1"
+
+
+def test_recovered_and_lost_again():
+    fault = one([recording(lambda at: lost("timeout") if 0 <= at < 400 or 2500 <= at < 3000 else "node1")])
+    assert not fault["recovered"]
+    assert (fault["gap_from_ms"], fault["gap_to_ms"]) == (2497, 3000)
+
+
+def test_nothing_was_interrupted():
+    fault = one([recording(lambda at: "node1")], [check(700, "node1", False)])
+    assert (fault["gap_ms"], fault["requests_lost"], fault["first_good_ms"]) == (4, 0, 1)
+    assert fault["moved_ms"] is None
+    assert fault["verdict"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("recordings", "reason"),
+    [
+        ([], "No client recorded anything."),
+        ([recording(lambda at: "node1", -90000, -80000)], "client1 recorded nothing during this phase."),
+        ([recording(lambda at: lost("refused"))], "client1 had no good answer before the fault"),
+        ([recording(lambda at: "node1", end=1500)], "The record of client1 ends 2,503 ms before the phase does"),
+        ([recording(lambda at: "node1", start=100)], "client1 had no good answer before the fault"),
+    ],
+)
+def test_no_measurement_is_no_success(recordings, reason):
+    report = drill(recordings)
+    assert report["verdict"] == "failed"
+    assert reason in report["faults"][0]["reason"]
+    assert report["reasons"] == ["service_kill, trial 1: " + report["faults"][0]["reason"]]
+
+
+def test_a_record_that_ends_early_is_not_an_outage():
+    assert one([recording(lambda at: "node1", end=1500)])["gap_ms"] == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"rolled_back": False}, "The fault was not undone, or the topology was not healthy at the end."),
+        ({"error": "node1 is gone", "injected_at": None}, "The drill did not go as planned: node1 is gone."),
+        ({"injected_at": None}, "The fault was never injected."),
+        (
+            {"audit": [{"when": "after", "at": None, "holders": ["node1", "node2"], "ok": False, "problem": None}]},
+            "Audit after: held by node1 and node2.",
+        ),
+    ],
+)
+def test_what_the_drill_itself_found_fails_it(more, reason):
+    fault = one([recording(lambda at: "node1")], phases=[phase(**more)])
+    assert (fault["verdict"], fault["reason"]) == ("failed", reason)
+
+
+def test_split_brain_is_from_the_first_new_to_the_last_old_answer():
+    def outcome(at):
+        return "node1" if at < 100 or at in (160, 200, 300) else "node2"
+
+    fault = one([recording(outcome)], split_brain_objective_ms=150)
+    assert fault["split_brain_ms"] == 200
+    assert fault["clients"][0]["split_brains"] == [{"from_ms": 100, "to_ms": 300}]
+    assert fault["reason"] == "client1 got answers from two nodes in turn for 200 ms; at most 150 ms is allowed."
+
+
+def test_an_address_that_comes_back_by_itself_is_no_split_brain():
+    fault = one([recording(lambda at: "node2" if 100 <= at < 2100 else "node1")])
+    assert (fault["split_brain_ms"], fault["verdict"]) == (0, "passed")
+
+
+def test_two_that_take_turns_and_end_where_they_began_are():
+    fault = one([recording(lambda at: "node2" if 100 <= at < 200 or 300 <= at < 400 else "node1")])
+    assert fault["split_brain_ms"] == 296
+
+
+def test_the_worst_client_counts():
+    recordings = [
+        recording(taken_over(0, 152), client="near"),
+        recording(taken_over(0, 200), client="far"),
+    ]
+    fault = one(recordings)
+    assert (fault["client"], fault["gap_ms"], fault["requests_lost"]) == ("far", 204, 50)
+    assert [(c["client"], c["gap_ms"]) for c in fault["clients"]] == [("far", 204), ("near", 156)]
+    recordings.append(recording(lambda at: "node1" if at < 2900 else lost("timeout"), client="lonely"))
+    fault = one(recordings)
+    assert (fault["client"], fault["gap_ms"]) == ("far", 204)  # lonely had good answers until 2900 …
+    assert fault["failback_gap_ms"] == 4000 - 2897  # … and none after
+    assert fault["verdict"] == "failed"
+    assert fault["reason"] == "lonely was without an answer at the end of the fail-back."
+
+
+def test_a_step_of_the_wall_clock_makes_no_gap():
+    fault = one([recording(taken_over(0, 152), clock=lambda at: at + (5000 if at >= 60 else 0))])
+    assert fault["gap_ms"] == 156
+    assert (fault["gap_from_ms"], fault["gap_to_ms"]) == (-3, 153)
+    assert fault["clients"][0]["clock_step_ms"] == 5000
+
+
+def test_clocks_that_differ_are_lined_up():
+    made = recording(taken_over(0, 152), clock=lambda at: at + 700)
+    events = [transition(141 - 300, "node2", "MASTER")]
+    offsets = {"client1": 700, "node2": -300, "node1": 40}
+    fault = one([made], events, clock_offsets_ms=offsets)
+    assert (fault["gap_from_ms"], fault["moved_ms"]) == (-3, 141)
+    # The injection by the clock of node1, which is 40 ms ahead.
+    fault = one(
+        [made], events, clock_offsets_ms=offsets, phases=[phase(injected_at=INJECTED + 40_000_000, injected_on="node1")]
+    )
+    assert (fault["gap_from_ms"], fault["moved_ms"]) == (-3, 141)
+
+
+def test_events_that_do_not_count():
+    events = [
+        transition(-500, "node2", "MASTER"),  # before the fault
+        check(20, "node2", False),  # another node's trouble
+        transition(30, "node1", "MASTER"),  # the holder says what it is
+        transition(3500, "node2", "MASTER"),  # after the fail-back
+    ]
+    fault = one([recording(taken_over(0, 152))], events)
+    assert (fault["detected_ms"], fault["moved_ms"]) == (None, None)
+
+
+def test_a_fault_of_the_standby_is_detected_there():
+    events = [check(100, "node2", False), transition(101, "node2", "FAULT")]
+    fault = one([recording(lambda at: "node1")], events, phases=[phase(target="node2")])
+    assert (fault["detected_ms"], fault["moved_ms"]) == (100, None)
+
+
+def test_where_a_route_moves_the_address_it_has_moved_when_the_route_leads_there():
+    made = recording(taken_over(0, 2600))
+    events = [
+        transition(600, "node2", "MASTER"),
+        event(612, "node2", "route_step", action="r", phase="begin", name="insert temporary route", resource="r-tmp-1"),
+        event(2500, "node2", "route_moved", action="r", resource="r-tmp-1"),
+        event(2900, "node2", "route_done", action="r", changed=True),
+    ]
+    fault = one([made], events)
+    assert (fault["detected_ms"], fault["moved_ms"]) == (600, 2500)
+    assert [each["text"] for each in fault["events"]] == [
+        "vip MASTER",
+        "r: begin insert temporary route r-tmp-1",
+        "r: leads here, through r-tmp-1",
+        "r: done",
+    ]
+    # A node that is the master, and cannot move the route, has nothing.
+    events[1:] = [event(900, "node2", "route_failed", action="r", reason="Cannot list: 503.")]
+    fault = one([made], events)
+    assert (fault["detected_ms"], fault["moved_ms"]) == (600, None)
+    assert fault["events"][-1]["text"] == "r: failed: Cannot list: 503."
+
+
+def test_a_client_that_stood_still_is_named():
+    made = recording(taken_over(0, 1200, "timeout"), skip=(200, 900))
+    fault = one([made])
+    assert fault["clients"][0]["stall_ms"] == 700
+    assert "The host did not let the prober run for 700 ms of it" in fault["reason"]
+
+
+def test_slow_and_broken():
+    def outcome(at):
+        return lost({0: "reset", 4: "closed", 8: "status 503"}.get(at, "timeout")) if 0 <= at < 20 else "node1"
+
+    fault = one([recording(outcome, took=40)], slow_ms=30)
+    assert fault["requests_broken"] == 2
+    assert fault["requests_slow"] == fault["requests_sent"] - fault["requests_lost"]
+
+
+def test_answers_without_a_name():
+    fault = one([recording(lambda at: lost("refused") if 0 <= at < 100 else None)])
+    assert (fault["holder_before"], fault["holder_after"], fault["gap_ms"]) == (None, None, 104)
+    assert fault["served"] == {"unknown": 750 - 25}
+
+
+def test_trials_are_taken_together():
+    def trial(number, gap):
+        shift = 10_000 * number
+        made = recording(taken_over(0, gap))
+        moved = [r._replace(wall=r.wall + shift * 1_000_000, mono=r.mono + shift * 1_000_000) for r in made.requests]
+        times = ("started_at", "injected_at", "repaired_at", "failback_at", "ended_at")
+        one_phase = phase(trial=number)
+        return made._replace(requests=moved), {
+            **one_phase,
+            **{name: one_phase[name] + shift * 1_000_000 for name in times},
+        }
+
+    made = [trial(1, 100), trial(2, 300), trial(3, 152)]
+    report = drill([recorded for recorded, _phase in made], phases=[one_phase for _recorded, one_phase in made])
+    assert [f["gap_ms"] for f in report["faults"]] == [104, 304, 156]
+    summary = report["summary"][0]
+    assert (summary["gap_ms"], summary["gap_ms_max"], summary["trials"]) == (156, 304, 3)
+    assert summary["requests_lost"] == (100 + 300 + 152) / 4
+    assert report["clients"][0]["requests_sent"] == 3 * 1250
+    assert report["started"] == "2026-11-21T03:00:09.000000Z" == analysis.iso(wall(9000))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_happens_the_books_balance(seed):
+    """For any mix of outcomes: every request is counted once, and the gap is as long as any outage in it."""
+    chance = random.Random(seed)
+    edges = sorted(chance.sample(range(-900, 3900, 4), 12))
+    outcomes = [chance.choice(["node1", "node2", lost("timeout"), lost("refused")]) for _number in range(13)]
+    made = recording(lambda at: "node1" if at < -900 else outcomes[sum(at >= edge for edge in edges)])
+    fault = one([made])
+    seen = fault["clients"][0]
+    assert fault["requests_sent"] == sum(fault["served"].values()) + fault["requests_lost"]
+    assert fault["requests_lost"] == sum(fault["errors"].values())
+    assert sum(run["count"] for run in seen["timeline"]) <= len(made.requests)
+    assert [run["from_ms"] for run in seen["timeline"]] == sorted(run["from_ms"] for run in seen["timeline"])
+    good = [(r.ended - made.requests[0].mono) / 1e6 - 1000 for r in made.requests if r.ok]
+    inside = between([at for at in good if 0 <= at <= 3000])
+    assert not fault["recovered"] or fault["gap_ms"] >= max(inside, default=0) - 0.001
+    assert not any(fault["gap_from_ms"] + 0.001 < at < fault["gap_to_ms"] - 0.001 for at in good)
+    assert (fault["verdict"] == "passed") == (
+        fault["recovered"]
+        and seen["failback_recovered"]
+        and max(fault["gap_ms"], fault["failback_gap_ms"], fault["split_brain_ms"]) <= 1000
+    )
+
+
+def test_percentile_is_the_nearest_rank():
+    values = list(range(1, 101))
+    assert [analysis.percentile(values, share) for share in (0.5, 0.95, 0.99, 1)] == [50, 95, 99, 100]
+    assert analysis.percentile([7.0], 0.5) == 7
+    assert analysis.percentile([], 0.5) is None

@@ -1,0 +1,303 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The engine alone, with a procedure that counts to a number by an API that can fail."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+    CloudError,
+    Denied,
+    Lost,
+    NotFound,
+    Stale,
+    Unavailable,
+)
+
+
+class Seen:
+    def __init__(self, number, problems):
+        self.number = number
+        self.problems = problems
+
+    def state(self):
+        return f"the counter is at {self.number}"
+
+
+class Counting:
+    """The procedure: one step for each number that is missing."""
+
+    def __init__(self, pause=0.0):
+        self.pause = pause
+        self.looks = []
+
+    def observe(self, client, goal, memory):
+        self.looks.append(client.clock.now)
+        number = client.read()
+        return Seen(number, [f"{number} is beyond {goal}"] if number > goal else [])
+
+    def plan(self, observed, goal, memory):
+        if self.pause and memory.steps and memory.now - memory.done[observed.number].at < self.pause:
+            return [engine.Pause(self.pause, "slowly")]
+        return [self.step(number) for number in range(observed.number + 1, goal + 1)]
+
+    def step(self, number):
+        step = engine.Step("count", str(number), lambda client, request_id: client.write(number, request_id))
+        step.key = number
+        return step
+
+
+class Counter:
+    def __init__(self, *errors):
+        self.clock = Clock()
+        self.number = 0
+        self.errors = list(errors)  # of requests in turn; None: none
+        self.request_ids = []
+
+    def read(self):
+        return self.number
+
+    def write(self, number, request_id):
+        self.request_ids.append(request_id)
+        self.clock.now += 0.5
+        while self.errors:
+            error = self.errors.pop(0)
+            if error is None:
+                break
+            raise error
+        self.number = number
+
+
+class Clock:
+    def __init__(self):
+        self.now = 50.0
+        self.slept = []
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def apply(client, goal, procedure=None, **keys):
+    keys.setdefault("chance", lambda: 1.0)
+    return engine.apply(procedure or Counting(), client, goal, sleep=client.clock.sleep, clock=client.clock, **keys)
+
+
+def test_look_step_look():
+    client, procedure = Counter(), Counting()
+    outcome = apply(client, 3, procedure)
+    assert [step.resource for step in outcome.steps] == ["1", "2", "3"]
+    assert [step.ms for step in outcome.steps] == [500.0] * 3
+    assert len(procedure.looks) == 4
+    assert (outcome.before.number, outcome.after.number, outcome.elapsed_ms) == (0, 3, 1500.0)
+    assert outcome.changed and not apply(client, 3).changed
+
+
+def test_each_request_has_an_id_of_its_own():
+    client = Counter()
+    apply(client, 5)
+    assert len(set(client.request_ids)) == 5
+    assert all(uuid.UUID(each).version == 4 and str(uuid.UUID(each)) == each for each in client.request_ids)
+
+
+def test_a_lost_request_is_repeated_with_its_id():
+    client = Counter(*[Lost("lost")] * 4)
+    (step,) = apply(client, 1).steps
+    assert len(set(client.request_ids)) == 1 and step.attempts == 5
+
+
+def test_a_request_that_is_refused_twice_is_made_anew():
+    """The API may answer a repeated id with the operation that failed, for ever."""
+    client = Counter(*[Unavailable("503")] * 4)
+    apply(client, 1)
+    first, second, third, fourth, fifth = client.request_ids
+    assert first == second != third == fourth != fifth
+
+
+def test_back_off_grows_and_has_a_limit():
+    client = Counter(*[Unavailable("503")] * 9)
+    waits = []
+    apply(client, 1, notify=lambda event: waits.append(event["wait_s"]) if event["event"] == "retry" else None)
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+    client = Counter(*[Unavailable("503")] * 3)
+    waits.clear()
+    chances = iter([0.0, 0.5, 1.0])
+    apply(
+        client,
+        1,
+        notify=lambda event: waits.append(event["wait_s"]) if event["event"] == "retry" else None,
+        chance=lambda: next(chances),
+    )
+    assert waits == [0.05, 0.15, 0.4]
+
+
+def test_the_api_says_how_long_to_wait():
+    client = Counter(Unavailable("429", retry_after=7))
+    apply(client, 1)
+    assert sum(client.clock.slept) == pytest.approx(7)
+
+
+@pytest.mark.parametrize("error", [Stale("412"), NotFound("404")])
+def test_a_conflict_is_looked_at_again(error):
+    class Rival(Counter):
+        def write(self, number, request_id):
+            if self.errors:
+                self.number = 2  # somebody else was faster
+            super().write(number, request_id)
+
+    client, procedure = Rival(error), Counting()
+    outcome = apply(client, 3, procedure)
+    assert [step.resource for step in outcome.steps] == ["3"]
+    assert len(client.request_ids) == 2 and len(set(client.request_ids)) == 2
+
+
+def test_a_conflict_without_end_ends_with_the_time():
+    client = Counter(*[Stale("412: fingerprint")] * 10_000)
+    with pytest.raises(engine.Failed, match="412: fingerprint; the counter is at 0; nothing was changed"):
+        apply(client, 1, timeout=30)
+    assert 20 < client.clock.now - 50 <= 31 and len(client.request_ids) < 30
+
+
+def test_no_time_left():
+    client = Counter()
+    with pytest.raises(engine.Failed) as failed:
+        apply(client, 100, timeout=10)
+    assert "not done within 10 s" in str(failed.value)
+    assert "the counter is at 20" in str(failed.value) or "the counter is at 21" in str(failed.value)
+    assert len(failed.value.steps) == client.number and isinstance(failed.value.error, engine.TimedOut)
+    assert "run it again" in str(failed.value)
+
+
+def test_what_cannot_pass_ends_at_once():
+    client = Counter(None, Denied("Deleting x: 403: permission missing.", status=403))
+    with pytest.raises(engine.Failed) as failed:
+        apply(client, 3)
+    assert str(failed.value) == (
+        "count 2: Deleting x: 403: permission missing; the counter is at 1; done until then: count 1; "
+        "run it again: it goes on from whatever state it finds"
+    )
+    assert failed.value.step.resource == "2" and failed.value.error.status == 403
+    assert len(client.request_ids) == 2
+
+
+def test_a_look_that_fails():
+    client, procedure = Counter(), Counting()
+    failing = [Unavailable("503"), Lost("lost")]
+    read = client.read
+    client.read = lambda: read() if not failing else raise_(failing.pop())
+    assert apply(client, 1, procedure).changed and len(procedure.looks) == 4
+    client.read = lambda: raise_(Denied("403"))
+    with pytest.raises(engine.Failed, match="403; nothing was changed"):
+        apply(client, 1)
+
+
+def raise_(error):
+    raise error
+
+
+def test_refused():
+    client = Counter()
+    client.number = 9
+    with pytest.raises(engine.Refused, match="9 is beyond 3") as refused:
+        apply(client, 3)
+    assert refused.value.problems == ["9 is beyond 3"] and refused.value.observed.number == 9
+    assert client.request_ids == []
+
+
+def test_a_problem_that_comes_up_later_is_a_failure():
+    class Rival(Counter):
+        def write(self, number, request_id):
+            super().write(number, request_id)
+            self.number = 7
+
+    with pytest.raises(engine.Failed, match="7 is beyond 3; the counter is at 7; done until then: count 1"):
+        apply(Rival(), 3)
+
+
+def test_no_longer_wanted_before_anything():
+    client = Counter()
+    with pytest.raises(engine.Stopped, match="nothing"):
+        apply(client, 3, still_wanted=lambda: False)
+    assert client.request_ids == []
+
+
+def test_no_longer_wanted_after_a_step():
+    client = Counter()
+    with pytest.raises(engine.Stopped, match="count 1, count 2") as stopped:
+        apply(client, 5, still_wanted=lambda: client.number < 2)
+    assert client.number == 2 and len(stopped.value.steps) == 2
+
+
+def test_no_longer_wanted_during_a_pause():
+    """A long wait ends within a quarter of a second."""
+    client = Counter()
+    stop_at = client.clock.now + 3.1
+    with pytest.raises(engine.Stopped):
+        apply(client, 3, Counting(pause=30.0), still_wanted=lambda: client.clock.now < stop_at)
+    assert client.clock.now - stop_at <= 0.25 and client.number == 1
+
+
+def test_no_longer_wanted_while_the_api_refuses():
+    client = Counter(*[Unavailable("503")] * 100)
+    stop_at = client.clock.now + 4
+    with pytest.raises(engine.Stopped):
+        apply(client, 1, still_wanted=lambda: client.clock.now < stop_at)
+
+
+def test_progress_is_told():
+    events = []
+    client = Counter(Unavailable("503"), Stale("412"))
+    apply(client, 1, Counting(), notify=events.append)
+    assert [event["event"] for event in events] == ["step", "retry", "step", "replan", "step", "done"]
+    assert events[0] == {"event": "step", "ms": 0.0, "name": "count", "resource": "1", "attempts": 1}
+    assert events[-1]["took_ms"] == 500.0 and events[-1]["ms"] == pytest.approx(1700.0)
+    assert "503" in events[1]["error"] and "412" in events[3]["error"]
+
+
+def test_a_run_yields_before_everything_it_does():
+    client = Counter(Unavailable("503"))
+    items = engine.run(Counting(), client, 1, clock=client.clock, chance=lambda: 1.0)
+    kinds = []
+    outcome = None
+    while outcome is None:
+        try:
+            kinds.append((type(next(items)).__name__, len(client.request_ids)))
+        except StopIteration as end:
+            outcome = end.value
+    assert kinds == [("Look", 0), ("Step", 0), ("Pause", 1), ("Step", 1), ("Look", 2)]
+    assert outcome.after.number == 1
+
+
+def test_preview():
+    client = Counter()
+    observed, steps = engine.preview(Counting(), client, 3)
+    assert observed.number == 0 and [step.resource for step in steps] == ["1", "2", "3"]
+    assert client.request_ids == []
+    client.number = 4
+    with pytest.raises(engine.Refused):
+        engine.preview(Counting(), client, 3)
+
+
+def test_something_else_than_a_cloud_error_is_not_hidden():
+    client = Counter(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        apply(client, 1)
+
+
+def test_each_run_has_a_name_of_its_own():
+    assert len({engine.Memory().nonce for _each in range(50)}) == 50
+    assert engine.Memory("given").nonce == "given"
+
+
+def test_an_unknown_error_of_the_cloud_ends_the_run():
+    with pytest.raises(engine.Failed, match="418"):
+        apply(Counter(CloudError("418")), 1)

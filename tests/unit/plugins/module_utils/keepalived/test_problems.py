@@ -1,0 +1,354 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems import find_problems
+
+SPECIFICATION = Path(__file__).resolve().parents[5] / "roles/keepalived/meta/argument_specs.yml"
+VIP = "192.168.7.246/22"
+
+
+@pytest.fixture(scope="module")
+def spec():
+    yaml = pytest.importorskip("yaml")
+    return yaml.safe_load(SPECIFICATION.read_text())["argument_specs"]["main"]["options"]
+
+
+def instance(**options):
+    return {"name": "web", "interface": "eth0", "virtual_router_id": 66, "addresses": [VIP], **options}
+
+
+def pair(first=None, second=None, **variables):
+    """Two nodes which work; first and second are more options of each one's instance, variables are for both."""
+    nodes = {}
+    for host, last, options in (("node1", 247, first), ("node2", 248, first if second is None else second)):
+        nodes[host] = {
+            "interfaces": {"lo": ["127.0.0.1/8"], "eth0": [f"192.168.7.{last}/22", f"fd00:7::{last}/64"]},
+            "keepalived_instances": [instance(**(options or {}))],
+            **copy.deepcopy(variables),
+        }
+    return nodes
+
+
+def only(nodes, spec=None):
+    problems = find_problems(nodes, spec)
+    assert len(problems) == 1, problems
+    return problems[0]
+
+
+GOOD = {
+    "defaults": pair(),
+    "peers": pair({"peers": ["192.168.7.248"]}, {"peers": ["192.168.7.247"]}),
+    "ipv6": pair({"addresses": ["fd00:7::246/64"], "excluded_addresses": [VIP]}),
+    "dictionary": pair({"addresses": [{"address": VIP, "device": "eth0", "label": "eth0:vip", "scope": "global"}]}),
+    "point to point": pair({"addresses": ["192.0.2.1/32"]}),
+    "something else moves the addresses": pair({"addresses": []}),
+    "version 2": pair({"version": 2, "auth_pass": "s3cret"}, keepalived_detection_ms=4000),
+    "preemption": pair({"nopreempt": False, "preempt_delay": 5}),
+    "drain file": pair({"track_files": ["drain"]}),
+    "weight": pair(
+        {"nopreempt": False, "track_scripts": ["http"]},
+        keepalived_track_scripts=[{"name": "http", "script": "/bin/true", "weight": -2}],
+    ),
+    "one multicast node": {"node1": pair({"unicast": False})["node1"]},
+    "holds the address": {
+        host: {**node, "interfaces": {"eth0": [*node["interfaces"]["eth0"], VIP]}} for host, node in pair().items()
+    },
+    "absent": {"node1": {"keepalived_state": "absent"}},
+    "only virtual servers": {
+        "node1": {"keepalived_virtual_servers": [{"fwmark": 1}, {"address": "192.0.2.1", "port": 80}]},
+    },
+    "same number on another interface": {
+        host: {
+            **node,
+            "interfaces": {**node["interfaces"], "eth1": [f"10.0.0.{position}/24"]},
+            "keepalived_instances": [
+                *node["keepalived_instances"],
+                instance(name="db", interface="eth1", addresses=["10.0.0.9/24"]),
+            ],
+        }
+        for position, (host, node) in enumerate(pair().items(), 1)
+    },
+    "user's own variable": pair(keepalived_password_file="x"),
+}
+
+
+@pytest.mark.parametrize("nodes", GOOD.values(), ids=GOOD)
+def test_nothing_to_complain_about(nodes, spec):
+    assert find_problems(nodes, spec) == []
+
+
+BOTH = "node1, node2: "
+WEB = "keepalived_instances[web]"
+BAD = [
+    (pair({"addresses": ["nonsense"]}), f"{BOTH}{WEB}.addresses: 'nonsense' is not an address"),
+    (pair({"addresses": [42]}), f"{BOTH}{WEB}.addresses: 42 is not an address"),
+    (
+        pair({"addresses": ["192.168.7.246"]}),
+        "192.168.7.246 has no prefix length; add it, for example 192.168.7.246/24",
+    ),
+    (pair({"addresses": ["192.168.4.0/22"]}), "192.168.4.0/22 is the network's own or its broadcast address"),
+    (pair({"addresses": ["224.0.0.18/24"]}), "224.0.0.18/24 is not an address which clients can reach"),
+    (pair({"addresses": None}), f"{WEB}.addresses is missing; list them, or write []"),
+    (pair({"addresses": []}, {}), f"{BOTH}{WEB}.addresses differs"),
+    (
+        pair({"addresses": [], "source_address": "fd00:7::247"}, {"addresses": []}),
+        f"node1: {WEB}.source_address is fd00:7::247; without addresses the nodes talk IPv4",
+    ),
+    (
+        {
+            host: {
+                **node,
+                "interfaces": {**node["interfaces"], "eth1": [f"10.0.0.{position}/24"]},
+                "keepalived_instances": [instance(addresses=[]), instance(name="b", interface="eth1", addresses=[])],
+            }
+            for position, (host, node) in enumerate(pair().items(), 1)
+        },
+        "virtual_router_id 66 on lo is used by b and web",
+    ),
+    (
+        pair({"addresses": [VIP, "fd00:7::246/64"]}),
+        "fd00:7::246/64 is not of family IPv4, as the first address is; put it into",
+    ),
+    (pair({"addresses": [{"address": VIP, "dev": "eth0"}]}), "unknown key dev; did you mean device?"),
+    (pair({"addresses": [VIP, VIP]}), f"{BOTH}{WEB}: 192.168.7.246 is listed 2 times; list it once"),
+    (pair({"excluded_addresses": [VIP]}), f"{BOTH}{WEB}: 192.168.7.246 is listed 2 times; list it once"),
+    (pair({"virtual_router_id": 0}), f"{BOTH}{WEB}.virtual_router_id is 0; use 1 to 255"),
+    (pair({"virtual_router_id": 256}), f"{BOTH}{WEB}.virtual_router_id is 256; use 1 to 255"),
+    (pair({"priority": 200}), f"{BOTH}{WEB}.priority is 200 on each of them; give every node its own"),
+    (pair({}, {"priority": 254}), f"{BOTH}{WEB}.priority is 254 on each of them"),
+    (pair({"priority": 255}, {}), f"node1: {WEB}.priority is 255; use 1 to 254"),
+    (pair({"priority": "high"}, {}), f"node1: {WEB}.priority is high; use 1 to 254"),
+    (pair({"version": 4}), f"{BOTH}{WEB}.version is 4; use 2 or 3"),
+    (
+        pair({"interface": "eth1"}, {}),
+        f"node1: {WEB}.interface names eth1, which the node does not have; it has eth0, lo",
+    ),
+    (pair({"interface": "lo"}), f"{BOTH}{WEB}.interface is lo"),
+    (pair({"track_interfaces": ["bond0"]}), f"{WEB}.track_interfaces names bond0, which the node does not have"),
+    (pair({"addresses": [{"address": VIP, "device": "eth9"}]}), f"{WEB}.addresses names eth9, which the node does not"),
+    (
+        pair({"peers": []}),
+        f"{BOTH}{WEB}.peers is empty; add a host to the group, list the peers, or set unicast to false",
+    ),
+    ({"node1": pair()["node1"]}, f"node1: {WEB}.peers is empty; add a host to the group"),
+    (
+        pair({}, {"name": "other", "virtual_router_id": 67, "addresses": ["192.0.2.1/32"], "unicast": False}),
+        "no other host of the group has",
+    ),
+    (
+        pair({"peers": ["192.168.7.247", "192.168.7.248"]}, {}),
+        f"node1: {WEB}.peers: 192.168.7.247 is the node's own address; list the other nodes only",
+    ),
+    (pair({"peers": ["node2", "192.168.7.248"]}, {}), f"node1: {WEB}.peers: 'node2' is not an address"),
+    (pair({"peers": ["fd00:7::248", "192.168.7.248"]}, {}), "fd00:7::248 is not of family IPv4"),
+    (pair({"peers": ["192.168.7.248", "192.168.7.248"]}, {}), "192.168.7.248 is listed twice"),
+    (pair({"peers": ["192.168.7.246", "192.168.7.248"]}, {}), "192.168.7.246 is a virtual address of the instance"),
+    (
+        pair({"peers": ["192.168.7.249"]}, {}),
+        f"node1: {WEB}.peers lacks 192.168.7.248, the source address of node2; add it",
+    ),
+    (
+        pair({"source_address": "10.0.0.1"}, {}),
+        "source_address is 10.0.0.1, which the node does not have; it has 192.168.7.247",
+    ),
+    (pair({"source_address": "192.168.7.247/22"}, {}), "source_address: '192.168.7.247/22' is not an address"),
+    (
+        pair({"virtual_router_id": 1}, {"virtual_router_id": 2}),
+        f"{BOTH}{WEB}.virtual_router_id differs (1 on node1; 2 on node2)",
+    ),
+    (pair({"addresses": [VIP]}, {"addresses": ["192.168.7.245/22"]}), f"{BOTH}{WEB}.addresses differs"),
+    (pair({"unicast": False}, {}), f"{BOTH}{WEB}.unicast differs (False on node1; True on node2)"),
+    (pair({"detection_ms": 500}, {}), f"{BOTH}{WEB}.detection_ms differs (500 on node1; 600 on node2)"),
+    (
+        pair(keepalived_detection_ms=30),
+        "keepalived_detection_ms: 30 ms is less than VRRP version 3 can do with priority 253; use at",
+    ),
+    (pair({"detection_ms": 5}), f"{BOTH}{WEB}.detection_ms: 5 ms is less than"),
+    (
+        pair({"version": 2}),
+        "600 ms is less than VRRP version 2 can do with priority 253; use at least 3012 ms, or version 3",
+    ),
+    (pair({"auth_pass": "secret"}), f"{WEB}.auth_pass is set, but VRRP version 3 has no passwords"),
+    (
+        pair({"version": 2, "auth_pass": "1111"}, keepalived_detection_ms=4000),
+        f"{WEB}.auth_pass is the password of every example",
+    ),
+    (pair({"nopreempt": True, "preempt_delay": 5}), f"{WEB}.preempt_delay has no effect while nopreempt is true"),
+    (pair({"nopreempt": False, "preempt_delay": 1001}), f"{WEB}.preempt_delay is 1001; use 0 to 1000"),
+    (
+        pair({"track_scripts": ["htpt"]}, keepalived_track_scripts=[{"name": "http", "script": "/x"}]),
+        "did you mean http?",
+    ),
+    (
+        pair({"track_files": ["x"]}),
+        f"{WEB}.track_files names x, which is not in keepalived_track_files; none is defined",
+    ),
+    (
+        pair(keepalived_track_scripts=[{"name": "x", "script": "pgrep nginx"}]),
+        "keepalived_track_scripts[x].script is no absolute path",
+    ),
+    (
+        pair(keepalived_track_files=[{"name": "drain", "file": "/x"}]),
+        "keepalived_track_files defines drain, which is the role's own",
+    ),
+    (pair(keepalived_track_files=[{"name": "a", "file": "/x"}] * 2), "keepalived_track_files defines a 2 times"),
+    (
+        pair(
+            {"track_processes": ["nginx"]},
+            keepalived_track_processes=[{"name": "nginx", "process": "nginx"}],
+            container=True,
+        ),
+        f"{WEB}.track_processes cannot work in a container",
+    ),
+    (
+        pair({"track_interfaces": [{"name": "eth0", "weight": -300}]}),
+        "track_interfaces[eth0].weight is -300; use -253 to 253",
+    ),
+    (
+        pair({"track_interfaces": [{"name": "eth0", "weight": -20}]}),
+        "no weight moves an address while nopreempt is true",
+    ),
+    (
+        pair({"nopreempt": False, "track_interfaces": [{"name": "eth0", "weight": -1}]}),
+        f"node1: {WEB}.track_interfaces[eth0].weight is -1, and the next node's priority is lower by 1",
+    ),
+    (
+        pair({"nopreempt": False, "priority": 99, "track_interfaces": [{"name": "eth0", "weight": 156}]}, {}),
+        "weight is 156, and would raise the priority 99 above 254, where it is cut off",
+    ),
+    (
+        pair(keepalived_sync_groups=[{"name": "g", "instances": ["wbe"]}]),
+        "keepalived_sync_groups[g].instances names wbe, which is no instance; did you mean web?",
+    ),
+    (
+        pair(keepalived_sync_groups=[{"name": "g", "instances": ["web"]}, {"name": "h", "instances": ["web"]}]),
+        "keepalived_sync_groups[h].instances names web, which is already in g",
+    ),
+    (pair(keepalived_rt_priority=100), "keepalived_rt_priority is 100; use 1 to 99"),
+    (pair({"name": "a b"}), "keepalived_instances[a b].name breaks the syntax"),
+    (pair({"priorty": 200}), f"{BOTH}{WEB}.priorty is unknown; did you mean priority?"),
+    (
+        pair(keepalived_detecton_ms=100),
+        f"{BOTH}keepalived_detecton_ms is unknown; did you mean keepalived_detection_ms?",
+    ),
+    (pair(keepalived_virtual_servers=[{"port": 80}]), "needs either address and port, or fwmark"),
+    (
+        pair(keepalived_virtual_servers=[{"address": VIP, "port": 80}]),
+        f"keepalived_virtual_servers[{VIP}].address is not an address",
+    ),
+    (pair(keepalived_virtual_servers=[{"address": "192.0.2.1"}]), ".port is missing"),
+    (
+        pair(
+            keepalived_virtual_servers=[
+                {"fwmark": 1, "real_servers": [{"address": "10.0.0.1", "port": 80, "check": {"type": "http"}}]}
+            ]
+        ),
+        "real_servers[10.0.0.1].check.path is missing; it is required with type http",
+    ),
+    ({"node1": {}}, "node1: keepalived_instances is empty"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "message"), BAD, ids=[message for _nodes, message in BAD])
+def test_each_mistake_gives_one_clear_message(nodes, message, spec):
+    problem = only(nodes, spec)
+    assert message in problem
+    assert ";" in problem or "needs" in problem or "?" in problem  # what to do
+
+
+def test_a_secret_is_never_shown():
+    nodes = pair(
+        {"version": 2, "auth_pass": "first-longer-than-8"},
+        {"version": 2, "auth_pass": "second-longer-than-8"},
+        keepalived_detection_ms=4000,
+    )
+    problems = "\n".join(find_problems(nodes))
+    assert f"{WEB}.auth_pass differs; make it the same on all nodes" in problems
+    assert "longer than 8 characters" in problems
+    assert "first" not in problems
+    assert "second" not in problems
+
+
+@pytest.mark.parametrize(
+    ("secret", "message"),
+    [
+        ("123456789", "longer than 8 characters"),
+        ("pass#1", "characters which mean something else"),
+        ("a b", "use letters"),
+    ],
+)
+def test_a_password_which_would_be_cut(secret, message):
+    problem = only(pair({"version": 2, "auth_pass": secret}, keepalived_detection_ms=4000))
+    assert message in problem
+    assert secret not in problem
+
+
+def test_two_instances_with_one_number_within_a_host_and_across_hosts():
+    other = instance(name="db", addresses=["192.168.7.245/22"])
+    message = "keepalived_instances: virtual_router_id 66 on eth0 is used by db and web; give each its own"
+    nodes = pair()
+    for node in nodes.values():
+        node["keepalived_instances"].append(other)
+    assert only(nodes) == f"node1, node2: {message}"
+    nodes = pair({"unicast": False})
+    nodes["node2"]["keepalived_instances"] = [{**other, "unicast": False}]
+    assert only(nodes) == f"node1, node2: {message}"
+
+
+def test_an_address_in_two_instances():
+    nodes = pair()
+    for node in nodes.values():
+        node["keepalived_instances"].append(instance(name="db", virtual_router_id=67))
+    assert (
+        only(nodes) == "node1, node2: keepalived_instances: 192.168.7.246 is in db and in web; leave it in one of them"
+    )
+
+
+def test_one_name_twice():
+    nodes = pair()
+    nodes["node1"]["keepalived_instances"] *= 2
+    assert any("has 2 instances named web" in problem for problem in find_problems(nodes))
+
+
+def test_ipv6_needs_version_3():
+    nodes = pair({"version": 2, "addresses": ["fd00:7::246/64"]}, keepalived_detection_ms=4000)
+    assert "version is 2, which does not know IPv6; use 3" in only(nodes)
+
+
+def test_a_number_in_a_file_may_be_multiplied_by_anything():
+    nodes = pair({"track_files": ["web"]}, keepalived_track_files=[{"name": "web", "file": "/x", "weight": -1000}])
+    assert find_problems(nodes) == []
+    nodes = pair(
+        {"track_files": [{"name": "web", "weight": -255}]}, keepalived_track_files=[{"name": "web", "file": "/x"}]
+    )
+    assert "track_files[web].weight is -255; use -254 to 254" in only(nodes)
+
+
+def test_unknown_interfaces_are_not_checked():
+    nodes = pair({"interface": "anything"})
+    for node in nodes.values():
+        del node["interfaces"]
+    assert find_problems(nodes) == []
+
+
+def test_priorities_follow_the_order_of_the_group_and_a_removed_host_keeps_its_place():
+    nodes = pair({"priority": 252}, {})
+    nodes["node3"] = copy.deepcopy(nodes["node2"])
+    nodes["node3"]["interfaces"] = {"eth0": ["192.168.7.249/22"]}
+    assert "node1, node3: keepalived_instances[web].priority is 252 on each of them" in only(nodes)
+    nodes["node1"]["keepalived_state"] = "absent"
+    assert find_problems(nodes) == []
+
+
+def test_variables_as_text_are_understood():
+    assert (
+        find_problems(pair({"virtual_router_id": "66", "version": "3", "unicast": "yes", "nopreempt": "false"})) == []
+    )

@@ -1,0 +1,84 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.node.status import is_running, last_states, read_status
+
+
+@pytest.fixture
+def runtime(tmp_path):
+    (tmp_path / "check").mkdir()
+    return tmp_path
+
+
+def write_log(path, *events):
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+
+
+def transition(name, state, kind="INSTANCE"):
+    return {"event": "transition", "kind": kind, "name": name, "state": state, "priority": 254}
+
+
+def test_nothing_installed(tmp_path):
+    status = read_status(tmp_path / "missing", tmp_path / "missing.jsonl")
+    assert (status["drain"], status["checks"], status["instances"]) == (None, {}, {})
+
+
+@pytest.mark.parametrize(("text", "value"), [("0\n", 0), ("-254\n", -254), ("-10", -10), ("", None), ("x", None)])
+def test_drain(runtime, text, value):
+    (runtime / "drain").write_text(text)
+    assert read_status(runtime, runtime / "log")["drain"] == value
+
+
+def test_checks(runtime):
+    for name, text in {"good": "0\n", "bad": "1\n", "empty": "", ".good.new": "1\n"}.items():
+        (runtime / "check" / name).write_text(text)
+    assert read_status(runtime, runtime / "log")["checks"] == {"bad": False, "empty": False, "good": True}
+
+
+def test_last_state_of_each_instance(runtime):
+    log = runtime / "log"
+    write_log(
+        log,
+        transition("web", "BACKUP"),
+        transition("db", "BACKUP"),
+        transition("old", "MASTER"),
+        transition("web", "MASTER"),
+        {"event": "check", "check": "nginx", "healthy": True, "state": "BACKUP"},
+        transition("old", "DELETED"),
+        transition("web", "FAULT", kind="GROUP"),
+        transition("web", "MASTER_RX_LOWER_PRI"),
+    )
+    with log.open("a") as file:
+        file.write('{"event":"transition","kind":"INSTANCE","name":"web","sta')  # the writer was killed
+    assert last_states(log) == {"db": "BACKUP", "web": "MASTER"}
+
+
+def test_a_log_that_was_just_rotated(runtime):
+    log = runtime / "log"
+    write_log(runtime / "log.1", transition("web", "BACKUP"), transition("db", "MASTER"))
+    write_log(log, transition("web", "MASTER"))
+    assert last_states(log) == {"db": "MASTER", "web": "MASTER"}
+
+
+@pytest.mark.parametrize(
+    ("stat", "running"),
+    [
+        ("10 (keepalived) S 1 10", True),
+        ("10 (keepalived) T 1 10", True),
+        ("10 (keepalived) Z 1 10", False),
+        ("10 (keepalived-exporter) S 1", False),
+        ("10 (a) keepalived) S 1", False),
+    ],
+)
+def test_a_process_runs_unless_it_is_dead(tmp_path, stat, running):
+    (tmp_path / "10").mkdir()
+    (tmp_path / "10" / "stat").write_text(stat)
+    (tmp_path / "self").mkdir()
+    assert is_running("keepalived", tmp_path) is running
