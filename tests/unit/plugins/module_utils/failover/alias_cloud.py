@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import threading
 
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
@@ -33,7 +34,9 @@ class Crash(Exception):
     """The run is over, at once."""
 
 
-class Clock:
+class Clock(threading.local):
+    """Each thread has its own time: what others wait for at the same moment costs it nothing."""
+
     def __init__(self):
         self.now = 1000.0
 
@@ -58,6 +61,7 @@ class Aliases:
         self.latency = 2.0
         self.fault = lambda phase, verb, path: None
         self._version = 0
+        self._lock = threading.RLock()
         for number, path in enumerate((A, B, C), 1):
             self.add(path, f"10.0.0.{number}")
 
@@ -132,7 +136,8 @@ class Aliases:
     def list_instances(self):
         self._send("before", "list", "")
         found = [i for path, i in self.instances.items() if path.split("/")[3] not in self.silent]
-        found = copy.deepcopy(found)
+        with self._lock:
+            found = copy.deepcopy(found)
         self._send("after", "list", "")
         return found, sorted(self.silent)
 
@@ -140,7 +145,8 @@ class Aliases:
         self._send("before", "get", path)
         if path not in self.instances:
             raise NotFound(f"{path} was not found.", resource=path, status=404)
-        found = copy.deepcopy(self.instances[path])
+        with self._lock:
+            found = copy.deepcopy(self.instances[path])
         self._send("after", "get", path)
         return found
 
@@ -169,7 +175,8 @@ class Aliases:
             if path not in self.instances:
                 raise NotFound(f"{path} was not found.", resource=path, status=404)
             self.clock.now += self.latency
-            self.operations[request_id] = self._patch(path, interface, body)
+            with self._lock:
+                self.operations[request_id] = self._patch(path, interface, body)
         error = self.operations[request_id]
         self._send("after", "patch", path)
         if error:
