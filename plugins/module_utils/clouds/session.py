@@ -62,12 +62,22 @@ class StdlibSession:
     """Requests to one server over one connection, which is kept open.
 
     It belongs to one server, so that no mistake sends a token to another one. Threads may share it and take turns.
-    `url`: any URL of the server. `ca_file`: trusted in addition to the system's certificates. `read_timeout`: the
-    longest silence inside an answer; the answer as a whole has the time that the request was given.
+    `url`: any URL of the server. `ca_file`: trusted in addition to the system's certificates. `verify`: whether the
+    server's certificate must be trusted at all. `client_cert`, `client_key`: PEM files, for a server that asks who we
+    are; the key may be in the file of the certificate. `read_timeout`: the longest silence inside an answer; the answer
+    as a whole has the time that the request was given.
     """
 
     def __init__(
-        self, url: str, *, ca_file: str | None = None, connect_timeout: float = 3.0, read_timeout: float = 10.0
+        self,
+        url: str,
+        *,
+        ca_file: str | None = None,
+        verify: bool = True,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        connect_timeout: float = 3.0,
+        read_timeout: float = 10.0,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
@@ -80,6 +90,8 @@ class StdlibSession:
         self._port = parts.port or (443 if self._tls else 80)
         self._netloc = parts.netloc
         self._ca_file = ca_file
+        self._verify = verify
+        self._client = (client_cert, client_key)
         self._context: ssl.SSLContext | None = None
         self._socket: Any = None
         self._turn = threading.Lock()
@@ -222,6 +234,16 @@ class StdlibSession:
                     context.load_verify_locations(self._ca_file)
                 except OSError as error:
                     raise Denied(f"{self.origin}: the CA file {self._ca_file}: {_words(error)}") from error
+            if not self._verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            certificate, key = self._client
+            if certificate:
+                try:
+                    context.load_cert_chain(certificate, key)
+                except OSError as error:
+                    files = f"{certificate} and its key {key or 'in the same file'}"
+                    raise Denied(f"{self.origin}: the client certificate {files}: {_words(error)}") from error
             self._context = context
         return self._context
 
