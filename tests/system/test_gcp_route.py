@@ -134,7 +134,7 @@ def test_every_fault(pair: RoutePair) -> None:
     print(done.stdout[-3000:])
     report = json.loads((report_dir / "report.json").read_text())
     faults = {each["fault"]: each for each in report["faults"]}
-    assert len(faults) == 14
+    assert len(faults) == 15
     assert {name: each["reason"] for name, each in faults.items() if each["verdict"] != "passed"} == {}
     assert done.returncode == 0
     for name in ("node_power_off", "node_hang"):
