@@ -104,6 +104,21 @@ def test_the_range_is_on_the_first_node_and_each_has_the_address(nodes: AliasNod
     assert nodes.play("status").returncode == 0
 
 
+def test_only_the_holder_may_send_from_the_range(nodes: AliasNodes) -> None:
+    holder = nodes.holder()
+    ear = "import socket as s; e = s.socket(2, 2); e.bind(('', 9999)); open('/run/ear', 'wb').write(e.recv(99))"
+    nodes.ssh("client1", f'systemd-run --quiet --collect --unit=ear --property=RuntimeMaxSec=60 python3 -c "{ear}"')
+    nodes.ssh("client1", "until ss -Hlun sport = 9999 | grep -q 9999; do sleep 0.05; done")
+    # The others first: what passes first is what the client hears.
+    for node in (*(each for each in NODES if each != holder), holder):
+        say = (
+            f"import socket as s; m = s.socket(2, 2); m.bind(('{VIP}', 0)); m.sendto(b'{node}', ('10.100.3.10', 9999))"
+        )
+        nodes.ssh(node, f'python3 -c "{say}"')
+    heard = nodes.ssh("client1", "for i in $(seq 100); do [ -s /run/ear ] && break; sleep 0.1; done; cat /run/ear")
+    assert heard == holder
+
+
 def test_a_range_that_somebody_removed_comes_back(nodes: AliasNodes) -> None:
     before = nodes.holder()
     for node in NODES:
