@@ -19,6 +19,7 @@ from lab import image  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file share a lab, and so a process of ``-n 2 --dist loadgroup``; each scenario has its own."""
     for item in items:
