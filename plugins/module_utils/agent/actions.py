@@ -336,12 +336,12 @@ class Worker:
                 self._problem("run", None)
             elif seen.mine or seen.holder is None:
                 if self._clock() >= self._repair_due:
-                    self._log("route_repair", reason=seen.why, todo=seen.todo)
+                    self._log("action_repair", reason=seen.why, todo=seen.todo)
                     self._run(Order("repair", time.monotonic_ns()), term)
             elif self._contests and self._was_under_way(seen.age):
                 # Not more often: if both nodes are masters, they must not go on taking it from each other.
                 self._contests -= 1
-                self._log("route_repair", reason=f"{seen.holder} got it when this node had it", todo=seen.todo)
+                self._log("action_repair", reason=f"{seen.holder} got it when this node had it", todo=seen.todo)
                 self._run(Order("overtaken", time.monotonic_ns()), term)
             else:
                 elsewhere = (
@@ -380,7 +380,7 @@ class Worker:
         try:
             outcome = self.kind.assert_here(wanted, notify, sleep)
         except Stopped as stopped:
-            self._ended("route_stopped", order, started, {**result, "reason": self._why_stopped(), **_steps(stopped)})
+            self._ended("action_stopped", order, started, {**result, "reason": self._why_stopped(), **_steps(stopped)})
             self._check_due = 0.0
             return
         except (Refused, Failed, CloudError) as error:
@@ -404,7 +404,7 @@ class Worker:
         self._problem("api", None)
         self._problem("elsewhere", None)
         self._ended(
-            "route_done", order, started, {**result, "changed": outcome.changed, "holder": holder, **_steps(outcome)}
+            "action_done", order, started, {**result, "changed": outcome.changed, "holder": holder, **_steps(outcome)}
         )
         self._check_due = self._clock() + self._look_interval()
 
@@ -443,7 +443,7 @@ class Worker:
         if observed is not None:
             self._saw(observed.holder, None)
         self._problem("run", result["reason"])
-        self._ended("route_failed", order, started, {**result, "failures": order.failures, "again_in_s": pause})
+        self._ended("action_failed", order, started, {**result, "failures": order.failures, "again_in_s": pause})
         self._do(f"waiting {pause:.0f} s to try again")
 
     def _progress(self, order: Order, event: dict[str, Any]) -> None:
@@ -457,7 +457,7 @@ class Worker:
         if kind == "moved":
             if order.moved_ms is None:
                 order.moved_ms = order.age_ms()
-                self._log("route_moved", from_transition_ms=order.moved_ms, **event)
+                self._log("address_moved", from_transition_ms=order.moved_ms, **event)
             return
         if kind == "step":
             self._do(f"{event['name']} {event['resource']}")
@@ -465,7 +465,7 @@ class Worker:
             if self._doing == f"waiting {event['reason']}":
                 return  # said a second ago
             self._do(f"waiting {event['reason']}")
-        self._log("route_step", phase="begin" if kind == "step" else kind, from_transition_ms=order.age_ms(), **event)
+        self._log("action_step", phase="begin" if kind == "step" else kind, from_transition_ms=order.age_ms(), **event)
 
     # --- small parts
 

@@ -452,7 +452,7 @@ def _last_states(config: Config) -> tuple[dict[str, dict[str, Any]], dict[str, i
     for event in newest_first(config.event_log):
         if event["seq"] <= status.get("seq", 0):
             break
-        if event["event"] == "transition" or event["event"] == "route_done":
+        if event["event"] == "transition" or event["event"] == "action_done":
             news.append(event)
     for event in reversed(news):
         if event["event"] == "transition":
