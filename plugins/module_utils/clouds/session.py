@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import http.client
 import io
 import re
@@ -80,7 +81,6 @@ class StdlibSession:
         self._port = parts.port or (443 if self._tls else 80)
         self._netloc = parts.netloc
         self._ca_file = ca_file
-        self._context: ssl.SSLContext | None = None
         self._socket: Any = None
         self._turn = threading.Lock()
 
@@ -214,16 +214,10 @@ class StdlibSession:
             raise
 
     def _tls_context(self) -> ssl.SSLContext:
-        if self._context is None:
-            context = ssl.create_default_context()
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            if self._ca_file:
-                try:
-                    context.load_verify_locations(self._ca_file)
-                except OSError as error:
-                    raise Denied(f"{self.origin}: the CA file {self._ca_file}: {_words(error)}") from error
-            self._context = context
-        return self._context
+        try:
+            return _context(self._ca_file)
+        except OSError as error:
+            raise Denied(f"{self.origin}: the CA file {self._ca_file}: {_words(error)}") from error
 
     # --- one request
 
@@ -283,6 +277,16 @@ class _Reader(io.RawIOBase):
         if self.received > ANSWER_LIMIT:
             raise ValueError(f"it is longer than {ANSWER_LIMIT} bytes")
         return count
+
+
+@functools.cache
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    """One for all connections: the authorities that it trusts cost more than a connection."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 def _repeatable(method: str, target: str) -> bool:

@@ -32,6 +32,8 @@ class Route:
         self.problems = []
         self.during = lambda: None  # what happens in the middle of a run
         self.waits = ""  # for what, meanwhile
+        self.mixed = False  # whether a part of it is to be repaired while the peer has the rest
+        self.took = []  # what the runs were told
 
     def _fail(self):
         if self.fails:
@@ -50,11 +52,13 @@ class Route:
     def look(self):
         self._fail()
         self.looks += 1
-        todo = ["insert"] * (self.holder != HERE) + self.leftovers
-        return Seen(self.holder, self.holder == HERE, todo, "the reason", self.age)
+        elsewhere = f"the address is with {self.holder}, which is alive" if self.holder == PEER else ""
+        todo = ["insert"] * (self.holder is None or self.mixed) + self.leftovers
+        return Seen(self.holder, self.holder == HERE, todo, "the reason", self.age, elsewhere)
 
-    def assert_here(self, still_wanted, notify, sleep):
+    def assert_here(self, take, still_wanted, notify, sleep):
         self.runs += 1
+        self.took.append(take)
         self._fail()
         if self.waits:
             notify({"event": "wait", "reason": self.waits})
@@ -68,7 +72,9 @@ class Route:
             notify({"event": "moved", "resource": "tmp"})
             notify({"event": "done", "name": "insert", "resource": "tmp", "ms": 2.0, "attempts": 1})
             steps = [Done("insert", "tmp", 2.0, 1)]
-        self.holder, self.leftovers = HERE, []
+        if take or not self.mixed:
+            self.holder = HERE
+        self.leftovers, self.mixed = [], False
         return Outcome(None, SimpleNamespace(holder=HERE), steps, 2.0)
 
     def status(self):
@@ -374,6 +380,22 @@ def test_a_master_repairs_what_leads_nowhere_and_cleans(holder, leftovers):
     assert bench.last("action_repair")["reason"] == "the reason"
     assert bench.last("action_done")["why"] == "repair"
     assert (bench.route.holder, bench.route.leftovers) == (HERE, [])
+
+
+def test_what_a_live_peer_has_does_not_keep_the_rest_from_being_repaired():
+    bench = begun()
+    bench.route.mixed = True
+    bench.settle()
+    assert bench.names() == ["action_repair", "address_moved", "action_done"]
+    assert (bench.route.took, bench.route.holder) == ([False], PEER)
+    assert PEER in bench.problems["elsewhere"]
+    status = bench.worker.status()
+    assert (status["holder"], status["here"]) == (PEER, False)
+    bench.settle(60)
+    assert bench.route.runs == 1
+    bench.keepalived("MASTER")
+    bench.settle()
+    assert (bench.route.took[1:], bench.route.holder, bench.problems) == ([True], HERE, {})
 
 
 def test_a_standby_repairs_nothing(bench):
