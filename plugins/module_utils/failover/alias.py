@@ -532,8 +532,13 @@ class _Edit:
         self.known = known
         self.limit = limit
         self.unsure = False  # whether a request may have taken effect, of which nothing was heard
-        self.lost = False  # whether an answer was lost, so that it may have been done
+        self.lost = self.refused = False
         self.name = name or (ADD if add else REMOVE)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it may have been done. That a refused request was obeyed all the same shows when it is repeated."""
+        return self.lost or self.refused
 
     def observe(self, client: AliasApi, goal: Any, memory: Memory) -> _Seen:
         if memory.steps:
@@ -548,6 +553,7 @@ class _Edit:
             interface = next((i for i in instance.get("networkInterfaces") or () if i.get("name") == nic), None)
             if interface is None:
                 raise NotFound(f"{path} has no interface {nic}", resource=path)
+            self.lost = self.refused = False
         return _Seen(self, interface)
 
     def plan(self, seen: _Seen, goal: Any, memory: Memory) -> Iterator[Step]:
@@ -568,8 +574,8 @@ class _Edit:
         def do(client: AliasApi, request_id: str) -> None:
             try:
                 client.update_network_interface(path, nic, body, request_id)
-            except Lost:
-                self.lost = True
+            except Unavailable as error:
+                self.lost, self.refused = self.lost or isinstance(error, Lost), not self.refused
                 raise
 
         what = ", ".join(sorted(self.add or self.remove))
@@ -791,7 +797,7 @@ class _Move:
         if not cidrs:
             return
         edit = _Edit(place, remove=cidrs)
-        error = self.edit(edit, lambda: self.still_wanted() or edit.lost)
+        error = self.edit(edit, lambda: self.still_wanted() or edit.in_doubt)
         if isinstance(error, (Unavailable, engine.TimedOut)):
             error = self.stop_and_release(place, cidrs, error, edit.unsure)
         with self.changed:
@@ -848,7 +854,7 @@ class _Move:
         names, sources = self.survey.names, self.survey.sources
         edit = _Edit(place, {cidr: names[cidr] for cidr in cidrs}, limit=self.goal.limit)
         removed = any(cidr in sources for cidr in cidrs)
-        error = self.edit(edit, lambda: removed or self.still_wanted() or edit.lost)
+        error = self.edit(edit, lambda: removed or self.still_wanted() or edit.in_doubt)
         if isinstance(error, _Unwanted):
             self.errors.update(dict.fromkeys(cidrs, error))
             return

@@ -361,10 +361,18 @@ def test_no_longer_wanted(cloud):
     assert move(cloud, goal(), still_wanted=lambda: not cloud.mutations).changed
 
 
-def test_no_longer_wanted_when_a_removal_may_have_been_done(cloud):
-    failing(cloud, A, Lost("lost"), times=2, phase="after")
+@pytest.mark.parametrize(("error", "times"), [(Lost("lost"), 2), (Unavailable("busy"), 1)])
+def test_no_longer_wanted_when_a_removal_may_have_been_done(cloud, error, times):
+    failing(cloud, A, error, times=times, phase="after")
     assert move(cloud, goal(), still_wanted=lambda: not cloud.mutations).changed
     assert cloud.holders(X) == [(B, "nic0")]
+
+
+def test_no_longer_wanted_when_a_removal_was_refused(cloud):
+    failing(cloud, A, Unavailable("busy"), times=2)
+    with pytest.raises(engine.Stopped):
+        move(cloud, goal(), still_wanted=lambda: "patch" not in dict(cloud.requests))
+    assert cloud.mutations == [] and cloud.holders(X) == [(A, "nic0")]
 
 
 def test_no_longer_wanted_before_a_range_that_is_free_is_added(cloud):
@@ -386,7 +394,7 @@ def test_no_longer_wanted_by_some_of_several(cloud):
 def test_an_instance_is_not_stopped_when_it_is_no_longer_wanted(cloud):
     began = cloud.clock.now
     failing(cloud, A, Lost("lost"))
-    with pytest.raises(engine.Failed, match="could not be stopped either .it is no longer wanted"):
+    with pytest.raises(engine.Failed, match=r"could not be stopped either \(it is no longer wanted"):
         move(cloud, goal(stop_source=True), timeout=20, still_wanted=lambda: cloud.clock.now < began + 15)
     assert cloud.instances[A]["status"] == "RUNNING" and cloud.holders(X) == [(A, "nic0")]
 
