@@ -20,7 +20,9 @@ def gcp_instance_paths(hosts: Any, hostvars: Mapping[str, Mapping[str, Any]]) ->
 
 def _path(host: str, variables: Mapping[str, Any]) -> str:
     project = variables.get("gcp_instance_project") or variables.get("gcp_project") or ""
-    return f"projects/{project}/zones/{variables.get('gcp_zone') or ''}/instances/{variables.get('gcp_instance') or host}"
+    return (
+        f"projects/{project}/zones/{variables.get('gcp_zone') or ''}/instances/{variables.get('gcp_instance') or host}"
+    )
 
 
 class FilterModule:

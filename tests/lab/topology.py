@@ -111,7 +111,7 @@ ALIAS_PERMISSIONS = frozenset(
     {
         "compute.instances.get",
         "compute.instances.updateNetworkInterface",
-        "compute.subnetworks.list",
+        "compute.subnetworks.get",
         "compute.subnetworks.use",
         "compute.zoneOperations.get",
     }
