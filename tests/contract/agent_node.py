@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from ansible_collections.cloudha.vip.plugins.module_utils.agent import cli, gcp_alias_ip, gcp_route
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.events import newest_first
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.service import read_status
 from ansible_collections.cloudha.vip.plugins.module_utils.node.code import code_of
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import Node, until
 
@@ -65,7 +65,10 @@ class AgentNode(Node):
         return seq
 
     def status(self):
-        whole = json.loads(self.vip_agent("status", "--json").stdout)
+        """What `vip-agent status` would tell of the action, and the problems; of the agent that runs now."""
+        whole = read_status(str(self.path / "agent")) or {}
+        if self.process and whole.get("pid") != self.process.pid:
+            whole = {}
         return {**whole.get("actions", {}).get(self.action["name"], {}), "problems": whole.get("problems", {})}
 
     def start_keepalived(self):
