@@ -36,7 +36,8 @@ options:
     aliases: [addresses]
   range_name:
     description:
-      - The secondary range of the subnet that the O(ranges) are in, empty for the primary range. If omitted, it is found.
+      - The secondary range of the subnet that the O(ranges) are in; empty for the primary range.
+      - If omitted, it is found.
     type: str
   instances:
     description:
