@@ -250,6 +250,16 @@ def test_it_repairs_and_takes_nothing_from_a_live_peer(make_node, cloud):
     until(lambda: node.status()["problems"] == {})
 
 
+def test_what_a_peer_had_under_way_does_not_last(node, cloud):
+    """It asked before it knew that it is not the master any more, and the API did it afterwards."""
+    node.start()
+    done(node, node.state("MASTER"))
+    seq = node.last()
+    cloud.put(X, "node2")
+    done(node, seq, why="overtaken")
+    cloud.is_at("node1")
+
+
 def test_a_standby_changes_nothing(node, cloud):
     cloud.put(X, None)
     node.start()
