@@ -458,7 +458,7 @@ def test_each_permission_is_needed_and_no_other(node, cloud):
     guide = (Path(__file__).resolve().parents[2] / "docs/gcp.md").read_text()
     role = guide.partition("title: Floating address, agent")[2].partition("```")[0]
     documented = {line.partition("- ")[2] for line in role.splitlines() if "- compute." in line}
-    assert documented == topology.AGENT_PERMISSIONS
+    assert documented == topology.ROUTE_PERMISSIONS
     node.start()
     for permission in sorted(documented):
         cloud.allow(documented - {permission})
