@@ -393,6 +393,7 @@ The move is planned: node1 stays up. node1 and node2 have another range each, wh
   for when the operation ends; Google does not say when within it.
 - *Ranges of others lost*: gcloud replaces the whole list of an interface. Who names all ranges that shall stay in
   `--aliases` keeps them, unless somebody else changes them meanwhile.
+- *Requests* are those to the API. The resource agent also asks its metadata server.
 - The module and the warm process look for the range on all instances of the project, and check permissions, before they
   remove it. They look once more at the end.
 - The lab's API is plain HTTP, next door. Over the Internet, who connects anew for each step pays for TLS each time."""
