@@ -128,6 +128,8 @@ class Identity:
             }
             for face in _FACES
         ]
+        # In the order of their ids, which is none.
+        endpoints.sort(key=lambda endpoint: endpoint["id"])
         return {"endpoints": endpoints, "id": self._ids[name], "name": name, "type": kind}
 
 
