@@ -73,6 +73,9 @@ class Subnet:
         if bridged.exists():
             bridged.write_text("0")  # what stays on a bridge does not go through the gateway
         for bridge, address in ((fabric.BRIDGE, self._outside.gateway), (OUTSIDE, self._outside.beyond)):
+            # One of its own: else it would be another one whenever a machine is plugged in or out.
+            mac = "02:00:" + ip_interface(address).ip.packed.hex(":")
+            run("ip", "link", "set", bridge, "address", mac)
             run("ip", "address", "add", address, "dev", bridge)
         # An EIP that nothing is mapped to is lost in silence.
         run("ip", "route", "add", "blackhole", self._outside.eips)
