@@ -524,10 +524,10 @@ class Agent(Contestant):
         def done() -> bool:
             lines = (self._root / "var/lib/vip-agent/events.jsonl").read_text().splitlines()
             events = [event for event in map(json.loads, lines) if event["mono_ns"] >= self.told]
-            failed = [event for event in events if event["event"] == "route_failed"]
+            failed = [event for event in events if event["event"] == "action_failed"]
             if failed:
                 raise Unfit(f"{self.name}: {failed}")
-            return any(event["event"] == "route_done" for event in events)
+            return any(event["event"] == "action_done" for event in events)
 
         _until(done, GIVE_UP_S, "the agent to be done", 0.1)
         status = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())

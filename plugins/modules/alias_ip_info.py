@@ -75,6 +75,16 @@ options:
     type: list
     elements: str
     default: []
+  preflight:
+    description:
+      - Whether to check what a move will need, such as a standby, permissions and, with O(vrrp), the firewall.
+      - V(false) only looks. RV(problems) then tells what keeps ranges from where they should be now.
+    type: bool
+    default: true
+  vrrp:
+    description: Whether to check that the firewall lets VRRP (protocol 112) through between the instances.
+    type: bool
+    default: false
   timeout:
     description: For how many seconds to try again what may pass, such as rate limits and failures of the API.
     type: float
@@ -202,6 +212,8 @@ def main() -> None:
             interface=dict(type="str", default="nic0"),
             assignment=alias_ip.ASSIGNMENT,
             avoid=dict(type="list", elements="str", default=[]),
+            preflight=dict(type="bool", default=True),
+            vrrp=dict(type="bool", default=False),
             timeout=dict(type="float", default=60),
         ),
         mutually_exclusive=[("ranges", "assignment")],

@@ -61,14 +61,14 @@ import tempfile
 from ansible.module_utils.basic import AnsibleModule
 
 # Imports all that the agent runs, so that Ansible sends it along; the agent imports an action only if it has one.
-from ansible_collections.cloudha.vip.plugins.module_utils.agent import cli, gcp_route
+from ansible_collections.cloudha.vip.plugins.module_utils.agent import cli, gcp_alias_ip, gcp_route
 from ansible_collections.cloudha.vip.plugins.module_utils.node.code import code_of, installed
 
 
 def main() -> None:
     module = AnsibleModule({"path": {"type": "path", "required": True}}, supports_check_mode=True)
     path = module.params["path"]
-    wanted, there = code_of(cli, gcp_route), installed(path)
+    wanted, there = code_of(cli, gcp_alias_ip, gcp_route), installed(path)
     written = sorted(name for name in wanted if there.get(name) != wanted[name])
     removed = sorted(set(there) - set(wanted))
     if not module.check_mode:

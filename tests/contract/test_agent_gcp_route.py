@@ -246,7 +246,7 @@ def master(node, cloud):
     node.start()
     seq = node.last()
     node.state("MASTER")
-    node.event("route_done", after=seq)
+    node.event("action_done", after=seq)
     cloud.clear_log()
     return node
 
@@ -265,7 +265,7 @@ def test_from_the_transition_to_the_first_request(node, cloud, record_property):
         seq = node.event("transition", after=seq, state="BACKUP")["seq"]
         node.state("MASTER")
         told = node.event("transition", after=seq, state="MASTER")
-        done = node.event("route_done", after=seq)
+        done = node.event("action_done", after=seq)
         assert done["first_mutation_ms"] < done["moved_ms"] < done["from_transition_ms"]
         assert done["moved_ms"] >= 1000 * cloud.latency
         asked.append((done["first_mutation_ms"], cloud.mutations()[0]["mono_ns"] / 1e6 - told["mono_ns"] / 1e6))
@@ -289,9 +289,9 @@ def test_loss_of_mastership_ends_it(node, cloud):
     node.start()
     seq = node.last()
     node.state("MASTER")
-    node.event("route_step", after=seq, phase="begin")
+    node.event("action_step", after=seq, phase="begin")
     node.state("BACKUP")
-    stopped = node.event("route_stopped", after=seq)
+    stopped = node.event("action_stopped", after=seq)
     assert stopped["reason"] == "no longer master"
     # What was asked for before that may be done; nothing is asked for afterwards, however long it takes to settle.
     mutations = len(cloud.mutations())
@@ -308,9 +308,9 @@ def test_keepalived_that_dies_ends_it(node, cloud):
     node.start()
     seq = node.last()
     node.state("MASTER")
-    node.event("route_step", after=seq, phase="begin")
+    node.event("action_step", after=seq, phase="begin")
     node.keepalived.kill()
-    assert node.event("route_stopped", after=seq)["reason"] == "no longer master"
+    assert node.event("action_stopped", after=seq)["reason"] == "no longer master"
 
 
 def test_a_split_that_heals(node, cloud):
@@ -318,11 +318,11 @@ def test_a_split_that_heals(node, cloud):
     node.start()
     seq = node.last()
     node.state("MASTER")
-    node.event("route_done", after=seq)
+    node.event("action_done", after=seq)
     cloud.move(NODE2)  # the peer thought that it was the master, too
     seq = node.last()
     node.state("MASTER_RX_LOWER_PRI")
-    done = node.event("route_done", after=seq, why="lower_priority")
+    done = node.event("action_done", after=seq, why="lower_priority")
     assert done["changed"]
     cloud.is_at(NODE1)
 
@@ -336,12 +336,12 @@ def test_two_masters_and_the_healing(node, make_node, cloud):
     for each in (peer, node):
         each.state("MASTER")
     for each in (node, peer):
-        each.event("route_done", after=seqs[each])
+        each.event("action_done", after=seqs[each])
     assert set(cloud.routes().values()) <= {NODE1, NODE2}
     seqs = {each: each.last() for each in (node, peer)}
     peer.state("BACKUP")
     node.state("MASTER_RX_LOWER_PRI")
-    node.event("route_done", after=seqs[node], why="lower_priority")
+    node.event("action_done", after=seqs[node], why="lower_priority")
     cloud.is_at(NODE1)
     for each in (node, peer):
         each.seen_again()
@@ -356,9 +356,9 @@ def test_two_masters_and_the_healing(node, make_node, cloud):
 def test_a_route_that_was_deleted_is_repaired(master, cloud):
     seq = master.last()
     cloud.remove()
-    repair = master.event("route_repair", after=seq)
+    repair = master.event("action_repair", after=seq)
     assert repair["reason"] == "there is no route"
-    assert master.event("route_done", after=seq)["why"] == "repair"
+    assert master.event("action_done", after=seq)["why"] == "repair"
     cloud.is_at(NODE1)
 
 
@@ -367,7 +367,7 @@ def test_what_a_peer_had_under_way_does_not_last(master, cloud):
     seq = master.last()
     mark = f'cloudha.vip: temporary, for the route {NAME} {{"priority":1000}}'
     cloud.insert(f"{NAME}-tmp-0badcafe-1", NODE2, priority=999, description=mark)
-    master.event("route_done", after=seq, why="overtaken")
+    master.event("action_done", after=seq, why="overtaken")
     cloud.is_at(NODE1)
 
 
@@ -384,9 +384,9 @@ def test_a_live_peer_keeps_the_route_and_a_dead_one_does_not(master, cloud):
     assert master.vip_agent("status").returncode == 1
     assert NODE2 in master.vip_agent("status").stdout
     cloud.power("node2", False)
-    repair = master.event("route_repair", after=seq)
+    repair = master.event("action_repair", after=seq)
     assert repair["reason"] == "its next hop is not alive"
-    master.event("route_done", after=seq)
+    master.event("action_done", after=seq)
     cloud.is_at(NODE1)
     until(lambda: master.status()["problems"] == {})
     assert master.vip_agent("status").returncode == 0
@@ -396,8 +396,8 @@ def test_what_a_dead_run_left_is_cleared(master, cloud):
     seq = master.last()
     mark = f'cloudha.vip: temporary, for the route {NAME} {{"priority":1000}}'
     cloud.insert(f"{NAME}-tmp-0badcafe-1", NODE1, priority=999, description=mark)
-    assert master.event("route_repair", after=seq)["todo"]
-    master.event("route_done", after=seq)
+    assert master.event("action_repair", after=seq)["todo"]
+    master.event("action_done", after=seq)
     cloud.is_at(NODE1)
 
 
@@ -420,7 +420,7 @@ def test_a_token_that_is_refused_is_replaced(master, cloud):
     cloud.expire()
     seq = master.last()
     master.state("MASTER")
-    done = master.event("route_done", after=seq)
+    done = master.event("action_done", after=seq)
     assert done["first_mutation_ms"] < 1000
     cloud.is_at(NODE1)
 
@@ -433,9 +433,9 @@ def test_an_api_that_refuses_for_a_while(node, cloud):
     )
     seq = node.last()
     node.state("MASTER")
-    retry = node.event("route_step", after=seq, phase="retry")
+    retry = node.event("action_step", after=seq, phase="retry")
     assert "503" in retry["error"]
-    node.event("route_done", after=seq)
+    node.event("action_done", after=seq)
     cloud.is_at(NODE1)
 
 
@@ -445,11 +445,11 @@ def test_a_permission_that_is_missing_and_then_given(node, cloud):
     cloud.behave(faults=[{"match": INSERT, "kind": "status", "status": 403, "reason": "forbidden"}])
     seq = node.last()
     node.state("MASTER")
-    node.event("route_failed", after=seq, failures=2)
+    node.event("action_failed", after=seq, failures=2)
     assert "403" in "".join(node.status()["problems"].values())
     assert node.vip_agent("status").returncode == 1
     cloud.behave(faults=[])
-    node.event("route_done", after=seq)
+    node.event("action_done", after=seq)
     cloud.is_at(NODE1)
     until(lambda: node.status()["problems"] == {})
 
@@ -458,7 +458,7 @@ def test_each_permission_is_needed_and_no_other(node, cloud):
     guide = (Path(__file__).resolve().parents[2] / "docs/gcp.md").read_text()
     role = guide.partition("title: Floating address, agent")[2].partition("```")[0]
     documented = {line.partition("- ")[2] for line in role.splitlines() if "- compute." in line}
-    assert documented == topology.AGENT_PERMISSIONS
+    assert documented == topology.ROUTE_PERMISSIONS
     node.start()
     for permission in sorted(documented):
         cloud.allow(documented - {permission})
@@ -466,15 +466,15 @@ def test_each_permission_is_needed_and_no_other(node, cloud):
         seq = node.last()
         node.state("MASTER")
         if permission == "compute.instances.get":  # for the preflight, at the start
-            node.event("route_done", after=seq)
+            node.event("action_done", after=seq)
             node.stop()
             node.start()
             until(lambda permission=permission: permission in "".join(node.status()["problems"].values()))
             continue
-        failed = node.event("route_failed", after=seq)
+        failed = node.event("action_failed", after=seq)
         assert f"'{permission}'" in failed["reason"]
         cloud.allow(documented)
-        node.event("route_done", after=seq)
+        node.event("action_done", after=seq)
         cloud.is_at(NODE1)
 
 
@@ -485,7 +485,7 @@ def test_connections_that_are_lost(node, cloud, kind):
     cloud.behave(faults=[{"match": match, "kind": kind, "times": 2} for match in (INSERT, DELETE, LIST)])
     seq = node.last()
     node.state("MASTER")
-    node.event("route_done", after=seq)
+    node.event("action_done", after=seq)
     cloud.is_at(NODE1)
 
 
@@ -515,7 +515,7 @@ def test_a_slow_api_delays_no_health_check(cloud, make_node):
         seq = node.last()
         started = time.monotonic()
         node.state("MASTER")
-        node.event("route_done", after=seq)
+        node.event("action_done", after=seq)
         ended = time.monotonic()
         listener.shutdown(socket.SHUT_RDWR)
         proxy.close()
@@ -540,7 +540,7 @@ def test_a_metadata_server_that_comes_late(cloud, make_node):
     until(lambda: "identity" in "".join(node.status()["problems"]))
     assert cloud.routes()[NAME] == NODE2
     proxy.hook = lambda *_: None
-    node.event("route_done")
+    node.event("action_done")
     cloud.is_at(NODE1)
     proxy.close()
 
@@ -572,14 +572,14 @@ def test_killed_at_each_request(cloud, make_node, moment):
         proxy.hook = hook
         seq = node.last()
         node.state("MASTER")
-        until(lambda done=done, seq=seq: done.is_set() or node.find("route_done", seq))
+        until(lambda done=done, seq=seq: done.is_set() or node.find("action_done", seq))
         proxy.hook = lambda *_: None
         if not done.is_set():
             break
         killed += 1
-        assert not node.find("route_done", seq)
+        assert not node.find("action_done", seq)
         seq = node.start(ready=False)
-        resumed = node.event("route_done", after=seq)
+        resumed = node.event("action_done", after=seq)
         assert resumed["why"] == "resumed", number
         cloud.is_at(NODE1)
         assert cloud.gaps() == [], number
@@ -604,11 +604,11 @@ def test_stopped_in_the_middle_it_says_so(node, cloud):
     node.start()
     seq = node.last()
     node.state("MASTER")
-    node.event("route_step", after=seq, phase="begin")
+    node.event("action_step", after=seq, phase="begin")
     assert node.stop() == 0
-    assert node.find("route_stopped", seq)["reason"] == "the agent stops"
+    assert node.find("action_stopped", seq)["reason"] == "the agent stops"
     seq = node.start(ready=False)
-    assert node.event("route_done", after=seq)["why"] == "resumed"
+    assert node.event("action_done", after=seq)["why"] == "resumed"
     cloud.is_at(NODE1)
 
 
@@ -628,7 +628,7 @@ def test_memory(cloud, make_node, tls, tmp_path):
         cloud.move(NODE2)
         seq = node.last()
         node.state("MASTER")
-        node.event("route_done", after=seq)
+        node.event("action_done", after=seq)
     statm = Path(f"/proc/{node.process.pid}/statm").read_text()
     resident = int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     print(f"resident with {'TLS' if tls else 'HTTP'}: {resident:.1f} MiB")
@@ -645,7 +645,7 @@ def test_no_secret_is_told(master, cloud):
     cloud.behave(faults=[{"match": INSERT, "kind": "status", "status": 401, "reason": "authError", "times": 1}])
     seq = master.last()
     master.state("MASTER")
-    master.event("route_done", after=seq)
+    master.event("action_done", after=seq)
     master.stop()
     tokens = cloud.tokens()
     assert tokens

@@ -346,6 +346,10 @@ def test_info(site):
         in site.info(ranges=[X], instances=nodes, access_token=f"{PERMISSION_WORD}-token")["problems"][0]
     )
     assert "outside" in site.info(ranges=["10.99.1.1"], instances=nodes)["problems"][0]
+    (vrrp, *_others) = site.info(ranges=[X], instances=nodes, vrrp=True)["problems"]
+    assert "VRRP (protocol 112) does not pass" in vrrp and "no rule allows it" in vrrp
+    quiet = site.info(ranges=[X], instances=[A, path("off")], vrrp=True, preflight=False)
+    assert quiet["problems"] == [] and quiet["ranges"][0]["holder"] == A
     assert site.mutations() == []
 
 

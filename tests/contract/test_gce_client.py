@@ -107,7 +107,7 @@ def test_done_means_done(gce: Local, compute: Compute) -> None:
     ("more", "code"),
     [
         ({"nextHopInstance": NODE1.replace("node1", "nobody")}, "NEXT_HOP_INSTANCE_NOT_FOUND"),
-        ({"nextHopInstance": f"projects/{PROJECT}/zones/us-central1-a/instances/{topology.CONTROLLER}"}, "IP_FORWARD"),
+        ({"nextHopInstance": f"projects/{PROJECT}/zones/us-central1-f/instances/{topology.CONTROLLER}"}, "IP_FORWARD"),
         ({"nextHopInstance": None, "nextHopIp": "10.100.9.9"}, "NEXT_HOP_ADDRESS_NOT_ASSIGNED"),
     ],
 )

@@ -735,7 +735,7 @@ def test_a_machine_without_power_is_no_next_hop(gce: Local, api: Api) -> None:
     ("hop", "code"),
     [
         ({"nextHopInstance": f"{NODE1[1:]}9"}, "NEXT_HOP_INSTANCE_NOT_FOUND"),
-        ({"nextHopInstance": f"{PROJECT[1:]}/zones/us-central1-a/instances/client1"}, "NEXT_HOP_CANNOT_IP_FORWARD"),
+        ({"nextHopInstance": f"{PROJECT[1:]}/zones/us-central1-f/instances/client1"}, "NEXT_HOP_CANNOT_IP_FORWARD"),
         ({"nextHopInstance": None, "nextHopIp": "10.100.77.77"}, "NEXT_HOP_ADDRESS_NOT_ASSIGNED"),
         ({"nextHopInstance": None, "nextHopIp": "10.100.3.10"}, "NEXT_HOP_CANNOT_IP_FORWARD"),
         ({"nextHopInstance": NODE2[1:]}, "NEXT_HOP_NOT_RUNNING"),
@@ -785,7 +785,7 @@ def test_what_an_instance_may_send_from(gce: Local, api: Api) -> None:
 
 
 def test_alias_ranges(gce: Local, api: Api) -> None:
-    client = f"{PROJECT}/zones/us-central1-a/instances/client1"
+    client = f"{PROJECT}/zones/us-central1-f/instances/client1"
 
     def update(instance: str, *ranges: str) -> Any:
         interface = api.good("GET", instance)["networkInterfaces"][0]
@@ -793,7 +793,7 @@ def test_alias_ranges(gce: Local, api: Api) -> None:
         return api("PATCH", f"{instance}/updateNetworkInterface?networkInterface=nic0", body)
 
     status, operation = update(client, "10.100.9.9", "10.100.9.16/28")
-    assert status == 200 and api.wait(operation)["zone"].endswith("/us-central1-a")
+    assert status == 200 and api.wait(operation)["zone"].endswith("/us-central1-f")
     until(lambda: hops(gce, "node1", "10.100.9.9/32") == ("client1",))
     assert gce.cloud.plane.sources["client1"] == ("10.100.3.10/32", "10.100.9.9/32", "10.100.9.16/28")  # type: ignore[attr-defined]
     operation = update(NODE1, "10.100.9.17")[1]

@@ -25,6 +25,7 @@ from lab.site import Site
 from lab.topology import AGENT, Topology
 
 _ARMED = Path("/run/armed")
+_OUTAGE_S = 10.0
 _Action = Callable[[Site, str, Sequence[str]], None]
 
 
@@ -56,9 +57,19 @@ def _with_power_cut(begin: Callable[[Admin], object]) -> Fault:
 
 
 def _slow(api: Admin) -> None:
-    """What changes a route takes 6 s longer."""
-    for verb in ("POST", "DELETE"):
-        api.fault("slow", match={"verb": verb, "path": "/global/routes"}, seconds=6)
+    """What moves an address takes 6 s longer."""
+    for verb, path in (("POST", "/global/routes"), ("DELETE", "/global/routes"), ("PATCH", "/updateNetworkInterface")):
+        api.fault("slow", match={"verb": verb, "path": path}, seconds=6)
+
+
+def _lose_zone(site: Site, name: str, peers: Sequence[str]) -> None:
+    """The zone of ``name`` is lost for a while: its machines, and whatever the API would do there."""
+    arm(site, "zone_outage", name, peers, _OUTAGE_S)
+    Admin(site.state).behave(zone_outage=[site.topology.machine(name).variables["gcp_zone"]])
+
+
+def _regain_zone(site: Site, name: str, peers: Sequence[str]) -> None:
+    Admin(site.state).heal()
 
 
 def _kill_agent(site: Site, name: str, peers: Sequence[str]) -> None:
@@ -114,6 +125,7 @@ FAULTS = {
     ),
     "api_slow": _with_power_cut(_slow),
     "api_refuse": _with_power_cut(lambda api: api.fault("status", status=503, for_s=10)),
+    "zone_outage": Fault(_lose_zone, _regain_zone, in_vpc=True),
     "token_expired": _with_power_cut(lambda api: api.expire(AGENT)),
     "agent_kill": Fault(_kill_agent, _start_keepalived, in_vpc=True),
 }

@@ -132,11 +132,12 @@ def _cloudpods_pair(name: str) -> Topology:
 
 
 PROJECT = "lab-project"
+REGION = "us-central1"
 NETWORK, SUBNETWORK = "ip-failover", "ip-failover-subnet"
 CONTROLLER_TOKEN = "lab-controller-token"
 AGENT = f"vip-agent@{PROJECT}.iam.gserviceaccount.com"
-# What the agent needs to move a route, and no more: docs/gcp.md.
-AGENT_PERMISSIONS = frozenset(
+# What the agent needs to move an address, and no more: docs/gcp.md.
+ROUTE_PERMISSIONS = frozenset(
     {
         "compute.globalOperations.get",
         "compute.instances.get",
@@ -147,27 +148,42 @@ AGENT_PERMISSIONS = frozenset(
         "compute.routes.list",
     }
 )
+ALIAS_PERMISSIONS = frozenset(
+    {
+        "compute.instances.get",
+        "compute.instances.updateNetworkInterface",
+        "compute.subnetworks.get",
+        "compute.subnetworks.use",
+        "compute.zoneOperations.get",
+    }
+)
 
 
-def _vpc_pair(name: str) -> Topology:
-    """Two nodes and a client in a VPC, as in Google's sample; the floating address is in no subnet."""
+def _vpc(
+    name: str,
+    nodes: int,
+    permissions: frozenset[str],
+    variables: dict[str, object],
+    can_ip_forward: bool = False,
+    secondary: dict[str, str] | None = None,
+) -> Topology:
+    """Nodes, each in a zone of its own, and a client in a VPC, as in Google's sample."""
 
     def instance(label: str, address: str, zone: str, tag: str, account: str | None = None) -> Instance:
-        node = tag == "backend"
-        return Instance(label, f"us-central1-{zone}", NETWORK, SUBNETWORK, address, node, (tag,), account)
+        forward = can_ip_forward and tag == "backend"
+        return Instance(label, f"{REGION}-{zone}", NETWORK, SUBNETWORK, address, forward, (tag,), account)
 
+    backends = enumerate("abc"[:nodes], 1)
     instances = {
-        "vip_nodes": (
-            instance("node1", "10.100.2.1", "a", "backend", AGENT),
-            instance("node2", "10.100.2.2", "b", "backend", AGENT),
-        ),
-        "vip_clients": (instance("client1", "10.100.3.10", "a", "client"),),
+        "vip_nodes": tuple(instance(f"node{n}", f"10.100.2.{n}", zone, "backend", AGENT) for n, zone in backends),
+        # Where no node is: what befalls a node's zone does not befall who asks.
+        "vip_clients": (instance("client1", "10.100.3.10", "f", "client"),),
     }
-    controller = instance(CONTROLLER, "10.100.0.2", "a", "bastion")
+    controller = instance(CONTROLLER, "10.100.0.2", "f", "bastion")
     world = World(
         project=PROJECT,
         networks=(Network(NETWORK),),
-        subnetworks=(Subnetwork(SUBNETWORK, NETWORK, "us-central1", "10.100.0.0/16"),),
+        subnetworks=(Subnetwork(SUBNETWORK, NETWORK, REGION, "10.100.0.0/16", secondary or {}),),
         instances=(*instances["vip_nodes"], *instances["vip_clients"], controller),
         firewalls=(
             Firewall("http", NETWORK, {"tcp": ("80",)}, source_tags=("client",), target_tags=("backend",)),
@@ -176,7 +192,7 @@ def _vpc_pair(name: str) -> Topology:
         ),
         principals=(
             Principal("controller", (CONTROLLER_TOKEN,)),
-            Principal(AGENT, permissions=AGENT_PERMISSIONS),
+            Principal(AGENT, permissions=permissions),
         ),
     )
     return Topology(
@@ -196,15 +212,13 @@ def _vpc_pair(name: str) -> Topology:
         gateway="10.100.0.1",
         world=world,
         variables={
-            "vip_address": "10.200.1.1/32",
             "vip_interface": "eth0",
             "gcp_project": PROJECT,
-            "gcp_network": NETWORK,
-            "gcp_route_name": "floating-ip-route",
             "gcp_endpoint": f"http://{vpc.API}/compute/v1",
             "gcp_metadata_url": f"http://{vpc.METADATA}",
             "gcp_auth_kind": "accesstoken",
             "gcp_access_token": CONTROLLER_TOKEN,
+            **variables,
         },
     )
 
@@ -214,7 +228,26 @@ TOPOLOGIES = {
     for topology in (
         _pair("onprem_active_standby"),
         _cloudpods_pair("cloudpods_active_standby"),
-        _vpc_pair("gcp_route_heartbeat"),
+        # The floating address is in no subnet.
+        _vpc(
+            "gcp_route_heartbeat",
+            nodes=2,
+            can_ip_forward=True,
+            permissions=ROUTE_PERMISSIONS,
+            variables={
+                "vip_address": "10.200.1.1/32",
+                "gcp_network": NETWORK,
+                "gcp_route_name": "floating-ip-route",
+            },
+        ),
+        # One to many: the address is in a secondary range of the subnet, as in Google's announcement.
+        _vpc(
+            "gcp_alias_ip",
+            nodes=3,
+            secondary={"range1": "10.10.0.0/24"},
+            permissions=ALIAS_PERMISSIONS,
+            variables={"vip_address": "10.10.0.5/32", "gcp_alias_range_name": "range1"},
+        ),
     )
 }
 

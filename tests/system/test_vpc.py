@@ -157,7 +157,7 @@ while answer["kind"] == "compute#operation" and answer["status"] != "DONE":
     answer = ask("POST", "/" + answer["selfLink"].split("/lab-project/")[1] + "/wait")
 print(json.dumps(answer))
 """
-ZONE = {"node1": "/zones/us-central1-a", "node2": "/zones/us-central1-b", "client1": "/zones/us-central1-a"}
+ZONE = {"node1": "/zones/us-central1-a", "node2": "/zones/us-central1-b", "client1": "/zones/us-central1-f"}
 
 
 def request(lab: Lab, method: str, path: str, **body: object) -> dict[str, Any]:

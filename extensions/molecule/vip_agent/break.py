@@ -94,7 +94,7 @@ def hang_agent():
 
 
 def break_service():
-    for name, limit_ms in (("KILL", 400), ("STOP", 1000)):
+    for name, limit_ms in (("KILL", 2000), ("STOP", 3000)):
         start = last()
         wait_for_verdict("0\n")
         run("systemctl mask --runtime nginx")  # or systemd brings it back before two attempts have failed

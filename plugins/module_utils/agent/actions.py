@@ -45,11 +45,15 @@ if TYPE_CHECKING:
 
         def assert_here(
             self,
+            take: bool,
             still_wanted: Callable[[], bool],
             notify: Callable[[dict[str, Any]], None],
             sleep: Callable[[float], None],
         ) -> Any:
-            """Bring the address here: an engine's Outcome, or Refused, Stopped, Failed, CloudError."""
+            """Bring the address here: an engine's Outcome, or Refused, Stopped, Failed, CloudError.
+
+            take: also from a live peer.
+            """
 
         def status(self) -> dict[str, Any]:
             """What only this type can tell."""
@@ -68,17 +72,20 @@ NOT_MASTER = ("BACKUP", "FAULT", "STOP", "DELETED")
 
 
 class Seen:
-    """What a look has found. holder: None if the address leads nowhere alive. todo: what a run would do.
+    """What a look has found. holder: None if the address leads nowhere alive. todo: what a repair would do, and why.
 
-    age: how many seconds ago it was asked for that the address lead to the holder.
+    elsewhere: in words, what a live peer has. age: how many seconds ago it was asked for that the peer have it.
     """
 
-    def __init__(self, holder: str | None, mine: bool, todo: list[str], why: str, age: float = 0.0) -> None:
+    def __init__(
+        self, holder: str | None, mine: bool, todo: list[str], why: str, age: float = 0.0, elsewhere: str = ""
+    ) -> None:
         self.holder = holder
         self.mine = mine
         self.todo = todo
         self.why = why
         self.age = age
+        self.elsewhere = elsewhere
 
 
 class Order:
@@ -331,23 +338,26 @@ class Worker:
         self._saw(seen.holder, seen.mine)
         elsewhere = None
         if self.master and self._term == term:
-            if not seen.todo:
+            if seen.elsewhere:
+                elsewhere = (
+                    f"keepalived is MASTER here, and {seen.elsewhere}. The agent takes it only after a transition: let "
+                    "keepalived hand over, or see what moved the address"
+                )
+            if seen.todo:
+                if self._clock() >= self._repair_due:
+                    self._log("action_repair", reason=seen.why, todo=seen.todo)
+                    self._run(Order("repair", time.monotonic_ns()), term)
+                    if elsewhere:
+                        self._saw(seen.holder, False)
+            elif not elsewhere:
                 self._repair_failures = 0
                 self._problem("run", None)
-            elif seen.mine or seen.holder is None:
-                if self._clock() >= self._repair_due:
-                    self._log("route_repair", reason=seen.why, todo=seen.todo)
-                    self._run(Order("repair", time.monotonic_ns()), term)
             elif self._contests and self._was_under_way(seen.age):
                 # Not more often: if both nodes are masters, they must not go on taking it from each other.
                 self._contests -= 1
-                self._log("route_repair", reason=f"{seen.holder} got it when this node had it", todo=seen.todo)
+                self._log("action_repair", reason=f"{seen.holder} got it when this node had it", todo=[])
                 self._run(Order("overtaken", time.monotonic_ns()), term)
-            else:
-                elsewhere = (
-                    f"keepalived is MASTER here, and the address is with {seen.holder}, which is alive. The agent "
-                    "takes it only after a transition: let keepalived hand over, or see what moved the route"
-                )
+                elsewhere = None
         else:
             self._problem("run", None)
         self._problem("elsewhere", elsewhere)
@@ -378,9 +388,9 @@ class Worker:
             self._progress(order, event)
 
         try:
-            outcome = self.kind.assert_here(wanted, notify, sleep)
+            outcome = self.kind.assert_here(order.why != "repair", wanted, notify, sleep)
         except Stopped as stopped:
-            self._ended("route_stopped", order, started, {**result, "reason": self._why_stopped(), **_steps(stopped)})
+            self._ended("action_stopped", order, started, {**result, "reason": self._why_stopped(), **_steps(stopped)})
             self._check_due = 0.0
             return
         except (Refused, Failed, CloudError) as error:
@@ -404,7 +414,7 @@ class Worker:
         self._problem("api", None)
         self._problem("elsewhere", None)
         self._ended(
-            "route_done", order, started, {**result, "changed": outcome.changed, "holder": holder, **_steps(outcome)}
+            "action_done", order, started, {**result, "changed": outcome.changed, "holder": holder, **_steps(outcome)}
         )
         self._check_due = self._clock() + self._look_interval()
 
@@ -443,7 +453,7 @@ class Worker:
         if observed is not None:
             self._saw(observed.holder, None)
         self._problem("run", result["reason"])
-        self._ended("route_failed", order, started, {**result, "failures": order.failures, "again_in_s": pause})
+        self._ended("action_failed", order, started, {**result, "failures": order.failures, "again_in_s": pause})
         self._do(f"waiting {pause:.0f} s to try again")
 
     def _progress(self, order: Order, event: dict[str, Any]) -> None:
@@ -457,7 +467,7 @@ class Worker:
         if kind == "moved":
             if order.moved_ms is None:
                 order.moved_ms = order.age_ms()
-                self._log("route_moved", from_transition_ms=order.moved_ms, **event)
+                self._log("address_moved", from_transition_ms=order.moved_ms, **event)
             return
         if kind == "step":
             self._do(f"{event['name']} {event['resource']}")
@@ -465,7 +475,7 @@ class Worker:
             if self._doing == f"waiting {event['reason']}":
                 return  # said a second ago
             self._do(f"waiting {event['reason']}")
-        self._log("route_step", phase="begin" if kind == "step" else kind, from_transition_ms=order.age_ms(), **event)
+        self._log("action_step", phase="begin" if kind == "step" else kind, from_transition_ms=order.age_ms(), **event)
 
     # --- small parts
 

@@ -148,15 +148,12 @@ def _print_status(status: dict[str, Any], age: float, running: bool) -> None:
 
 def _print_action(name: str, action: dict[str, Any], now: int) -> None:
     _say(f"{action['type'] + ' ' + name:<28} {action['doing']} for {_span((now - action['since']) / 1e9)}")
-    if action["seen"]:
-        holder = (action["holder"] or "").rpartition("/")[2]
-        where = "here" if action["here"] else f"to {holder}" if holder else "NOWHERE"
-        seen = f"{where}, seen {_span((now - action['seen']) / 1e9)} ago"
-    else:
-        seen = "not seen yet"
+    seen = (
+        f"{_whereabouts(action)}, seen {_span((now - action['seen']) / 1e9)} ago" if action["seen"] else "not seen yet"
+    )
     api = action["api"]
     latency = "no answer yet" if api.get("latency_ms") is None else f"answered in {api['latency_ms']:.1f} ms"
-    _say(f"  {action.get('destination')} leads {seen}; API: {api.get('error') or latency}")
+    _say(f"  {seen}; API: {api.get('error') or latency}")
     last = action["last"]
     if last:
         parts = [
@@ -167,6 +164,20 @@ def _print_action(name: str, action: dict[str, Any], now: int) -> None:
         if last["moved_ms"] is not None:
             parts.append(f"moved after {last['moved_ms']:.0f} ms")
         _say(f"  last: {', '.join(parts)}")
+
+
+def _whereabouts(action: dict[str, Any]) -> str:
+    if "ranges" not in action:
+        holder = (action["holder"] or "").rpartition("/")[2]
+        return (
+            f"{action.get('destination')} leads {'here' if action['here'] else f'to {holder}' if holder else 'NOWHERE'}"
+        )
+    here = f"{action['self']} {action['interface']}"
+    places: dict[str, list[str]] = {}
+    for cidr, place in action["ranges"].items():
+        where = "here" if place == here else f"on {place.rpartition('/')[2]}" if place else "NOWHERE"
+        places.setdefault(where, []).append(cidr)
+    return "; ".join(f"{', '.join(cidrs)} {where}" for where, cidrs in places.items())
 
 
 def _recent(config: Config, count: int) -> list[dict[str, Any]]:

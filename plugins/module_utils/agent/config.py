@@ -21,6 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/:\[\]@?#]+)(?::([0-9]{1,5}))?(/[!-~]*)?")
 _GCP_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _GCP_PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][-a-z0-9]{2,62}[a-z0-9]")
+_GCP_INTERFACE = re.compile(r"nic[0-9]{1,2}(?:\.[0-9]{1,4})?")
 
 
 class ConfigError(Exception):
@@ -72,7 +73,13 @@ class Action:
     timeout: float
 
 
-class GcpRouteAction(Action):
+class GcpAction(Action):
+    endpoint: str
+    ca_file: str | None
+    metadata_url: str
+
+
+class GcpRouteAction(GcpAction):
     """None: the metadata server's project; the priority, tags and description that the route has."""
 
     type = "gcp_route"
@@ -84,9 +91,20 @@ class GcpRouteAction(Action):
     description: str | None
     lease: float
     settle: float
-    endpoint: str
-    ca_file: str | None
-    metadata_url: str
+
+
+class GcpAliasIpAction(GcpAction):
+    """ranges: in CIDR notation. range_name: "" for the primary range of the subnet, None to find it out.
+
+    peers: from which the ranges may be taken, as projects/P/zones/Z/instances/I.
+    """
+
+    type = "gcp_alias_ip"
+    ranges: list[str]
+    range_name: str | None
+    interface: str
+    peers: list[str]
+    stop_source: bool
 
 
 class Config:
@@ -137,6 +155,12 @@ class _Section:
         if not low <= value <= high:
             self.problem(key, f"must be from {low} to {high}, not {value}")
         return value
+
+    def some(self, key: str) -> list[Any]:
+        """A list that is not empty."""
+        if self.data.get(key) == []:
+            self.problem(key, "must not be empty")
+        return list(self.take(key, list))
 
     def path(self, key: str, default: Any = _REQUIRED) -> Any:
         value = self.take(key, str, default)
@@ -282,13 +306,16 @@ def _command(section: _Section) -> Check:
 
 
 def _action(section: _Section, instances: list[Instance]) -> Action:
-    kinds = {"gcp_route": _gcp_route}
+    kinds = {"gcp_route": _gcp_route, "gcp_alias_ip": _gcp_alias_ip}
     kind = section.take("type", str)
     if kind and kind not in kinds:
         section.problem("type", f"must be one of {', '.join(kinds)}, not {kind!r}")
-    action = kinds[kind](section) if kind in kinds else Action()
+    action: Action = kinds[kind](section) if kind in kinds else Action()
+    given = isinstance(section.data.get("name"), str)
     action.name = section.take("name", str)
-    if action.name and kind == "gcp_route" and not _GCP_NAME.fullmatch(action.name):
+    if given and not (action.name.strip() and action.name.isprintable()):
+        section.problem("name", f"must be a text in one line, not {action.name!r}")
+    elif given and kind == "gcp_route" and not _GCP_NAME.fullmatch(action.name):
         section.problem("name", f"{action.name!r} is no name of a route: {_GCP_NAME_IN_WORDS}")
     action.instance = section.take("instance", str)
     known = [instance.name for instance in instances]
@@ -309,7 +336,7 @@ _GCP_NAME_IN_WORDS = "1 to 63 small letters, digits or '-', a letter first, and 
 def _gcp_route(section: _Section) -> Action:
     action = GcpRouteAction()
     action.destination = section.take("destination", str)
-    if action.destination and not _is_network_address(action.destination):
+    if action.destination and not _span(action.destination):
         section.problem(
             "destination",
             f"must be an IPv4 range with its length and no bits beyond that, such as 10.200.1.1/32, "
@@ -337,19 +364,81 @@ def _gcp_route(section: _Section) -> Action:
     action.description = section.take("description", str, None)
     action.lease = section.number("lease_s", 1, 600, 20)
     action.settle = section.number("settle_ms", 0, 60_000, 1000) / 1000
-    action.endpoint = _service(section, "endpoint", "https://compute.googleapis.com/compute/v1")
-    action.ca_file = section.path("ca_file", None)
-    action.metadata_url = _service(section, "metadata_url", "http://169.254.169.254")
+    _gcp_api(section, action)
     return action
 
 
-def _is_network_address(text: str) -> bool:
-    address, _slash, length = text.partition("/")
+def _gcp_alias_ip(section: _Section) -> Action:
+    action = GcpAliasIpAction()
+    action.ranges = _ranges(section)
+    action.range_name = section.take("range_name", str, None)
+    if action.range_name and not _GCP_NAME.fullmatch(action.range_name):
+        section.problem("range_name", f"{action.range_name!r} is no name of a secondary range: {_GCP_NAME_IN_WORDS}")
+    action.interface = section.take("interface", str, "nic0")
+    if not _GCP_INTERFACE.fullmatch(action.interface):
+        section.problem("interface", f"must be like nic0, not {action.interface!r}")
+    action.peers = _peers(section)
+    choice = section.take("on_source_failure", str, "fail")
+    if choice not in ("fail", "stop"):
+        section.problem("on_source_failure", f"must be one of fail, stop, not {choice!r}")
+    action.stop_source = choice == "stop"
+    _gcp_api(section, action)
+    return action
+
+
+def _ranges(section: _Section) -> list[str]:
+    ranges: list[str] = []
+    spans: list[tuple[int, int]] = []
+    for index, text in enumerate(section.some("ranges")):
+        cidr = text if isinstance(text, str) and "/" in text else f"{text}/32"
+        span = _span(cidr) if isinstance(text, str) else None
+        if span is None:
+            section.problem(
+                f"ranges[{index}]",
+                "must be an IPv4 address, or a range with its length and no bits beyond that, such as 10.100.9.0/28, "
+                f"not {json.dumps(text)}",
+            )
+            continue
+        other = next((ranges[n] for n, (first, last) in enumerate(spans) if first <= span[1] and span[0] <= last), None)
+        if other:
+            section.problem(f"ranges[{index}]", f"{cidr} overlaps {other}")
+        ranges.append(cidr)
+        spans.append(span)
+    return ranges
+
+
+def _peers(section: _Section) -> list[str]:
+    """With or without what the API writes before a path."""
+    peers: list[str] = []
+    for index, text in enumerate(section.some("peers")):
+        path = re.fullmatch(r"(?:https?://.*/)?projects/([^/]+)/zones/([^/]+)/instances/([^/]+)", str(text))
+        if not path or not _GCP_PROJECT.fullmatch(path[1]) or not all(map(_GCP_NAME.fullmatch, path.groups()[1:])):
+            section.problem(
+                f"peers[{index}]", f"must be like projects/PROJECT/zones/ZONE/instances/NAME, not {json.dumps(text)}"
+            )
+            continue
+        peer = "projects/{}/zones/{}/instances/{}".format(*path.groups())
+        if peer in peers:
+            section.problem(f"peers[{index}]", f"{peer} is there twice")
+        peers.append(peer)
+    return peers
+
+
+def _gcp_api(section: _Section, action: GcpAction) -> None:
+    action.endpoint = _service(section, "endpoint", "https://compute.googleapis.com/compute/v1")
+    action.ca_file = section.path("ca_file", None)
+    action.metadata_url = _service(section, "metadata_url", "http://169.254.169.254")
+
+
+def _span(cidr: str) -> tuple[int, int] | None:
+    """First and last address of an IPv4 network; None if it is none."""
+    address, _slash, length = cidr.partition("/")
     try:
-        packed = int.from_bytes(socket.inet_pton(socket.AF_INET, address), "big")
+        first = int.from_bytes(socket.inet_pton(socket.AF_INET, address), "big")
     except OSError:
-        return False
-    return bool(re.fullmatch("[0-9]|[12][0-9]|3[0-2]", length)) and not packed & ((1 << 32 - int(length)) - 1)
+        return None
+    rest = (1 << 32 - int(length)) - 1 if re.fullmatch("[0-9]|[12][0-9]|3[0-2]", length) else -1
+    return None if rest < 0 or first & rest else (first, first | rest)
 
 
 def _service(section: _Section, key: str, default: str) -> str:

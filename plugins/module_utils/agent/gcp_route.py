@@ -7,25 +7,19 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
-from ..clouds.gce import Compute
-from ..clouds.session import StdlibSession
-from ..clouds.tokens import Metadata, MetadataToken
 from ..failover import engine, route
 from ..failover.errors import CloudError
 from .actions import Seen
+from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..clouds.gce import Compute
     from .config import GcpRouteAction
-
-# A look is one short request. It must not stand in the way of a run for longer than this.
-LOOK_TIMEOUT = 3.0
-REQUEST_TIMEOUT = 10.0
 
 
 class GcpRoute:
@@ -36,43 +30,35 @@ class GcpRoute:
         self.name = config.name
         self.instance = config.instance
         self.check_interval = config.check_interval
-        self.me: str | None = None
         self._address: str | None = None
         self._network = ""
-        self._metadata = Metadata(config.metadata_url)
-        self._tokens = MetadataToken(metadata=self._metadata)
-        self._session = StdlibSession(config.endpoint, ca_file=config.ca_file)
+        self._node = Identity(config)
+        self._session = self._node.session()
+        self._answers = Answers(config.endpoint)
         self._api: _Watched | None = None
+
+    @property
+    def me(self) -> str:
+        return self._node.me
 
     def prepare(self) -> None:
         config = self.config
-        home = self._metadata.project()
-        me = f"projects/{home}/zones/{self._metadata.zone()}/instances/{self._metadata.instance()}"
+        self._node.find_out()
         with contextlib.suppress(CloudError):
-            self._address = self._metadata.address()
+            self._address = self._node.metadata.address()
         # The routes of a shared VPC are in the project of its network.
         in_network = config.network.split("/")[1] if "/" in config.network else None
-        project = config.project or in_network or home
+        project = config.project or in_network or self._node.project
         self._network = config.network if in_network else f"projects/{project}/global/networks/{config.network}"
-        self._api = _Watched(
-            Compute(
-                self._session,
-                project,
-                tokens=self._tokens,
-                endpoint=config.endpoint,
-                timeout=REQUEST_TIMEOUT,
-                operation_timeout=config.timeout,
-            )
-        )
-        self.me = me
+        self._api = _Watched(self._node.client(self._session, project), self._answers)
 
     def warm(self) -> None:
-        self._tokens.get()
+        self._node.tokens.get()
         self._session.warm(LOOK_TIMEOUT)
 
     def preflight(self) -> list[str]:
         """Only of this instance: to ask about networks would take permissions that a node needs for nothing else."""
-        instance = self._client(REQUEST_TIMEOUT).get_instance(self.me or "")
+        instance = self._client(REQUEST_TIMEOUT).get_instance(self.me)
         problems = []
         if not instance.get("canIpForward"):
             problems.append(
@@ -91,10 +77,16 @@ class GcpRoute:
         else:
             why = "its next hop is not alive" if seen.routes else "there is no route"
         age = seen.at - route.parse_time(seen.effective["creationTimestamp"]) if seen.effective else 0.0
-        return Seen(seen.holder, mine, [f"{step.name} {step.resource}" for step in steps], why, age)
+        elsewhere = f"the address is with {seen.holder}, which is alive" if seen.holder and not mine else ""
+        todo = [] if elsewhere else [f"{step.name} {step.resource}" for step in steps]
+        return Seen(seen.holder, mine, todo, why, age, elsewhere)
 
     def assert_here(
-        self, still_wanted: Callable[[], bool], notify: Callable[[dict[str, Any]], None], sleep: Callable[[float], None]
+        self,
+        take: bool,  # without it a run begins a moment after a look that saw nobody alive: that is all there is to know
+        still_wanted: Callable[[], bool],
+        notify: Callable[[dict[str, Any]], None],
+        sleep: Callable[[float], None],
     ) -> engine.Outcome:
         client = self._client(REQUEST_TIMEOUT, lambda: not still_wanted(), notify)
         return engine.apply(
@@ -108,12 +100,7 @@ class GcpRoute:
         )
 
     def status(self) -> dict[str, Any]:
-        api = self._api
-        return {
-            "self": self.me,
-            "destination": self.config.destination,
-            "api": {"endpoint": self.config.endpoint, **(api.status() if api else {})},
-        }
+        return {"self": self.me or None, "destination": self.config.destination, "api": self._answers.status()}
 
     def _goal(self) -> route.RouteGoal:
         config = self.config
@@ -148,26 +135,14 @@ class GcpRoute:
 class _Watched:
     """The client, and when it was asked to change something, when that moved the traffic, and how long answers take."""
 
-    def __init__(self, compute: Compute) -> None:
+    def __init__(self, compute: Compute, answers: Answers) -> None:
         self.compute = compute
         self.notify: Callable[[dict[str, Any]], None] = lambda event: None
-        self._latency: float | None = None
-        self._answered: int | None = None
-        self._error: str | None = None
-
-    def status(self) -> dict[str, Any]:
-        return {"latency_ms": self._latency, "answered": self._answered, "error": self._error}
+        self._answers = answers
 
     def list_routes(self, destination: str) -> tuple[list[dict[str, Any]], float]:
-        started = time.monotonic()
-        try:
-            found = self.compute.list_routes(destination)
-        except CloudError as error:
-            self._error = str(error)
-            raise
-        # Of all requests this one is made everywhere, again and again, and waits for no operation.
-        self._latency, self._answered, self._error = round((time.monotonic() - started) * 1000, 3), time.time_ns(), None
-        return found
+        with self._answers.timed():
+            return self.compute.list_routes(destination)
 
     def insert_route(self, body: dict[str, Any], request_id: str) -> list[dict[str, Any]]:
         self.notify({"event": "mutation"})

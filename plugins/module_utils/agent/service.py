@@ -348,13 +348,18 @@ class Agent:
 def _worker(agent: Agent, action: Action) -> Worker:
     # Imported only for who has an action: HTTP and TLS cost 8 MiB.
     from .actions import Worker
-    from .gcp_route import GcpRoute
+
+    kind: Any
+    if action.type == "gcp_route":
+        from .gcp_route import GcpRoute as kind
+    else:
+        from .gcp_alias_ip import GcpAliasIp as kind
 
     def tell(what: str, text: str | None) -> None:
         agent.call(lambda: agent._problem(f"{action.name}: {what}", text))
 
     return Worker(
-        GcpRoute(action),  # type: ignore[arg-type]  # the only type there is
+        kind(action),
         agent.record_of_thread,
         tell,
         lambda: agent.call(agent._has_news),
@@ -452,7 +457,7 @@ def _last_states(config: Config) -> tuple[dict[str, dict[str, Any]], dict[str, i
     for event in newest_first(config.event_log):
         if event["seq"] <= status.get("seq", 0):
             break
-        if event["event"] == "transition" or event["event"] == "route_done":
+        if event["event"] == "transition" or event["event"] == "action_done":
             news.append(event)
     for event in reversed(news):
         if event["event"] == "transition":

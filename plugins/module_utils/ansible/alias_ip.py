@@ -172,29 +172,48 @@ def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
             for cidr in params["ranges"] or ()
         ]
     survey = alias.look(client, alias.AliasGoal(wants, avoid=avoided(params, wants), partial=True))
-    problems = [*survey.problems, *survey.waiting.values()]
-    problems += [f"{cidr}: {why}" for cidr, why in survey.unplaced.items()]
     explicit = params["assignment"] is not None or params["instances"]
     ranges = [_told(survey, want, bool(explicit)) for want in wants if not want.problem]
-    if explicit:
-        for told in ranges:
-            if told["holder"] and told["holder"] == told["target"] and not told["standby"]:
-                reasons = "; ".join(each["reason"] for each in told["candidates"] if not each["fit"])
-                problems.append(
-                    f"{told['address']}: there is no standby, should {told['holder']} fail"
-                    + (f" ({reasons})" if reasons else ": name another instance that may hold it")
-                )
-        fit = {(each["instance"], each["interface"]) for told in ranges for each in told["candidates"] if each["fit"]}
-        try:
-            problems += alias.permission_problems(client, survey, fit)
-        except Denied as e:
-            problems.append(str(e))
+    problems = [*survey.problems, *survey.waiting.values()]
+    problems += [f"{cidr}: {why}" for cidr, why in survey.unplaced.items()]
+    if explicit and params["preflight"]:
+        problems += _standby_problems(ranges)
+        problems += _requirements(client, survey, wants, ranges, params["vrrp"])
     return {
         "ranges": ranges,
         "held": _held(everything),
         "problems": list(dict.fromkeys(problems)),
         "silent_zones": sorted(survey.silent),
     }
+
+
+def _standby_problems(ranges: list[dict[str, Any]]) -> list[str]:
+    problems = []
+    for told in ranges:
+        if told["holder"] and told["holder"] == told["target"] and not told["standby"]:
+            reasons = "; ".join(each["reason"] for each in told["candidates"] if not each["fit"])
+            problems.append(
+                f"{told['address']}: there is no standby, should {told['holder']} fail"
+                + (f" ({reasons})" if reasons else ": name another instance that may hold it")
+            )
+    return problems
+
+
+def _requirements(
+    client: Compute, survey: alias.Survey, wants: list[alias.Want], ranges: list[dict[str, Any]], vrrp: bool
+) -> list[str]:
+    """What a move would need that is not there: permissions, and between the instances VRRP."""
+    problems = []
+    fit = {(each["instance"], each["interface"]) for told in ranges for each in told["candidates"] if each["fit"]}
+    try:
+        problems += alias.permission_problems(client, survey, fit)
+    except Denied as e:
+        problems.append(str(e))
+    places = {place for want in wants for place in want.candidates if place in survey.interfaces}
+    for network in sorted({normalise(survey.interfaces[place]["network"]) for place in places if vrrp}):
+        nodes = {path for path, nic in places if normalise(survey.interfaces[path, nic]["network"]) == network}
+        problems += gcp.firewall_problems(client, sorted(nodes), network)
+    return problems
 
 
 def _candidates(cidr: str, params: Mapping[str, Any], everything: alias.Survey, project: str) -> list[Place]:

@@ -17,7 +17,8 @@ from ansible.module_utils.basic import env_fallback, missing_required_lib
 from ..clouds.gce import ENDPOINT, Compute
 from ..clouds.session import Response, StdlibSession
 from ..clouds.tokens import FixedToken
-from ..failover.errors import Denied, Lost, Unavailable
+from ..failover.errors import Denied, Lost, NotFound, Unavailable
+from ..failover.gcp_preflight import vrrp_problems
 from .run import OptionError
 
 TYPE_CHECKING = False
@@ -226,3 +227,14 @@ def instance_path(option: str, value: str, project: str, zone: str | None = None
             " zones/ZONE/instances/NAME"
         )
     return f"projects/{project}/zones/{zone}/instances/{value}"
+
+
+def firewall_problems(client: Compute, instances: list[str], network: str) -> list[str]:
+    """Which of the instances do not get VRRP from each other."""
+    try:
+        nodes = {path: client.get_instance(path) for path in instances}
+        return vrrp_problems(nodes, network, client.list_firewalls(network))
+    except NotFound:
+        return []  # Who needs it tells that it is not there.
+    except Denied as e:
+        return [str(e)]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from ..failover import engine, route
 from ..failover.errors import Denied, NotFound
-from ..failover.gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS, vrrp_problems
-from .gcp import instance_path, resource_path
+from ..failover.gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
+from .gcp import firewall_problems, instance_path, resource_path
 from .run import OptionError
 
 TYPE_CHECKING = False
@@ -90,7 +90,7 @@ def look(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
         problems += _refusals(client, route.RouteGoal(params["name"], destination, network, hop))
     problems += _permission_problems(client, seen, instances)
     if params["vrrp"] and len(instances) > 1:
-        problems += _vrrp_problems(client, instances, network)
+        problems += firewall_problems(client, instances, network)
     return {**result, "problems": list(dict.fromkeys(problems))}
 
 
@@ -169,16 +169,6 @@ class Careful:
             if missing:
                 raise Denied("; ".join(missing), resource=self._name, status=403)
             self._asked = True
-
-
-def _vrrp_problems(client: Compute, instances: list[str], network: str) -> list[str]:
-    try:
-        nodes = {path: client.get_instance(path) for path in instances}
-        return vrrp_problems(nodes, network, client.list_firewalls(network))
-    except NotFound:
-        return []  # That it is not there is told already.
-    except Denied as e:
-        return [str(e)]
 
 
 def _seen(seen: route.Observed | None) -> dict[str, Any]:

@@ -125,6 +125,9 @@ class Compute:
     def get_network(self, path: str) -> dict[str, Any]:
         return self._get(path, "network")
 
+    def get_subnetwork(self, path: str) -> dict[str, Any]:
+        return self._get(path, "subnetwork")
+
     def list_subnetworks(self, network: str) -> list[dict[str, Any]]:
         return [
             subnetwork

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import http.client
 import io
 import re
@@ -92,7 +93,6 @@ class StdlibSession:
         self._ca_file = ca_file
         self._verify = verify
         self._client = (client_cert, client_key)
-        self._context: ssl.SSLContext | None = None
         self._socket: Any = None
         self._turn = threading.Lock()
 
@@ -226,26 +226,14 @@ class StdlibSession:
             raise
 
     def _tls_context(self) -> ssl.SSLContext:
-        if self._context is None:
-            context = ssl.create_default_context()
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            if self._ca_file:
-                try:
-                    context.load_verify_locations(self._ca_file)
-                except OSError as error:
-                    raise Denied(f"{self.origin}: the CA file {self._ca_file}: {_words(error)}") from error
-            if not self._verify:
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-            certificate, key = self._client
+        certificate, key = self._client
+        try:
+            return _context(self._ca_file, self._verify, certificate, key)
+        except OSError as error:
+            files = [f"the CA file {self._ca_file}"] if self._ca_file else []
             if certificate:
-                try:
-                    context.load_cert_chain(certificate, key)
-                except OSError as error:
-                    files = f"{certificate} and its key {key or 'in the same file'}"
-                    raise Denied(f"{self.origin}: the client certificate {files}: {_words(error)}") from error
-            self._context = context
-        return self._context
+                files.append(f"the client certificate {certificate} and its key {key or 'in the same file'}")
+            raise Denied(f"{self.origin}: {' or '.join(files)}: {_words(error)}") from error
 
     # --- one request
 
@@ -305,6 +293,21 @@ class _Reader(io.RawIOBase):
         if self.received > ANSWER_LIMIT:
             raise ValueError(f"it is longer than {ANSWER_LIMIT} bytes")
         return count
+
+
+@functools.cache
+def _context(ca_file: str | None, verify: bool, certificate: str | None, key: str | None) -> ssl.SSLContext:
+    """One for all connections: the authorities that it trusts cost more than a connection."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if certificate:
+        context.load_cert_chain(certificate, key)
+    return context
 
 
 def _repeatable(method: str, target: str) -> bool:

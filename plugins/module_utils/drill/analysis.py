@@ -269,19 +269,24 @@ def describe(event: t.Mapping[str, t.Any]) -> str:
         return "%s: %s" % (text, event["reason"]) if event.get("reason") else text
     if event["event"] == "transition":
         return "%s %s" % (event.get("name"), event.get("state"))
-    if str(event["event"]).startswith("route_"):
-        return describe_route(event)
+    if is_of_action(event):
+        return describe_action(event)
     return str(event["event"]).replace("_", " ")
 
 
-def describe_route(event: t.Mapping[str, t.Any]) -> str:
+def is_of_action(event: t.Mapping[str, t.Any]) -> bool:
+    """Whether an agent tells what it does to the cloud."""
+    return event["event"] == "address_moved" or str(event["event"]).startswith("action_")
+
+
+def describe_action(event: t.Mapping[str, t.Any]) -> str:
     """An event of the agent's action, in words."""
     text = "%s: %s" % (event.get("action"), event["event"].partition("_")[2])
-    if event["event"] == "route_step":
+    if event["event"] == "action_step":
         parts = [event.get(key) for key in ("phase", "name", "resource", "error", "reason")]
         return "%s: %s" % (event.get("action"), " ".join(str(part) for part in parts if part))
-    if event["event"] == "route_moved":
-        return "%s: leads here, through %s" % (event.get("action"), event.get("resource"))
+    if event["event"] == "address_moved":
+        return "%s: moved here: %s" % (event.get("action"), event.get("resource"))
     return "%s: %s" % (text, event["reason"]) if event.get("reason") else text
 
 
@@ -300,9 +305,9 @@ def is_move(event: t.Mapping[str, t.Any], holder_before: str) -> bool:
     return event["event"] == "transition" and event.get("state") == "MASTER" and event["node"] != holder_before
 
 
-def is_route_move(event: t.Mapping[str, t.Any], holder_before: str) -> bool:
+def is_cloud_move(event: t.Mapping[str, t.Any], holder_before: str) -> bool:
     """From here on the cloud sends the address's packets to another node, or has done so already."""
-    return event["event"] in ("route_moved", "route_done") and event["node"] != holder_before
+    return event["event"] in ("address_moved", "action_done") and event["node"] != holder_before
 
 
 def detection(
@@ -311,9 +316,8 @@ def detection(
     """When the fault was detected, and when another node took the address."""
     window = [e for e in events if -CLOCK_SKEW_MS <= e["at_ms"] <= until]
     detected = next((max(0.0, e["at_ms"]) for e in window if is_detection(e, target, holder_before)), None)
-    # Where a route decides who gets the packets, a new master has nothing before the route leads to it.
-    routed = any(e["event"].startswith("route_") for e in window)
-    move = is_route_move if routed else is_move
+    # Where the cloud decides who gets the packets, a new master has nothing before the cloud has moved the address.
+    move = is_cloud_move if any(map(is_of_action, window)) else is_move
     moved = next((max(0.0, e["at_ms"]) for e in window if move(e, holder_before or target)), None)
     return detected, moved
 

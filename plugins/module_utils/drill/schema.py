@@ -153,8 +153,8 @@ FAULT = {
                       additionalProperties=True),
     **SEEN,
     "detected_ms": maybe("number", "When a node first noticed the fault, in ms; null if no event says so."),
-    "moved_ms": maybe("number", "When another node became master, or the route led to it, in ms; null if no event"
-                      " says so."),
+    "moved_ms": maybe("number", "When another node became master, or the cloud had moved the address to it, in ms;"
+                      " null if no event says so."),
     "clients": objects("What each client saw.", CLIENT_SEEN),
 }  # fmt: skip
 

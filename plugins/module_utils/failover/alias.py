@@ -26,7 +26,7 @@ import time
 
 from . import engine
 from .engine import Step
-from .errors import AlreadyExists, CloudError, Denied, Invalid, NotFound, Stale, Unavailable
+from .errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Stale, Unavailable
 from .route import normalise, parse_cidr
 
 TYPE_CHECKING = False
@@ -79,9 +79,9 @@ class AliasApi(Protocol):
 class Want:
     """Who may hold a range: of these interfaces the first that is fit, or none.
 
-    cidr: an address or a network. range_name: of the secondary range of the subnet; None: find out. source: the only
-    interface that it may be taken from, with "" for any interface of the instance. stay: leave it where it is, as long
-    as that is one of the candidates and fit.
+    cidr: an address or a network. range_name: of the secondary range of the subnet, "" for the primary range; None:
+    find out. source: the only interface that it may be taken from, with "" for any interface of the instance. stay:
+    leave it where it is, as long as that is one of the candidates and fit.
     """
 
     __slots__ = ("candidates", "cidr", "problem", "range_name", "source", "span", "stay")
@@ -113,10 +113,11 @@ class AliasGoal:
     this instance, on none, or where it is wanted already; a name, a path or a URL. limit: of ranges on an interface.
     stop_source: where a range cannot be removed, stop the instance that has it, and try again. check: ask whether the
     caller may change the interfaces which get ranges, before anything is changed. partial: where no candidate is fit
-    for a range, move the others all the same, and fail then; otherwise nothing is changed.
+    for a range, move the others all the same, and fail then; otherwise nothing is changed. spare: take no range from
+    another instance that is RUNNING.
     """
 
-    __slots__ = ("avoid", "check", "expected_holder", "limit", "partial", "stop_source", "wants")
+    __slots__ = ("avoid", "check", "expected_holder", "limit", "partial", "spare", "stop_source", "wants")
 
     def __init__(
         self,
@@ -127,8 +128,10 @@ class AliasGoal:
         stop_source: bool = False,
         check: bool = True,
         partial: bool = False,
+        spare: bool = False,
     ) -> None:
         self.partial = partial
+        self.spare = spare
         self.wants = list(wants)
         self.avoid = {normalise(path) for path in avoid}
         self.expected_holder = normalise(expected_holder) if expected_holder else None
@@ -140,8 +143,8 @@ class AliasGoal:
 class Survey:
     """What is there, and what is to be done about it.
 
-    holders: who has each range. targets: who shall have it. sources: from whom it is to be taken. unfit: why a
-    candidate is none. silent: the zones that did not answer.
+    holders: who has each range. targets: who shall have it. sources: from whom it is to be taken. spared: who keeps it
+    for being RUNNING. unfit: why a candidate is none. silent: the zones that did not answer.
     """
 
     def __init__(self, goal: AliasGoal, instances: Iterable[dict[str, Any]] = (), silent: Iterable[str] = ()) -> None:
@@ -160,6 +163,7 @@ class Survey:
         self.holders: dict[str, Place | None] = {}
         self.targets: dict[str, Place | None] = {}
         self.sources: dict[str, Place] = {}
+        self.spared: dict[str, Place] = {}
         self.names: dict[str, str] = {}  # of the secondary range at the target, or ""
         self.unplaced: dict[str, str] = {}  # what has to move, and why it cannot
         self.waiting: dict[str, str] = {}  # what cannot be decided while zones are silent, and why
@@ -178,6 +182,12 @@ class Survey:
             if place and self.holders[cidr] != place:
                 result.setdefault(place, []).append(cidr)
         return result
+
+    @property
+    def holder(self) -> str | None:
+        """The instance that has all of them, if there is one."""
+        instances = {place and place[0] for place in self.holders.values()}
+        return instances.pop() if len(instances) == 1 else None
 
     def state(self) -> str:
         """In a sentence, where each range is."""
@@ -300,6 +310,9 @@ def decide(s: Survey) -> None:
                 continue
         elif not _source_is_right(s, want, holder):
             continue
+        if holder and goal.spare and _is_anothers(s, want, holder):
+            s.targets[want.cidr] = s.spared[want.cidr] = holder
+            continue
         moving.append(want)
     for want in moving:
         holder = s.holders[want.cidr]
@@ -408,6 +421,12 @@ def _source_is_right(s: Survey, want: Want, holder: Place | None) -> bool:
     return True
 
 
+def _is_anothers(s: Survey, want: Want, holder: Place) -> bool:
+    """Whether it is on another instance than the candidates, which is RUNNING."""
+    mine = {path for path, _nic in want.candidates}
+    return holder[0] not in mine and s.instances[holder[0]].get("status") == "RUNNING"
+
+
 def _unfit(s: Survey, want: Want, place: Place, network: str | None) -> str:
     """Why an interface cannot get the range; empty if it can."""
     path, nic = place
@@ -439,22 +458,22 @@ def _range_name(s: Survey, want: Want, place: Place) -> str:
         raise ValueError(f"the subnet {path} of {spell(place)} cannot be found")
     spaces = {each["rangeName"]: each["ipCidrRange"] for each in subnetwork.get("secondaryIpRanges") or ()}
     known = ", ".join(f"{name} {space}" for name, space in sorted(spaces.items())) or "none"
-    if want.range_name:
+    spaces = {"": subnetwork.get("ipCidrRange", ""), **spaces}
+    if want.range_name is not None:
         if want.range_name not in spaces:
             raise ValueError(f"the subnet {path} has no secondary range {want.range_name}; it has: {known}")
         spaces = {want.range_name: spaces[want.range_name]}
-    else:
-        spaces = {"": subnetwork.get("ipCidrRange", ""), **spaces}
     for name, space in spaces.items():
         with contextlib.suppress(ValueError):
             first, last = parse_cidr(space)
             if first <= want.span[0] and want.span[1] <= last:
                 return name
-    where = (
-        f"the secondary range {want.range_name} ({spaces[want.range_name]})"
-        if want.range_name
-        else f"the ranges of the subnet (primary {subnetwork.get('ipCidrRange')}, secondary: {known})"
-    )
+    if want.range_name is None:
+        where = f"the ranges of the subnet (primary {subnetwork.get('ipCidrRange')}, secondary: {known})"
+    elif want.range_name:
+        where = f"the secondary range {want.range_name} ({spaces[want.range_name]})"
+    else:
+        where = f"the primary range ({spaces['']}) of the subnet"
     raise ValueError(f"{want.cidr} is outside {where} of {spell(place)}")
 
 
@@ -513,7 +532,13 @@ class _Edit:
         self.known = known
         self.limit = limit
         self.unsure = False  # whether a request may have taken effect, of which nothing was heard
+        self.lost = self.refused = False
         self.name = name or (ADD if add else REMOVE)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it may have been done. That a refused request was obeyed all the same shows when it is repeated."""
+        return self.lost or self.refused
 
     def observe(self, client: AliasApi, goal: Any, memory: Memory) -> _Seen:
         if memory.steps:
@@ -528,6 +553,7 @@ class _Edit:
             interface = next((i for i in instance.get("networkInterfaces") or () if i.get("name") == nic), None)
             if interface is None:
                 raise NotFound(f"{path} has no interface {nic}", resource=path)
+            self.lost = self.refused = False
         return _Seen(self, interface)
 
     def plan(self, seen: _Seen, goal: Any, memory: Memory) -> Iterator[Step]:
@@ -546,7 +572,11 @@ class _Edit:
         body = {"aliasIpRanges": ranges, "fingerprint": interface.get("fingerprint", "")}
 
         def do(client: AliasApi, request_id: str) -> None:
-            client.update_network_interface(path, nic, body, request_id)
+            try:
+                client.update_network_interface(path, nic, body, request_id)
+            except Unavailable as error:
+                self.lost, self.refused = self.lost or isinstance(error, Lost), not self.refused
+                raise
 
         what = ", ".join(sorted(self.add or self.remove))
         # Not NotFound: an instance that is gone does not come back.
@@ -620,8 +650,8 @@ def move(
     """Do what is needed to reach the goal. Where several interfaces are concerned, several clients are made.
 
     timeout: of each part: looking, removing, adding; and stopping or putting back where that is needed. Once a range
-    has been removed, still_wanted() is not asked any more: it has to be somewhere.
-    Raises Refused (nothing was changed), Stopped (nothing was changed) or Failed.
+    has been removed, or may have been, still_wanted() is not asked for it any more: it has to be somewhere.
+    Raises Refused (nothing was changed), Stopped (what was removed has been added) or Failed.
     """
     return _Move(make_client, goal, timeout, still_wanted, notify, sleep, clock, chance, threads).run()
 
@@ -741,7 +771,7 @@ class _Move:
             after.holders[want.cidr] = holder
             if holder == target:
                 self.errors.pop(want.cidr, None)
-            elif want.cidr not in self.errors:
+            elif want.cidr not in self.errors and want.cidr not in before.spared:
                 self.errors[want.cidr] = CloudError(
                     f"{want.cidr} was moved by somebody else meanwhile", resource=want.cidr
                 )
@@ -749,8 +779,8 @@ class _Move:
 
     def fail(self, after: Survey) -> None:
         first = next(iter(self.errors.values()))
-        if all(isinstance(error, _Unwanted) for error in self.errors.values()) and not self.steps:
-            raise engine.Stopped([])
+        if all(isinstance(error, _Unwanted) for error in self.errors.values()):
+            raise engine.Stopped(self.steps)
         texts: dict[str, list[str]] = {}
         for cidr, error in self.errors.items():
             texts.setdefault(str(error).rstrip("."), []).append(cidr)
@@ -767,7 +797,7 @@ class _Move:
         if not cidrs:
             return
         edit = _Edit(place, remove=cidrs)
-        error = self.edit(edit, self.still_wanted)
+        error = self.edit(edit, lambda: self.still_wanted() or edit.in_doubt)
         if isinstance(error, (Unavailable, engine.TimedOut)):
             error = self.stop_and_release(place, cidrs, error, edit.unsure)
         with self.changed:
@@ -790,7 +820,7 @@ class _Move:
             "the service have an address that does not depend on a zone, by a route or a load balancer"
         )
         if self.goal.stop_source:
-            stopped = self.apply(_Stop(path))
+            stopped = self.apply(_Stop(path), self.still_wanted)
             if stopped is None:
                 error_after = self.edit(_Edit(place, remove=cidrs))
                 if error_after is None:
@@ -821,8 +851,13 @@ class _Move:
     def add(self, place: Place, cidrs: list[str]) -> None:
         if not cidrs:
             return
-        names = self.survey.names
-        error = self.edit(_Edit(place, {cidr: names[cidr] for cidr in cidrs}, limit=self.goal.limit))
+        names, sources = self.survey.names, self.survey.sources
+        edit = _Edit(place, {cidr: names[cidr] for cidr in cidrs}, limit=self.goal.limit)
+        removed = any(cidr in sources for cidr in cidrs)
+        error = self.edit(edit, lambda: removed or self.still_wanted() or edit.in_doubt)
+        if isinstance(error, _Unwanted):
+            self.errors.update(dict.fromkeys(cidrs, error))
+            return
         if error is not None and len(cidrs) > 1 and not isinstance(error, (Unavailable, Denied, engine.TimedOut)):
             # One may be what is wrong with all.
             for cidr in cidrs:
@@ -835,13 +870,15 @@ class _Move:
         back: dict[Place, list[str]] = {}
         for cidr in cidrs:
             self.errors[cidr] = self.explained(error, place)
-            if cidr in self.survey.sources:
-                back.setdefault(self.survey.sources[cidr], []).append(cidr)
+            if cidr in sources:
+                back.setdefault(sources[cidr], []).append(cidr)
         for source, theirs in back.items():
             self.put_back(source, theirs, self.errors[theirs[0]])
 
     def explained(self, error: CloudError, place: Place) -> CloudError:
         text = f"it could not be added to {spell(place)}: {str(error).rstrip('.')}"
+        if isinstance(error, AlreadyExists):
+            text += "; no instance that was looked at had it"
         if isinstance(error, AlreadyExists) and self.survey.silent:
             text += (
                 f"; an instance that cannot be seen may have it, as {_zones(self.survey.silent)} no answer. The "

@@ -32,6 +32,8 @@ class Route:
         self.problems = []
         self.during = lambda: None  # what happens in the middle of a run
         self.waits = ""  # for what, meanwhile
+        self.mixed = False  # whether a part of it is to be repaired while the peer has the rest
+        self.took = []  # what the runs were told
 
     def _fail(self):
         if self.fails:
@@ -50,11 +52,13 @@ class Route:
     def look(self):
         self._fail()
         self.looks += 1
-        todo = ["insert"] * (self.holder != HERE) + self.leftovers
-        return Seen(self.holder, self.holder == HERE, todo, "the reason", self.age)
+        elsewhere = f"the address is with {self.holder}, which is alive" if self.holder == PEER else ""
+        todo = ["insert"] * (self.holder is None or self.mixed) + self.leftovers
+        return Seen(self.holder, self.holder == HERE, todo, "the reason", self.age, elsewhere)
 
-    def assert_here(self, still_wanted, notify, sleep):
+    def assert_here(self, take, still_wanted, notify, sleep):
         self.runs += 1
+        self.took.append(take)
         self._fail()
         if self.waits:
             notify({"event": "wait", "reason": self.waits})
@@ -68,7 +72,9 @@ class Route:
             notify({"event": "moved", "resource": "tmp"})
             notify({"event": "done", "name": "insert", "resource": "tmp", "ms": 2.0, "attempts": 1})
             steps = [Done("insert", "tmp", 2.0, 1)]
-        self.holder, self.leftovers = HERE, []
+        if take or not self.mixed:
+            self.holder = HERE
+        self.leftovers, self.mixed = [], False
         return Outcome(None, SimpleNamespace(holder=HERE), steps, 2.0)
 
     def status(self):
@@ -108,7 +114,7 @@ class Bench:
         raise AssertionError("it never comes to rest")
 
     def names(self):
-        return [event["event"] for event in self.events if event["event"] != "route_step"]
+        return [event["event"] for event in self.events if event["event"] != "action_step"]
 
     def last(self, event):
         return [each for each in self.events if each["event"] == event][-1]
@@ -143,8 +149,8 @@ def test_a_transition_is_followed_at_once_and_once(bench):
     bench.keepalived("MASTER")
     bench.settle(60)
     assert bench.route.runs == 1
-    assert bench.names() == ["route_moved", "route_done"]
-    done = bench.last("route_done")
+    assert bench.names() == ["address_moved", "action_done"]
+    done = bench.last("action_done")
     assert (done["why"], done["transition"], done["changed"], done["holder"]) == ("transition", 2, True, HERE)
     assert done["first_mutation_ms"] <= done["moved_ms"] <= done["from_transition_ms"]
     assert done["steps"] == [{"name": "insert", "resource": "tmp", "ms": 2.0, "attempts": 1}]
@@ -164,8 +170,8 @@ def test_a_run_ends_when_mastership_does(bench, state):
     bench.route.during = lambda: bench.keepalived(state)
     bench.keepalived("MASTER")
     bench.settle(60)
-    assert bench.names() == ["route_stopped"]
-    assert bench.last("route_stopped")["reason"] == "no longer master"
+    assert bench.names() == ["action_stopped"]
+    assert bench.last("action_stopped")["reason"] == "no longer master"
     assert bench.route.holder == PEER
 
 
@@ -173,14 +179,14 @@ def test_a_run_ends_when_keepalived_does(bench):
     bench.route.during = bench.worker.keepalived_ended
     bench.keepalived("MASTER")
     bench.settle(60)
-    assert bench.names() == ["route_stopped"]
+    assert bench.names() == ["action_stopped"]
 
 
 def test_a_priority_that_changes_is_no_transition(bench):
     bench.route.during = lambda: bench.keepalived("MASTER_PRIORITY")
     bench.keepalived("MASTER")
     bench.settle(60)
-    assert bench.names() == ["route_moved", "route_done"]
+    assert bench.names() == ["address_moved", "action_done"]
 
 
 def test_a_new_transition_starts_anew(bench):
@@ -192,9 +198,9 @@ def test_a_new_transition_starts_anew(bench):
     bench.route.during = flap
     bench.keepalived("MASTER")
     bench.settle(60)
-    assert bench.names() == ["route_stopped", "route_moved", "route_done"]
-    assert bench.last("route_stopped")["reason"] == "a new transition"
-    assert bench.last("route_done")["transition"] == 3
+    assert bench.names() == ["action_stopped", "address_moved", "action_done"]
+    assert bench.last("action_stopped")["reason"] == "a new transition"
+    assert bench.last("action_done")["transition"] == 3
 
 
 def test_after_a_healed_split_it_asserts_again(bench):
@@ -204,7 +210,7 @@ def test_after_a_healed_split_it_asserts_again(bench):
     bench.keepalived("MASTER_RX_LOWER_PRI")
     bench.settle(5)
     assert bench.route.holder == HERE
-    assert bench.last("route_done")["why"] == "lower_priority"
+    assert bench.last("action_done")["why"] == "lower_priority"
     bench.keepalived("BACKUP")
     bench.keepalived("MASTER_RX_LOWER_PRI")  # of a master only
     bench.settle(5)
@@ -221,7 +227,7 @@ def test_what_a_peer_had_under_way_does_not_last(bench, state):
     bench.route.holder, bench.route.age = PEER, 4.0  # what it asked for before it knew has taken effect
     bench.settle(3)
     assert bench.route.holder == HERE
-    assert bench.last("route_done")["why"] == "overtaken"
+    assert bench.last("action_done")["why"] == "overtaken"
     assert bench.problems == {}
 
 
@@ -252,7 +258,7 @@ def test_a_healed_split_ends_the_wait_for_the_peer(bench, waits, seconds, stops)
     bench.route.during, bench.route.waits = heal, waits
     bench.keepalived("MASTER")
     bench.settle(3)
-    assert ("route_stopped" in bench.names()) == stops
+    assert ("action_stopped" in bench.names()) == stops
     assert bench.route.holder == HERE
 
 
@@ -292,8 +298,8 @@ def test_news_in_the_middle_of_a_run_are_followed_after_it(bench):
     bench.route.during = news
     bench.keepalived("MASTER")
     bench.settle(5)
-    assert bench.names() == ["route_moved", "route_done", "route_done"]
-    assert [event["why"] for event in bench.events if event["event"] == "route_done"] == [
+    assert bench.names() == ["address_moved", "action_done", "action_done"]
+    assert [event["why"] for event in bench.events if event["event"] == "action_done"] == [
         "transition",
         "lower_priority",
     ]
@@ -315,10 +321,10 @@ def test_a_run_that_fails_is_repeated_with_pauses_that_grow(bench, error):
     started = bench.now
     bench.keepalived("MASTER")
     bench.settle(500)
-    assert [event["again_in_s"] for event in bench.events if event["event"] == "route_failed"] == [
+    assert [event["again_in_s"] for event in bench.events if event["event"] == "action_failed"] == [
         1, 2, 4, 8, 16, 30, 30, 30,
     ]  # fmt: skip
-    assert bench.names()[-1] == "route_done"
+    assert bench.names()[-1] == "action_done"
     assert bench.route.holder == HERE
     assert bench.now - started < 700
     assert bench.problems == {}
@@ -341,7 +347,7 @@ def test_the_api_asks_for_a_longer_pause(bench):
     bench.route.fails = [Failed(Unavailable("429", retry_after=17.0), [], None, None)]
     bench.keepalived("MASTER")
     bench.settle()
-    assert bench.last("route_failed")["again_in_s"] == 17.0
+    assert bench.last("action_failed")["again_in_s"] == 17.0
 
 
 def test_news_of_a_peer_do_not_shorten_the_pause_after_a_failure(bench):
@@ -370,10 +376,26 @@ def test_a_master_repairs_what_leads_nowhere_and_cleans(holder, leftovers):
     bench.settle(15)
     bench.route.holder, bench.route.leftovers = holder, leftovers
     bench.settle(15)
-    assert bench.names() == ["route_repair", "route_moved", "route_done"]
-    assert bench.last("route_repair")["reason"] == "the reason"
-    assert bench.last("route_done")["why"] == "repair"
+    assert bench.names() == ["action_repair", "address_moved", "action_done"]
+    assert bench.last("action_repair")["reason"] == "the reason"
+    assert bench.last("action_done")["why"] == "repair"
     assert (bench.route.holder, bench.route.leftovers) == (HERE, [])
+
+
+def test_what_a_live_peer_has_does_not_keep_the_rest_from_being_repaired():
+    bench = begun()
+    bench.route.mixed = True
+    bench.settle()
+    assert bench.names() == ["action_repair", "address_moved", "action_done"]
+    assert (bench.route.took, bench.route.holder) == ([False], PEER)
+    assert PEER in bench.problems["elsewhere"]
+    status = bench.worker.status()
+    assert (status["holder"], status["here"]) == (PEER, False)
+    bench.settle(60)
+    assert bench.route.runs == 1
+    bench.keepalived("MASTER")
+    bench.settle()
+    assert (bench.route.took[1:], bench.route.holder, bench.problems) == ([True], HERE, {})
 
 
 def test_a_standby_repairs_nothing(bench):
@@ -388,7 +410,7 @@ def test_a_repair_that_fails_is_repeated_less_and_less_often():
     bench.route.holder = None
     bench.route.during = lambda: bench.route.fails.append(Denied("403")) or bench.route._fail()
     bench.settle(1000)
-    assert [event["again_in_s"] for event in bench.events if event["event"] == "route_failed"][:6] == [
+    assert [event["again_in_s"] for event in bench.events if event["event"] == "action_failed"][:6] == [
         10, 20, 40, 80, 160, 300,
     ]  # fmt: skip
     bench.route.during = lambda: None
@@ -401,7 +423,7 @@ def test_what_was_begun_is_brought_to_its_end_after_a_restart():
     bench = begun(transition=7, asserted=3)
     bench.settle()
     assert bench.route.holder == HERE
-    done = bench.last("route_done")
+    done = bench.last("action_done")
     assert (done["why"], done["transition"], bench.worker.status()["asserted"]) == ("resumed", 7, 7)
 
 
@@ -476,4 +498,4 @@ def test_the_loop_is_not_kept_waiting():
     go_on.set()
     bench.worker.stop(20)
     assert not bench.worker._thread.is_alive()
-    assert bench.names()[0] == "route_stopped"
+    assert bench.names()[0] == "action_stopped"

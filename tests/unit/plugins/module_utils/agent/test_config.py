@@ -34,6 +34,24 @@ def action(**keys):
     }
 
 
+PEER = "projects/lab-project/zones/us-central1-b/instances/node2"
+
+
+def alias(**keys):
+    whole = {
+        "type": "gcp_alias_ip",
+        "instance": "VI_1",
+        "name": "database",
+        "ranges": ["10.100.9.9/32"],
+        "peers": [PEER],
+        **keys,
+    }
+    return {
+        "instances": [{"name": "VI_1"}],
+        "actions": [{key: value for key, value in whole.items() if value is not None}],
+    }
+
+
 def test_defaults():
     config = parse({})
     assert config.fifo == "/run/cloudha-vip/notify"
@@ -84,6 +102,32 @@ def test_an_action():
     )  # fmt: skip
 
 
+def test_an_action_for_alias_ranges():
+    found = parse(alias()).actions[0]
+    assert (found.type, found.instance, found.name, found.ranges, found.peers) == (
+        "gcp_alias_ip", "VI_1", "database", ["10.100.9.9/32"], [PEER],
+    )  # fmt: skip
+    assert (found.range_name, found.interface, found.stop_source, found.ca_file) == (None, "nic0", False, None)
+    assert (found.check_interval, found.timeout) == (10, 60)
+    assert found.endpoint == "https://compute.googleapis.com/compute/v1"
+    assert found.metadata_url == "http://169.254.169.254"
+    found = parse(
+        alias(
+            name="The database, main",
+            ranges=["10.100.9.9", "10.100.8.0/24"],
+            range_name="",
+            interface="nic1",
+            peers=[f"https://www.googleapis.com/compute/v1/{PEER}", "projects/example.com:prj-1/zones/z/instances/n"],
+            on_source_failure="stop",
+        )
+    ).actions[0]
+    assert (found.name, found.ranges) == ("The database, main", ["10.100.9.9/32", "10.100.8.0/24"])
+    assert (found.range_name, found.interface, found.stop_source) == ("", "nic1", True)
+    assert found.peers == [PEER, "projects/example.com:prj-1/zones/z/instances/n"]
+    both = alias() | {"actions": alias()["actions"] + action()["actions"]}
+    assert [each.type for each in parse(both).actions] == ["gcp_alias_ip", "gcp_route"]
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
@@ -110,9 +154,10 @@ def test_an_action():
         ({"checks": [{"name": "a", "type": "tcp"}]}, "checks[0].port: is required"),
         ({"checks": check()["checks"] * 2}, "checks: the name 'web' is used more than once"),
         ({"instances": [{"name": "a", "addresses": ["x"]}]}, 'instances[0].addresses[0]: "x" is not an IP address'),
-        (action(type="alias"), "actions[0].type: must be one of gcp_route, not 'alias'"),
+        (action(type="alias"), "actions[0].type: must be one of gcp_route, gcp_alias_ip, not 'alias'"),
         (action(name="Route_1"), "actions[0].name: 'Route_1' is no name of a route: 1 to 63 small letters"),
         (action(name=None), "actions[0].name: is required"),
+        (action(name=""), "actions[0].name: must be a text in one line, not ''"),
         (action(instance=None), "actions[0].instance: is required"),
         (action(instance="VI_2"), "actions[0].instance: 'VI_2' is none of the instances: VI_1"),
         (action() | {"instances": []}, "actions[0].instance: 'VI_1' is none of the instances: there are none"),
@@ -141,6 +186,39 @@ def test_an_action():
             action() | {"actions": action()["actions"] * 2},
             "actions: the name 'floating-ip-route' is used more than once",
         ),
+        (alias(name="a\nb"), "actions[0].name: must be a text in one line, not 'a\\nb'"),
+        (alias(name=" "), "actions[0].name: must be a text in one line, not ' '"),
+        (alias(name=5), "actions[0].name: must be a text, not 5"),
+        (alias(name=None), "actions[0].name: is required"),
+        (alias(instance="VI_2"), "actions[0].instance: 'VI_2' is none of the instances: VI_1"),
+        (alias(ranges=None), "actions[0].ranges: is required"),
+        (alias(ranges=[]), "actions[0].ranges: must not be empty"),
+        (alias(ranges="10.100.9.9"), 'actions[0].ranges: must be a list, not "10.100.9.9"'),
+        (alias(ranges=["10.100.9.9", 7]), "actions[0].ranges[1]: must be an IPv4 address, or a range with its length"),
+        (alias(ranges=["10.100.9.9/24"]), 'no bits beyond that, such as 10.100.9.0/28, not "10.100.9.9/24"'),
+        (alias(ranges=["10.100.9.9/33"]), "actions[0].ranges[0]: must be an IPv4 address"),
+        (alias(ranges=["10.100.9.300"]), "actions[0].ranges[0]: must be an IPv4 address"),
+        (alias(ranges=["fd00::1/128"]), "actions[0].ranges[0]: must be an IPv4 address"),
+        (alias(ranges=["10.1.1.1", "10.1.1.1/32"]), "actions[0].ranges[1]: 10.1.1.1/32 overlaps 10.1.1.1/32"),
+        (alias(ranges=["10.1.1.1", "10.1.1.0/24"]), "actions[0].ranges[1]: 10.1.1.0/24 overlaps 10.1.1.1/32"),
+        (alias(range_name="Pods"), "actions[0].range_name: 'Pods' is no name of a secondary range: 1 to 63 small"),
+        (alias(range_name=1), "actions[0].range_name: must be a text, not 1"),
+        (alias(interface="eth0"), "actions[0].interface: must be like nic0, not 'eth0'"),
+        (alias(peers=None), "actions[0].peers: is required"),
+        (alias(peers=[]), "actions[0].peers: must not be empty"),
+        (alias(peers=["node2"]), "actions[0].peers[0]: must be like projects/PROJECT/zones/ZONE/instances/NAME, not"),
+        (alias(peers=[PEER, "projects/p/zones/z/instances/n"]), "actions[0].peers[1]: must be like projects/PROJECT"),
+        (alias(peers=[f"{PEER}/x"]), "actions[0].peers[0]: must be like projects/PROJECT"),
+        (alias(peers=[5]), "actions[0].peers[0]: must be like projects/PROJECT/zones/ZONE/instances/NAME, not 5"),
+        (alias(peers=[PEER, PEER]), f"actions[0].peers[1]: {PEER} is there twice"),
+        (alias(on_source_failure="kill"), "actions[0].on_source_failure: must be one of fail, stop, not 'kill'"),
+        (alias(check_interval_s=0), "actions[0].check_interval_s: must be from 1 to 3600, not 0"),
+        (alias(timeout_s=1), "actions[0].timeout_s: must be from 5 to 3600, not 1"),
+        (alias(endpoint="compute.googleapis.com"), "actions[0].endpoint: must be like https://compute.googleapis.com"),
+        (alias(metadata_url="http://u@x"), "actions[0].metadata_url: must be like http://169.254.169.254, not"),
+        (alias(ca_file="ca.pem"), "actions[0].ca_file: must be an absolute path, not 'ca.pem'"),
+        (alias(destination="10.200.1.1/32"), "actions[0].destination: is not a known key"),
+        (action(ranges=["10.200.1.1"]), "actions[0].ranges: is not a known key"),
     ],
 )
 def test_mistakes_name_the_key(data, expected):
@@ -149,6 +227,14 @@ def test_mistakes_name_the_key(data, expected):
 
 def test_all_mistakes_are_told_at_once():
     assert len(problems(check(fall=0, rise=0, name="-") | {"fifo": 7})) == 4
+    assert problems(alias(ranges=["x"], peers=[PEER, "y"], interface="z", instance="VI_2", timeout_s=1)) == [
+        "actions[0].ranges[0]: must be an IPv4 address, or a range with its length and no bits beyond that, such as "
+        '10.100.9.0/28, not "x"',
+        "actions[0].interface: must be like nic0, not 'z'",
+        'actions[0].peers[1]: must be like projects/PROJECT/zones/ZONE/instances/NAME, not "y"',
+        "actions[0].instance: 'VI_2' is none of the instances: VI_1",
+        "actions[0].timeout_s: must be from 5 to 3600, not 1",
+    ]
 
 
 def test_the_file_is_named(tmp_path):

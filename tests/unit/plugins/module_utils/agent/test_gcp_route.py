@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.agent import gcp_route
+from ansible_collections.cloudha.vip.plugins.module_utils.agent import gcp, gcp_route
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import parse
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Refused
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, Unavailable
@@ -69,8 +69,8 @@ class Compute:
 
 @pytest.fixture
 def make(monkeypatch):
-    monkeypatch.setattr(gcp_route, "Metadata", Metadata)
-    monkeypatch.setattr(gcp_route, "Compute", Compute)
+    monkeypatch.setattr(gcp, "Metadata", Metadata)
+    monkeypatch.setattr(gcp, "Compute", Compute)
 
     def make(**keys):
         whole = {"type": "gcp_route", "instance": "VI_1", "name": "r", "destination": "10.200.1.1/32", "network": "n"}
@@ -84,7 +84,7 @@ def make(monkeypatch):
 
 def assert_here(action):
     told = []
-    outcome = action.assert_here(lambda: True, told.append, lambda seconds: None)
+    outcome = action.assert_here(True, lambda: True, told.append, lambda seconds: None)
     return outcome, told
 
 
@@ -121,7 +121,8 @@ def test_what_is_seen(make):
     assert (seen.holder, seen.mine, seen.why, bool(seen.todo)) == (None, False, "its next hop is not alive", True)
     routes["r"] = {**routes["r"], "warnings": [], "nextHopInstance": URL + PEER}
     seen = action.look()
-    assert (seen.holder, seen.mine, bool(seen.todo)) == (PEER, False, True)
+    assert (seen.holder, seen.mine, seen.todo) == (PEER, False, [])
+    assert seen.elsewhere == f"the address is with {PEER}, which is alive"
 
 
 def test_a_route_to_this_nodes_address_is_its_own(make):
@@ -172,7 +173,7 @@ def test_it_has_moved_when_the_first_live_route_is_there(make):
     action._api.compute.warnings = [{"code": "NEXT_HOP_CANNOT_IP_FORWARD"}]
     told = []
     with pytest.raises(Exception, match="NEXT_HOP_CANNOT_IP_FORWARD"):
-        action.assert_here(lambda: True, told.append, lambda seconds: None)
+        action.assert_here(True, lambda: True, told.append, lambda seconds: None)
     assert "moved" not in [event["event"] for event in told]
 
 

@@ -242,24 +242,24 @@ def test_a_fault_of_the_standby_is_detected_there():
     assert (fault["detected_ms"], fault["moved_ms"]) == (100, None)
 
 
-def test_where_a_route_moves_the_address_it_has_moved_when_the_route_leads_there():
+def test_where_the_cloud_moves_the_address_it_has_moved_when_the_cloud_says_so():
     made = recording(taken_over(0, 2600))
     events = [
         transition(600, "node2", "MASTER"),
-        event(612, "node2", "route_step", action="r", phase="begin", name="insert temporary route", resource="r-tmp-1"),
-        event(2500, "node2", "route_moved", action="r", resource="r-tmp-1"),
-        event(2900, "node2", "route_done", action="r", changed=True),
+        event(612, "node2", "action_step", action="r", phase="begin", name="insert route", resource="r-tmp-1"),
+        event(2500, "node2", "address_moved", action="r", resource="r-tmp-1"),
+        event(2900, "node2", "action_done", action="r", changed=True),
     ]
     fault = one([made], events)
     assert (fault["detected_ms"], fault["moved_ms"]) == (600, 2500)
     assert [each["text"] for each in fault["events"]] == [
         "vip MASTER",
-        "r: begin insert temporary route r-tmp-1",
-        "r: leads here, through r-tmp-1",
+        "r: begin insert route r-tmp-1",
+        "r: moved here: r-tmp-1",
         "r: done",
     ]
     # A node that is the master, and cannot move the route, has nothing.
-    events[1:] = [event(900, "node2", "route_failed", action="r", reason="Cannot list: 503.")]
+    events[1:] = [event(900, "node2", "action_failed", action="r", reason="Cannot list: 503.")]
     fault = one([made], events)
     assert (fault["detected_ms"], fault["moved_ms"]) == (600, None)
     assert fault["events"][-1]["text"] == "r: failed: Cannot list: 503."

@@ -59,6 +59,12 @@ class Aliases:
         self.silent = set()
         self.denied = set()
         self.latency = 2.0
+        self.subnetwork = {
+            "selfLink": URL + SUBNET,
+            "network": URL + NETWORK,
+            "ipCidrRange": "10.0.0.0/16",
+            "secondaryIpRanges": [{"rangeName": "pods", "ipCidrRange": "172.16.0.0/16"}],
+        }
         self.fault = lambda phase, verb, path: None
         self._version = 0
         self._lock = threading.RLock()
@@ -152,14 +158,12 @@ class Aliases:
 
     def list_subnetworks(self, network):
         self._send("before", "subnetworks", network)
-        return [
-            {
-                "selfLink": URL + SUBNET,
-                "network": URL + network,
-                "ipCidrRange": "10.0.0.0/16",
-                "secondaryIpRanges": [{"rangeName": "pods", "ipCidrRange": "172.16.0.0/16"}],
-            }
-        ]
+        return [{**self.subnetwork, "network": URL + network}]
+
+    def get_subnetwork(self, path):
+        self._send("before", "subnetwork", path)
+        assert path == SUBNET
+        return self.subnetwork
 
     def test_permissions(self, path, permissions):
         self._send("before", "permissions", path)

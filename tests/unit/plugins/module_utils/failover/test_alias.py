@@ -116,6 +116,7 @@ REFUSED = [
     (want("10.0.9.1/24"), "bits beyond its prefix"),
     (want("10.9.9.9"), "outside the ranges of the subnet"),
     (want("10.0.9.9", range_name="pods"), "outside the secondary range pods"),
+    (want("172.16.5.1", range_name=""), "outside the primary range (10.0.0.0/16) of the subnet"),
     (want("10.0.9.9", range_name="nosuch"), "no secondary range nosuch; it has: pods"),
     (want("10.0.8.0/24"), f"overlaps the alias range {MINE} of {A} nic0"),
     (want("10.0.0.1"), f"overlaps the primary address 10.0.0.1/32 of {A} nic0"),
@@ -165,6 +166,23 @@ def test_expected_holder(cloud):
     assert not move(cloud, goal(expected_holder="a")).changed  # it is where it is wanted
     cloud.take(B, X)
     assert move(cloud, goal(expected_holder=A)).changed  # nobody has it
+
+
+def test_nothing_is_taken_from_another_instance_that_runs(cloud):
+    cloud.put(C, Y)
+    cloud.add_interface(B, "nic1", "10.0.0.4", [POD])
+    wants = [want(), want(Y), want(POD), want("10.0.9.3")]
+    cloud.instances[C]["status"] = "TERMINATED"
+    outcome = move(cloud, goal(*wants, spare=True))
+    assert cloud.on(A) == {MINE, X} and cloud.on(B) == {THEIRS, Y, POD, "10.0.9.3/32"}
+    assert outcome.after.holder is None and outcome.before.spared == {X: (A, "nic0")}
+    assert not move(cloud, goal(*wants, spare=True)).changed
+    # Nor does it matter what becomes of it meanwhile.
+    cloud.take(B, Y)
+    cloud.fault = lambda phase, verb, path: verb == "patch" and X in cloud.on(A) and cloud.take(A, X)
+    assert move(cloud, goal(*wants, spare=True)).changed and cloud.holders(X) == []
+    cloud.fault = lambda *_: None
+    assert move(cloud, goal(*wants)).after.holder == B
 
 
 def test_another_network_is_another_world(cloud):
@@ -341,6 +359,44 @@ def test_no_longer_wanted(cloud):
     assert cloud.mutations == []
     # Once it is removed it has to be somewhere.
     assert move(cloud, goal(), still_wanted=lambda: not cloud.mutations).changed
+
+
+@pytest.mark.parametrize(("error", "times"), [(Lost("lost"), 2), (Unavailable("busy"), 1)])
+def test_no_longer_wanted_when_a_removal_may_have_been_done(cloud, error, times):
+    failing(cloud, A, error, times=times, phase="after")
+    assert move(cloud, goal(), still_wanted=lambda: not cloud.mutations).changed
+    assert cloud.holders(X) == [(B, "nic0")]
+
+
+def test_no_longer_wanted_when_a_removal_was_refused(cloud):
+    failing(cloud, A, Unavailable("busy"), times=2)
+    with pytest.raises(engine.Stopped):
+        move(cloud, goal(), still_wanted=lambda: "patch" not in dict(cloud.requests))
+    assert cloud.mutations == [] and cloud.holders(X) == [(A, "nic0")]
+
+
+def test_no_longer_wanted_before_a_range_that_is_free_is_added(cloud):
+    cloud.take(A, X)
+    with pytest.raises(engine.Stopped):
+        move(cloud, goal(), still_wanted=lambda: not {"list", "operations"} <= {verb for verb, _path in cloud.requests})
+    assert cloud.mutations == []
+
+
+def test_no_longer_wanted_by_some_of_several(cloud):
+    """What was removed until then is added, and nothing else is begun."""
+    cloud.put(C, Y)
+    with pytest.raises(engine.Stopped) as stopped:
+        move(cloud, goal(want(), want(Y)), still_wanted=lambda: not cloud.mutations)
+    assert [step.name for step in stopped.value.steps] == [alias.REMOVE, alias.ADD]
+    assert cloud.holders(X) == [(B, "nic0")] and cloud.holders(Y) == [(C, "nic0")]
+
+
+def test_an_instance_is_not_stopped_when_it_is_no_longer_wanted(cloud):
+    began = cloud.clock.now
+    failing(cloud, A, Lost("lost"))
+    with pytest.raises(engine.Failed, match=r"could not be stopped either \(it is no longer wanted"):
+        move(cloud, goal(stop_source=True), timeout=20, still_wanted=lambda: cloud.clock.now < began + 15)
+    assert cloud.instances[A]["status"] == "RUNNING" and cloud.holders(X) == [(A, "nic0")]
 
 
 @pytest.mark.parametrize("phase", ["before", "after"])

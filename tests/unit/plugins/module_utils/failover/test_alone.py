@@ -9,21 +9,21 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from ansible_collections.cloudha.vip.plugins.module_utils.agent import cli, gcp_route
+from ansible_collections.cloudha.vip.plugins.module_utils.agent import cli, gcp_alias_ip, gcp_route
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import route
 from ansible_collections.cloudha.vip.plugins.module_utils.node.code import code_of
 
 IMPORT = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import vip_agent.agent.cli, vip_agent.agent.gcp_route, vip_agent.failover.alias
+import vip_agent.agent.cli, vip_agent.agent.gcp_alias_ip, vip_agent.agent.gcp_route
 print([name for name, module in sys.modules.items() if "site-packages" in str(getattr(module, "__file__", ""))])
 print([name for name in sys.modules if name.partition(".")[0] in ("ansible", "ansible_collections")])
 """
 
 
 def test_the_agents_copy_is_the_modules_code_and_stands_alone(tmp_path):
-    code = code_of(cli, gcp_route)
+    code = code_of(cli, gcp_alias_ip, gcp_route)
     with open(route.__file__, "rb") as file:
         assert code["failover/route.py"] == file.read()
     for name, source in code.items():

@@ -1,0 +1,335 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action ``gcp_alias_ip``: on the master, alias IP ranges of a Google Cloud subnet are on this instance.
+
+A node reads itself and its peers by name, and so needs no permission to list what else is in the project.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+
+from ..failover import alias, engine
+from ..failover.errors import CloudError, NotFound, Unavailable
+from ..failover.route import normalise
+from .actions import Seen
+from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Union
+
+    from ..clouds.gce import Compute
+    from ..clouds.session import StdlibSession
+    from .config import GcpAliasIpAction
+
+    Connection = tuple[StdlibSession, Compute]
+    Answer = Union[dict[str, Any], CloudError]
+
+# The API does not tell since when a range is where it is. What a peer had under way when it lost mastership, a removal
+# and an addition, takes no longer than that, as a rule.
+UNDER_WAY = 20.0
+
+
+class GcpAliasIp:
+    type = "gcp_alias_ip"
+
+    def __init__(self, config: GcpAliasIpAction) -> None:
+        self.config = config
+        self.name = config.name
+        self.instance = config.instance
+        self.check_interval = config.check_interval
+        self.ranges = [alias.canonical(text)[0] for text in config.ranges]
+        self._node = Identity(config)
+        self._api = _Instances(self._connect, Answers(config.endpoint))
+        self._holders: dict[str, alias.Place | None] = dict.fromkeys(self.ranges)
+
+    @property
+    def here(self) -> alias.Place:
+        return self._node.me, self.config.interface
+
+    def prepare(self) -> None:
+        self._node.find_out()
+        me = self._node.me
+        self._api.here = self.here
+        self._api.paths = [me, *(peer for peer in self.config.peers if peer != me)]
+
+    def warm(self) -> None:
+        self._node.tokens.get()
+        self._api.warm(LOOK_TIMEOUT)
+
+    def preflight(self) -> list[str]:
+        """Only of this instance: what is wrong with a peer may be why this one is needed."""
+        api = self._client(REQUEST_TIMEOUT)
+        api.forget_subnetworks()
+        survey = alias.Survey(self._goal(), [api.get_instance(self._node.me)])
+        for subnetwork in api.list_subnetworks(""):
+            survey.subnetworks[normalise(subnetwork["selfLink"])] = subnetwork
+        alias.decide(survey)
+        problems = survey.problems + [f"{cidr}: {why}" for cidr, why in survey.unplaced.items()]
+        return problems or alias.permission_problems(api, survey, [self.here])
+
+    def look(self) -> Seen:
+        try:
+            survey, steps = engine.preview(alias, self._client(LOOK_TIMEOUT), self._goal(spare=True))
+        except engine.Refused:
+            self._api.forget_subnetworks()  # they may get what is missing
+            raise
+        self._holders = survey.holders
+        away = {cidr: place for cidr, place in survey.holders.items() if place != self.here}
+        holder = survey.holder
+        if survey.spared:
+            holder = " and ".join(sorted({path for path, _nic in survey.spared.values()}))
+        elif holder != self._node.me and away:
+            holder = None
+        return Seen(
+            holder,
+            not away,
+            [f"{step.name} {step.resource}" for step in steps],
+            "; ".join(_why(survey, cidr, place) for cidr, place in away.items() if cidr not in survey.spared),
+            UNDER_WAY,
+            "; ".join(
+                f"{cidr} is on {alias.spell(place)}, {self._how(place)}" for cidr, place in survey.spared.items()
+            ),
+        )
+
+    def _how(self, place: alias.Place) -> str:
+        return "whose zone does not answer" if place[0] in self._api.unheard else "which is alive"
+
+    def assert_here(
+        self,
+        take: bool,
+        still_wanted: Callable[[], bool],
+        notify: Callable[[dict[str, Any]], None],
+        sleep: Callable[[float], None],
+    ) -> engine.Outcome:
+        api = self._client(REQUEST_TIMEOUT)
+        turn = threading.Lock()
+
+        def tell(event: dict[str, Any]) -> None:
+            with turn:  # interfaces are changed at the same time
+                notify(event)
+
+        def pause(seconds: float) -> None:
+            # What has been removed is put somewhere, wanted or not: and that must not be tried without a pause.
+            (sleep if still_wanted() else time.sleep)(seconds)
+
+        def changed(place: alias.Place, ranges: set[str]) -> None:
+            if place == self.here and ranges.issuperset(self.ranges):
+                tell({"event": "moved", "resource": ", ".join(self.ranges)})
+
+        api.asked = lambda: tell({"event": "mutation"})
+        api.changed = changed
+        try:
+            outcome = alias.move(
+                lambda: api,
+                self._goal(spare=not take),
+                timeout=self.config.timeout,
+                still_wanted=still_wanted,
+                notify=tell,
+                sleep=pause,
+            )
+        except (engine.Refused, engine.Failed) as error:
+            if error.observed and error.observed.holders:
+                self._holders = error.observed.holders
+            raise
+        self._holders = outcome.after.holders
+        return outcome
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "self": self._node.me or None,
+            "interface": self.config.interface,
+            "ranges": {cidr: place and alias.spell(place) for cidr, place in self._holders.items()},
+            "api": self._api.answers.status(),
+        }
+
+    def _goal(self, spare: bool = False) -> alias.AliasGoal:
+        return alias.AliasGoal(
+            [alias.Want(cidr, [self.here], self.config.range_name) for cidr in self.ranges],
+            stop_source=self.config.stop_source,
+            check=False,  # of what cannot change by itself; see preflight
+            partial=True,
+            spare=spare,
+        )
+
+    def _connect(self) -> Connection:
+        session = self._node.session()
+        return session, self._node.client(session, self._node.project)
+
+    def _client(self, timeout: float) -> _Instances:
+        if not self._api.paths:
+            raise RuntimeError("prepare() comes first")
+        self._api.timeout = timeout
+        return self._api
+
+
+def _why(survey: alias.Survey, cidr: str, place: alias.Place | None) -> str:
+    """Why a repair moves a range."""
+    if place is None:
+        return f"{cidr} is on no instance"
+    return f"{cidr} is on {alias.spell(place)}, which is {survey.instances[place[0]].get('status')}"
+
+
+class _Instances:
+    """This instance and its peers, as alias.AliasApi wants it; threads may share it.
+
+    Requests that are made at the same time have a connection each. All are kept. Of an instance whose zone does not
+    answer it tells what was seen last: who has a range is needed to have it removed, or stopped.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], answers: Answers) -> None:
+        self.answers = answers
+        self.here: alias.Place = ("", "")
+        self.paths: list[str] = []
+        self.timeout = REQUEST_TIMEOUT
+        self.asked: Callable[[], None] = lambda: None  # called before each change
+        self.changed: Callable[[alias.Place, set[str]], None] = lambda place, ranges: None
+        self.unheard: set[str] = set()  # the instances that did not answer when they were last asked for
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
+        self._seen: dict[str, dict[str, Any]] = {}
+        self._subnetworks: dict[str, dict[str, Any]] = {}
+
+    @contextlib.contextmanager
+    def _lend(self) -> Iterator[Compute]:
+        """The connection that was used last is the warmest: an addition has that of the removal before it."""
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        connection = connection or self._connect()
+        connection[1].timeout = self.timeout
+        try:
+            yield connection[1]
+        finally:
+            with self._lock:
+                self._idle.append(connection)
+
+    def warm(self, timeout: float) -> None:
+        with self._lock:
+            sessions = [session for session, _compute in self._idle]
+        for session in sessions:
+            session.warm(timeout)
+
+    def forget_subnetworks(self) -> None:
+        self._subnetworks = {}
+
+    # --- what is there
+
+    def list_instances(self) -> tuple[list[dict[str, Any]], list[str]]:
+        answers = dict(zip(self.paths, _at_once(self._ask, self.paths)))
+        unheard = {path for path, answer in answers.items() if isinstance(answer, Unavailable)}
+        for path, answer in answers.items():
+            if isinstance(answer, NotFound):
+                self._seen.pop(path, None)
+            elif isinstance(answer, CloudError):
+                if path not in unheard or len(unheard) == len(answers):
+                    raise answer
+            else:
+                self._seen[path] = answer
+        taken = {
+            (interface.get("network"), each.get("ipCidrRange"))
+            for path, instance in self._seen.items()
+            if path not in unheard
+            for interface in instance.get("networkInterfaces") or ()
+            for each in interface.get("aliasIpRanges") or ()
+        }
+        for path in unheard & set(self._seen):
+            for interface in self._interfaces(path):
+                network = interface.get("network")
+                interface["aliasIpRanges"] = [
+                    each
+                    for each in interface.get("aliasIpRanges") or ()
+                    if (network, each.get("ipCidrRange")) not in taken
+                ]
+        self.unheard = unheard
+        silent = sorted({path.split("/")[3] for path in unheard})
+        if silent:
+            self.answers.error = f"no answer from {', '.join(silent)}"
+        return [self._seen[path] for path in self.paths if path in self._seen], silent
+
+    def _interfaces(self, path: str) -> list[dict[str, Any]]:
+        """Those of an instance as it was seen last, which are to be changed: others may be reading what was seen."""
+        instance = self._seen[path]
+        interfaces = [dict(each) for each in instance.get("networkInterfaces") or ()]
+        self._seen[path] = {**instance, "networkInterfaces": interfaces}
+        return interfaces
+
+    def _ask(self, path: str) -> Answer:
+        try:
+            with self._lend() as compute:
+                if path != self.here[0]:
+                    return compute.get_instance(path)
+                with self.answers.timed():
+                    return compute.get_instance(path)
+        except CloudError as error:
+            return error
+
+    def get_instance(self, path: str) -> dict[str, Any]:
+        with self._lend() as compute:
+            instance = compute.get_instance(path)
+        with self._lock:
+            self._seen[path] = instance
+        return instance
+
+    def list_subnetworks(self, network: str) -> list[dict[str, Any]]:
+        """The one of this instance's interface, which is read once: so that a failover reads only instances."""
+        me, nic = self.here
+        interfaces = self._seen.get(me, {}).get("networkInterfaces") or ()
+        path = next((normalise(each.get("subnetwork", "")) for each in interfaces if each.get("name") == nic), "")
+        if path and path not in self._subnetworks:
+            with self._lend() as compute:
+                self._subnetworks[path] = compute.get_subnetwork(path)
+        return [self._subnetworks[path]] if path else []
+
+    def test_permissions(self, path: str, permissions: list[str]) -> set[str]:
+        with self._lend() as compute:
+            return compute.test_permissions(path, permissions)
+
+    def may_follow_operations(self, scope: str) -> bool:
+        with self._lend() as compute:
+            return compute.may_follow_operations(scope)
+
+    # --- changes
+
+    def update_network_interface(self, path: str, interface: str, body: dict[str, Any], request_id: str) -> None:
+        self.asked()
+        with self._lend() as compute:
+            compute.update_network_interface(path, interface, body, request_id)
+        self.changed((path, interface), {each["ipCidrRange"] for each in body["aliasIpRanges"]})
+        with self._lock:
+            for each in self._interfaces(path) if path in self._seen else ():
+                if each.get("name") == interface:
+                    each["aliasIpRanges"] = body["aliasIpRanges"]
+
+    def stop_instance(self, path: str, request_id: str) -> None:
+        self.asked()
+        with self._lend() as compute:
+            compute.stop_instance(path, request_id)
+
+
+def _at_once(ask: Callable[[str], Answer], paths: list[str]) -> list[Answer]:
+    """The answers, in order; each but the first has a thread of its own to wait for it."""
+    answers: list[Any] = [None] * len(paths)
+
+    def work(number: int) -> None:
+        try:
+            answers[number] = ask(paths[number])
+        except BaseException as error:
+            answers[number] = error
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(1, len(paths))]
+    for thread in threads:
+        thread.start()
+    work(0)
+    for thread in threads:
+        thread.join()
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, CloudError):
+            raise answer
+    return answers
