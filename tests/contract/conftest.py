@@ -14,6 +14,9 @@ import pytest
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
 from lab import topology  # noqa: E402
+from lab.cloudpods.region import WORLD  # noqa: E402
+from lab.cloudpods.server import Local as CloudpodsLocal  # noqa: E402
+from lab.cloudpods.server import local as cloudpods_local  # noqa: E402
 from lab.gce.server import Local, local  # noqa: E402
 
 
@@ -26,5 +29,16 @@ def gce() -> Iterator[Local]:
     world = topology.get("gcp_route_heartbeat").world
     assert world is not None
     with local(world) as emulator:
+        yield emulator
+        assert emulator.violations == []
+
+
+@pytest.fixture
+def cloudpods() -> Iterator[CloudpodsLocal]:
+    """Cloudpods with the region of the topology cloudpods_active_standby; its tasks take no time.
+
+    Ends the test badly if the emulator ever failed by itself.
+    """
+    with cloudpods_local(WORLD) as emulator:
         yield emulator
         assert emulator.violations == []

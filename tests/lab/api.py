@@ -17,13 +17,28 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lab import LabError, vpc
+from lab import LabError, fabric, vpc
+from lab.cloudpods import region
+from lab.cloudpods.world import World as Cloudpods
 from lab.site import Site
 from lab.topology import CONTROLLER
 
 LOG = "api.log"
 _GROUP = "api"  # its control group
 _SOCKET = "api.sock"
+
+
+class SubnetPlane:
+    """`lab.cloudpods.dataplane.DataPlane`: the ports of the lab's bridge, and its gateway."""
+
+    def __init__(self, site: Site) -> None:
+        self._topology = site.topology
+        self.translate = site.subnet.translate
+
+    def permit(self, server: str, vips: tuple[str, ...]) -> None:
+        """Port security: the server's own address and these."""
+        this = self._topology.machine(server)
+        fabric.secure(server, [fabric.Pair(this.mac, address) for address in (this.address, *vips)])
 
 
 class Plane:
@@ -71,6 +86,14 @@ class Admin:
         """What is there: networks, instances, routes, and the tables that are in force."""
         return self.call("GET", "/state")
 
+    def machines(self) -> dict[str, str]:
+        """What the cloud says of each machine it knows."""
+        state = self.state()
+        said = {each["name"]: f"{each['status']} {each.get('vip', '')}".strip() for each in state.get("servers", ())}
+        for each in state.get("instances", ()):
+            said[each["name"]] = f"{each['status']} {each['zone'].rpartition('/')[2]}"
+        return said
+
     def log(self) -> list[dict[str, Any]]:
         """Every request so far."""
         return self.call("GET", "/log")
@@ -95,7 +118,7 @@ class Admin:
 
     def heal(self) -> None:
         """No more faults and outages."""
-        self.behave(faults=[], zone_outage=[])
+        self.behave(faults=[], **({"zone_outage": []} if "zone_outage" in self.behaviour() else {}))
 
     def expire(self, principal: str) -> None:
         """The tokens that ``principal`` has are not accepted any more."""
@@ -106,7 +129,7 @@ class Admin:
         if sender is None:
             self.behave(propagation_s=seconds)
         else:
-            self.behave(sender_propagation_s={**self.behaviour()["sender_propagation_s"], sender: seconds})
+            self.behave(sender_propagation_s={**self.behaviour().get("sender_propagation_s", {}), sender: seconds})
 
     def wait(self, timeout: float = 15.0) -> None:
         """Return when the API answers; then its tables are in force."""
@@ -142,18 +165,17 @@ class _Connection(http.client.HTTPConnection):
 
 
 def _serve(words: list[str]) -> None:
-    from lab.gce.server import serve
+    from lab.cloudpods import server as cloudpods
+    from lab.gce import server as gce
 
     site = Site.of(words)
     site.groups.join(_GROUP)
-    assert site.topology.world is not None
-    serve(
-        site.topology.world,
-        Plane(site),
-        api=(vpc.API, 80),
-        metadata=(vpc.METADATA, 80),
-        admin=site.state / _SOCKET,
-    )
+    world, admin = site.topology.world, site.state / _SOCKET
+    assert world is not None
+    if isinstance(world, Cloudpods):
+        cloudpods.serve(world, SubnetPlane(site), identity=region.IDENTITY, compute=region.COMPUTE, admin=admin)
+    else:
+        gce.serve(world, Plane(site), api=(vpc.API, 80), metadata=(vpc.METADATA, 80), admin=admin)
 
 
 if __name__ == "__main__":

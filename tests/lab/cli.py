@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 
 from lab import LabError, topology
+from lab.emulation.behaviour import KINDS
 from lab.faults import FAULTS
-from lab.gce.behaviour import KINDS
 from lab.lab import Lab, labs
 
 

@@ -41,20 +41,25 @@ class Pair:
 def build() -> None:
     """Make the bridge and its rules."""
     run("ip", "link", "set", "lo", "up")
-    # A VRRP advertisement must not wait for a spanning tree or an IGMP querier.
-    run("ip", "link", "add", BRIDGE, "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0")
-    run("ip", "link", "set", BRIDGE, "up")
+    add_bridge(BRIDGE)
     run("nft", "-f", "-", stdin=_TABLE)
 
 
-def attach(name: str, addresses: Iterable[str], mac: str | None = None) -> None:
+def add_bridge(name: str) -> None:
+    """A bridge without rules of its own."""
+    # A VRRP advertisement must not wait for a spanning tree or an IGMP querier.
+    run("ip", "link", "add", name, "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0")
+    run("ip", "link", "set", name, "up")
+
+
+def attach(name: str, addresses: Iterable[str], mac: str | None = None, bridge: str = BRIDGE) -> None:
     """Make the network namespace ``name`` and plug its ``eth0`` into the bridge."""
     run("ip", "netns", "add", name)
     run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
     batch = ["link set lo up", *([f"link set eth0 address {mac}"] if mac else []), "link set eth0 up"]
     batch += [f"address add {address} dev eth0{' nodad' if ':' in address else ''}" for address in addresses]
     run("ip", "-netns", name, "-batch", "-", stdin="\n".join(batch))
-    run("ip", "link", "set", name, "master", BRIDGE, "up")
+    run("ip", "link", "set", name, "master", bridge, "up")
 
 
 def detach(name: str) -> None:
@@ -78,9 +83,14 @@ def cut(name: str, peers: Iterable[str], on: bool) -> None:
 
 def cut_elements(cut: str, name: str, peers: Iterable[str], on: bool) -> str:
     """The nftables commands that put ``name`` and each of ``peers`` into the set ``cut``, or take them out."""
-    pairs = ", ".join(f'"{a}" . "{b}"' for peer in peers for a, b in ((name, peer), (peer, name)))
+    return set_elements(cut, [f'"{a}" . "{b}"' for peer in peers for a, b in ((name, peer), (peer, name))], on)
+
+
+def set_elements(where: str, elements: Iterable[str], on: bool) -> str:
+    """The nftables commands that put ``elements`` into a set, or take them out."""
+    listed = ", ".join(elements)
     # Adding first makes the deletion of what is not there harmless.
-    commands = [f"add element {cut} {{ {pairs} }}\n", f"delete element {cut} {{ {pairs} }}\n"]
+    commands = [f"add element {where} {{ {listed} }}\n", f"delete element {where} {{ {listed} }}\n"]
     return "".join(commands[:1] if on else commands)
 
 

@@ -35,7 +35,7 @@ class Fault:
 
     inject: _Action
     undo: _Action
-    needs_api: bool = False
+    in_vpc: bool = False
 
 
 def _cut(on: bool, whom: Callable[[Topology, str], list[str]]) -> _Action:
@@ -53,7 +53,7 @@ def _with_power_cut(begin: Callable[[Admin], object]) -> Fault:
         site.power_on(name)
         Admin(site.state).heal()
 
-    return Fault(inject, undo, needs_api=True)
+    return Fault(inject, undo, in_vpc=True)
 
 
 def _slow(api: Admin) -> None:
@@ -125,15 +125,15 @@ FAULTS = {
     ),
     "api_slow": _with_power_cut(_slow),
     "api_refuse": _with_power_cut(lambda api: api.fault("status", status=503, for_s=10)),
-    "zone_outage": Fault(_lose_zone, _regain_zone, needs_api=True),
+    "zone_outage": Fault(_lose_zone, _regain_zone, in_vpc=True),
     "token_expired": _with_power_cut(lambda api: api.expire(AGENT)),
-    "agent_kill": Fault(_kill_agent, _start_keepalived, needs_api=True),
+    "agent_kill": Fault(_kill_agent, _start_keepalived, in_vpc=True),
 }
 
 
 def offered(topology: Topology) -> list[str]:
     """The faults that can be done there."""
-    return [name for name, fault in FAULTS.items() if topology.world is not None or not fault.needs_api]
+    return [name for name, fault in FAULTS.items() if topology.gateway is not None or not fault.in_vpc]
 
 
 def inject(site: Site, fault: str, name: str, peers: Sequence[str]) -> None:

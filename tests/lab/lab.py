@@ -52,7 +52,8 @@ class Lab:
     def api(self) -> api.Admin:
         """How the cloud's API is told what to do."""
         if self.topology.world is None:
-            raise LabError(f"lab '{self.name}' has no cloud's API: start one with `up gcp_route_heartbeat`")
+            clouds = " or ".join(f"`up {each.name}`" for each in topology.TOPOLOGIES.values() if each.world)
+            raise LabError(f"lab '{self.name}' has no cloud's API: start one with {clouds}")
         return api.Admin(self.state)
 
     def up(self, topology_name: str, progress: Callable[[str], None] = print) -> None:
@@ -101,7 +102,7 @@ class Lab:
     def status(self) -> list[dict[str, str]]:
         """Each machine: name, group, addresses, state (running, hung, off), and what the cloud's API calls it."""
         self.keeper.network("")
-        known = {each["name"]: each for each in self.api.state()["instances"]} if self.topology.world else {}
+        known = self.api.machines() if self.topology.world else {}
         rows = []
         for name, address in self.topology.instances.items():
             machine = name != topology.CONTROLLER
@@ -112,7 +113,7 @@ class Lab:
                 this = self.topology.machine(name)
                 row |= {"group": this.group, "addresses": " ".join(this.addresses), "state": self.groups.state(name)}
             if name in known:
-                row["cloud"] = f"{known[name]['status']} {known[name]['zone'].rpartition('/')[2]}"
+                row["cloud"] = known[name]
             rows.append(row)
         return rows
 
@@ -148,7 +149,7 @@ class Lab:
     def secure(self, name: str, addresses: Sequence[str] | None) -> None:
         """Port security: let machine ``name`` send from ``addresses`` and its own only; None opens its port."""
         this = self.topology.machine(name)
-        if self.topology.gateway is not None:
+        if self.topology.world is not None:
             raise LabError("this network has no port security: what an instance may send is for the cloud's API to say")
         if addresses is None:
             self.keeper.run(lambda: fabric.open_port(name))

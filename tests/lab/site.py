@@ -17,12 +17,13 @@ from typing import Protocol
 
 from lab import fabric, machine, topology
 from lab.groups import Groups
+from lab.subnet import Subnet
 from lab.topology import CONTROLLER, Topology
 from lab.vpc import METADATA, Vpc
 
 
 class Fabric(Protocol):
-    """What joins the machines: a bridge (`lab.fabric`) or a router (`lab.vpc`)."""
+    """What joins the machines: a bridge (`lab.fabric`), one with a gateway (`lab.subnet`), or a router (`lab.vpc`)."""
 
     def build(self) -> None: ...
     def attach(self, name: str, addresses: Iterable[str], mac: str | None = None) -> None: ...
@@ -43,7 +44,15 @@ class Site:
     @property
     def fabric(self) -> Fabric:
         """The network of the topology's kind."""
+        if self.topology.outside is not None:
+            return self.subnet
         return fabric if self.topology.gateway is None else self.vpc
+
+    @property
+    def subnet(self) -> Subnet:
+        """The bridge with its gateway, of a topology that has an outside."""
+        assert self.topology.outside is not None
+        return Subnet(self.topology.outside, self.topology.instances[CONTROLLER])
 
     @property
     def vpc(self) -> Vpc:

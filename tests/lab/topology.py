@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_interface
 
 from lab import LabError, vpc
+from lab.cloudpods import region
+from lab.cloudpods.world import World as Cloudpods
 from lab.gce.world import Firewall, Instance, Network, Principal, Subnetwork, World
+from lab.subnet import Outside
 
 CONTROLLER = "controller"
 
@@ -38,8 +41,8 @@ class Machine:
 class Topology:
     """Machines on one network, and what the playbooks must know of them.
 
-    With a ``gateway`` the network is a VPC (layer 3), else a segment (layer 2); ``world`` is what the cloud's API
-    has in it when the lab starts.
+    With a ``gateway`` the network is a VPC (layer 3), else a segment (layer 2), which may have an ``outside``;
+    ``world`` is what the cloud's API has in it when the lab starts, and says which cloud it is.
     """
 
     name: str
@@ -47,7 +50,8 @@ class Topology:
     controller: tuple[str, ...]
     variables: dict[str, object] = field(default_factory=dict)
     gateway: str | None = None
-    world: World | None = None
+    world: World | Cloudpods | None = None
+    outside: Outside | None = None
 
     def machine(self, name: str) -> Machine:
         """The machine called ``name``."""
@@ -87,6 +91,43 @@ def _pair(name: str) -> Topology:
         ),
         controller=("192.168.4.2/22", "fd00:7::2/64"),
         variables={"vip_address": "192.168.7.246/22", "vip_interface": "eth0"},
+    )
+
+
+def _cloudpods_pair(name: str) -> Topology:
+    """The same pair as guests of Cloudpods: one client is in their subnet, the other one comes from outside."""
+    prefix = region.GATEWAY.partition("/")[2]
+    guests = [
+        Machine(
+            each.name,
+            "vip_clients" if each.name.startswith("client") else "vip_nodes",
+            (f"{each.nics[0].address}/{prefix}",),
+            each.nics[0].mac,
+            {"cloudpods_guest": each.name},
+        )
+        for each in region.WORLD.servers
+    ]
+    url: dict[str, object] = {"drill_url": f"http://{region.EIP}/healthz"}
+    outside = Machine("outside1", "vip_clients", ("198.51.100.10/24",), "02:00:00:00:64:10", url)
+    return Topology(
+        name=name,
+        machines=(*guests, outside),
+        controller=(f"192.168.4.2/{prefix}",),
+        world=region.WORLD,
+        outside=Outside(region.GATEWAY, region.BEYOND, region.EIPS, {outside.name: outside.address}),
+        variables={
+            "vip_address": f"{region.VIP}/{prefix}",
+            "vip_interface": "eth0",
+            "cloudpods_auth_url": "http://{}:{}/v3".format(*region.IDENTITY),
+            "cloudpods_username": region.USER,
+            "cloudpods_password": region.PASSWORD,
+            "cloudpods_project": region.PROJECT,
+            "cloudpods_region": region.WORLD.region,
+            "cloudpods_group": region.GROUP,
+            "cloudpods_network_id": region.NETWORK_ID,
+            "cloudpods_eip": region.WORLD.eips[0].name,
+            "cloudpods_eip_address": region.EIP,
+        },
     )
 
 
@@ -186,6 +227,7 @@ TOPOLOGIES = {
     topology.name: topology
     for topology in (
         _pair("onprem_active_standby"),
+        _cloudpods_pair("cloudpods_active_standby"),
         # The floating address is in no subnet.
         _vpc(
             "gcp_route_heartbeat",

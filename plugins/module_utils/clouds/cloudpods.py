@@ -56,6 +56,7 @@ _BY_STATUS: dict[int, type[CloudError]] = {
     408: Unavailable,
     409: AlreadyExists,
     429: Unavailable,
+    501: Invalid,
 }
 
 
@@ -193,7 +194,11 @@ class Cloudpods:
             ("reservedips", "a reservation", "notes"),
         ):
             query = [("network_id", network_id), ("ip_addr", address)]
-            for row in self._list(collection, query):
+            try:
+                rows = self._list(collection, query)
+            except (Denied, Invalid, NotFound):
+                continue  # Not everybody may see it, and not every release has it: the service itself refuses later.
+            for row in rows:
                 if row.get("network_id") == network_id and row.get("ip_addr") == address:
                     users.append(f"{kind} {row.get(key) or ''}".rstrip())
         return users

@@ -41,7 +41,9 @@ class Step:
     """One mutation. do(client, request_id) returns when the API says that it is done.
 
     key: what makes two steps the same one, so that a repetition has the same request id. note: what plan() wants to
-    find again in Memory.done. conflicts: the errors which say that things are not as they were seen.
+    find again in Memory.done. conflicts: the errors which say that things are not as they were seen. Where the API has
+    no request ids, Unavailable is one of them: the step is not repeated unseen, and counts as done if it is not planned
+    again.
     """
 
     __slots__ = ("conflicts", "do", "key", "name", "note", "resource")
@@ -222,6 +224,7 @@ def run(
     deadline = started + timeout
     before = observed = None
     looks_failed = 0
+    unseen: tuple[Step, float, int] | None = None  # a step of which nothing was heard, its beginning and its attempts
     request_ids: dict[Hashable, str] = {}
     look = Look()
 
@@ -243,6 +246,15 @@ def run(
                 memory.unsure,
             )
 
+    def finish(step: Step, begun: float, attempts: int, result: Any = None) -> None:
+        took = (clock() - begun) * 1000
+        request_ids.pop(step.key, None)
+        memory.conflicts.pop(step.key, None)
+        memory.unsure = False
+        memory.done[step.key] = Fact(clock(), step.note, result)
+        memory.steps.append(Done(step.name, step.resource, took, attempts))
+        tell("done", name=step.name, resource=step.resource, attempts=attempts, took_ms=round(took, 3))
+
     while True:
         check_time(0, None, "the time was over before the next look", None)
         yield look
@@ -255,7 +267,8 @@ def run(
                 if not memory.steps and not memory.unsure:
                     raise Refused(observed.problems, observed)
                 raise Failed(CloudError("; ".join(observed.problems)), memory.steps, None, observed, memory.unsure)
-            item = next(iter(procedure.plan(observed, goal, memory)), None)
+            items = iter(procedure.plan(observed, goal, memory))
+            item = next(items, None)
         except Unavailable as error:
             wait = back_off(error, looks_failed)
             looks_failed += 1
@@ -266,6 +279,9 @@ def run(
         except CloudError as error:
             raise Failed(error, memory.steps, None, observed, memory.unsure) from error
         looks_failed = 0
+        if unseen and not any(isinstance(each, Step) and each.key == unseen[0].key for each in (item, *items)):
+            finish(*unseen)
+            unseen = None
         if item is None:
             return Outcome(before, observed, memory.steps, (clock() - started) * 1000)
         if isinstance(item, Pause):
@@ -275,6 +291,7 @@ def run(
             continue
 
         step: Step = item
+        unseen = None
         request_ids.setdefault(step.key, _request_id())
         begun = clock()
         attempts = refused = 0
@@ -285,8 +302,11 @@ def run(
             try:
                 result = step.do(client, request_ids[step.key])
             except step.conflicts as error:
-                # Somebody else was faster, or what was seen is no longer so.
+                # Somebody else was faster, what was seen is no longer so, or nobody knows.
                 request_ids.pop(step.key)
+                if isinstance(error, Unavailable):
+                    memory.unsure = True
+                    unseen = (step, begun, attempts)
                 conflicts = memory.conflicts.setdefault(step.key, [])
                 conflicts.append((clock(), error))
                 wait = back_off(error, len(conflicts) - 1)
@@ -317,13 +337,7 @@ def run(
                 unsure = memory.unsure or error.accepted
                 raise Failed(error, memory.steps, step, observed, unsure) from error
             else:
-                took = (clock() - begun) * 1000
-                request_ids.pop(step.key)
-                memory.conflicts.pop(step.key, None)
-                memory.unsure = False
-                memory.done[step.key] = Fact(clock(), step.note, result)
-                memory.steps.append(Done(step.name, step.resource, took, attempts))
-                tell("done", name=step.name, resource=step.resource, attempts=attempts, took_ms=round(took, 3))
+                finish(step, begun, attempts, result)
                 break
 
 

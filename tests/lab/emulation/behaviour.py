@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from lab.emulation.emulator import Dropped, Refused
+from lab.emulation.emulator import Refused
+from lab.web import Dropped
 
 KINDS = ("slow", "status", "error-in-operation", "lose-before", "lose-after", "never-ends")
 

@@ -37,6 +37,14 @@ class Timeline:
         with self._changed:
             return self._changed.wait_for(lambda: not self._jobs and not self._busy, timeout)
 
+    def catch_up(self, timeout: float = 10.0) -> bool:
+        """Wait until everything is done whose time has come."""
+        now = time.monotonic()
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._busy and not (self._jobs and self._jobs[0][0] <= now), timeout
+            )
+
     def close(self) -> None:
         """Do nothing any more."""
         with self._changed:

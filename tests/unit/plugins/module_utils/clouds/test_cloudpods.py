@@ -241,6 +241,18 @@ def test_who_has_an_address():
         (f"GET {REGION}/reservedips?{query}", None, {"reservedips": [mine], "total": 1}),
     )
     assert made.list_address_users("n", "10.0.0.9") == ["the guest vm1", "the group g", "a reservation"]
+    # What cannot be seen is not known.
+    made, session = client(
+        (
+            f"GET {REGION}/guestnetworks?{query}",
+            None,
+            recorded.answer("empty group with a network", "bind while disabled"),
+        ),
+        (f"GET {REGION}/groupnetworks?{query}", None, {"groupnetworks": []}),
+        (f"GET {REGION}/reservedips?{query}", None, (501, {"class": "NotImplementedError", "code": 501})),
+    )
+    assert made.list_address_users("n", "10.0.0.9") == []
+    assert not session.exchanges
 
 
 def test_a_name_is_no_path():

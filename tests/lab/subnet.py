@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fabric of an IP subnet in a VPC with a way out: the bridge with its port security, a gateway, and an outside.
+
+Runs inside the lab's namespaces: the keeper's own network namespace is the gateway. It stands between the bridge of the
+subnet and another one, to which the machines outside are plugged. From outside nothing passes but what is sent to an
+EIP, which is translated; the controller alone, as a management network would, reaches both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from pathlib import Path
+
+from lab import fabric
+from lab.process import run
+
+OUTSIDE = "outside"
+_SYSCTL = Path("/proc/sys/net")
+# What goes through the gateway has no port as its other end: the addresses of the other side say what to cut.
+_BRIDGE_TABLE = """
+table bridge gateway {
+    set cut { type ifname . ipv4_addr; }
+    chain input { type filter hook input priority 0; iifname . ip daddr @cut drop; }
+    chain output { type filter hook output priority 0; oifname . ip saddr @cut drop; }
+}
+"""
+# An EIP is translated packet by packet: nothing is remembered, so that it ends when its mapping does.
+_TABLE = """
+table ip gateway {
+    map eips { type ipv4_addr : ipv4_addr; }
+    map vips { type ipv4_addr : ipv4_addr; }
+    chain prerouting {
+        type filter hook prerouting priority mangle;
+        iifname "%(outside)s" ip daddr set ip daddr map @eips meta mark set 1
+    }
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        iifname "%(outside)s" meta mark 1 accept
+        iifname "%(inside)s" ip saddr %(controller)s accept
+        iifname "%(outside)s" ip daddr %(controller)s accept
+        iifname "%(inside)s" oifname "%(outside)s" ip saddr set ip saddr map @vips accept
+    }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The gateway's addresses on both sides, where EIPs are taken from, and who is outside: name -> address."""
+
+    gateway: str
+    beyond: str
+    eips: str
+    machines: Mapping[str, str]
+
+
+class Subnet:
+    """The subnet whose gateway and outside are ``outside``; ``controller``: its address."""
+
+    def __init__(self, outside: Outside, controller: str) -> None:
+        self._outside = outside
+        self._controller = controller
+
+    def build(self) -> None:
+        """Make the bridges and the gateway; no EIP leads anywhere yet."""
+        fabric.build()
+        fabric.add_bridge(OUTSIDE)
+        bridged = _SYSCTL / "bridge/bridge-nf-call-iptables"
+        if bridged.exists():
+            bridged.write_text("0")  # what stays on a bridge does not go through the gateway
+        for bridge, address in ((fabric.BRIDGE, self._outside.gateway), (OUTSIDE, self._outside.beyond)):
+            # One of its own: else it would be another one whenever a machine is plugged in or out.
+            mac = "02:00:" + ip_interface(address).ip.packed.hex(":")
+            run("ip", "link", "set", bridge, "address", mac)
+            run("ip", "address", "add", address, "dev", bridge)
+        # An EIP that nothing is mapped to is lost in silence.
+        run("ip", "route", "add", "blackhole", self._outside.eips)
+        names = {"inside": fabric.BRIDGE, "outside": OUTSIDE, "controller": self._controller}
+        run("nft", "-f", "-", stdin=_BRIDGE_TABLE + _TABLE % names)
+        (_SYSCTL / "ipv4/ip_forward").write_text("1")
+
+    def attach(self, name: str, addresses: Iterable[str], mac: str | None = None) -> None:
+        """See `lab.fabric.attach`; with a route to the gateway."""
+        outside = name in self._outside.machines
+        fabric.attach(name, addresses, mac, OUTSIDE if outside else fabric.BRIDGE)
+        gateway = ip_interface(self._outside.beyond if outside else self._outside.gateway).ip
+        run("ip", "-netns", name, "route", "add", "default", "via", str(gateway))
+
+    def detach(self, name: str) -> None:
+        """See `lab.fabric.detach`."""
+        fabric.detach(name)
+
+    def set_carrier(self, name: str, up: bool) -> None:
+        """See `lab.fabric.set_carrier`."""
+        fabric.set_carrier(name, up)
+
+    def cut(self, name: str, peers: Iterable[str], on: bool) -> None:
+        """See `lab.fabric.cut`; also between the two sides."""
+        there = list(peers)
+        fabric.cut(name, there, on)
+        outside = self._outside.machines
+        across = [
+            (name, peer) if peer in outside else (peer, name)
+            for peer in there
+            if (peer in outside) != (name in outside)
+        ]
+        if across:
+            elements = [f'"{port}" . {outside[other]}' for port, other in across]
+            run("nft", "-f", "-", stdin=fabric.set_elements("bridge gateway cut", elements, on))
+
+    def translate(self, eips: Mapping[str, str]) -> None:
+        """Which address inside each EIP leads to, and is sent for from there; no other one leads anywhere."""
+        lines = ["flush map ip gateway eips", "flush map ip gateway vips"]
+        for eip, address in eips.items():
+            lines.append(f"add element ip gateway eips {{ {eip} : {address} }}")
+            lines.append(f"add element ip gateway vips {{ {address} : {eip} }}")
+        run("nft", "-f", "-", stdin="\n".join(lines) + "\n")
