@@ -19,7 +19,10 @@ class Hangup(Exception):
 
 
 class Proxy:
-    """``hook(number, moment)`` is called "before" a request goes on and "after" it was answered, with its number."""
+    """``hook(number, moment)`` is called "before" a request goes on and "after" it was answered, with its number.
+
+    upstream: the address that requests go on to, or a function that tells it for a path.
+    """
 
     def __init__(self, upstream, certificate=None):
         self.requests = []
@@ -54,13 +57,14 @@ class Proxy:
                 headers = {
                     key: value for key, value in self.headers.items() if key.lower() not in ("connection", "host")
                 }
-                connection = http.client.HTTPConnection(*upstream, timeout=30)
+                address = upstream(self.path) if callable(upstream) else upstream
+                connection = http.client.HTTPConnection(*address, timeout=30)
                 with contextlib.closing(connection):
                     connection.request(self.command, self.path, body, headers)
                     answer = connection.getresponse()
                     return answer, answer.read()
 
-            do_GET = do_POST = do_DELETE = do_PATCH = forward
+            do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = forward
 
             def log_message(self, *_):
                 pass

@@ -40,7 +40,7 @@ def failures(module: AnsibleModule) -> Iterator[None]:
             msg=f"{e}{_hint(e.error)}",
             # What was asked for and not answered may have happened.
             changed=bool(e.steps) or e.unsure,
-            steps=_steps(e.steps),
+            steps=told(e.steps),
             error=_error(e.error),
         )
     except CloudError as e:
@@ -58,7 +58,8 @@ def _error(error: CloudError) -> dict[str, Any]:
     return {"resource": error.resource, "status": error.status, "code": error.code, "message": str(error)}
 
 
-def _steps(steps: list[engine.Done]) -> list[dict[str, Any]]:
+def told(steps: list[engine.Done]) -> list[dict[str, Any]]:
+    """The steps that were done, as a result has them."""
     return [
         {"name": step.name, "resource": step.resource, "ms": round(step.ms, 1), "attempts": step.attempts}
         for step in steps
@@ -112,7 +113,7 @@ def move(module: AnsibleModule, procedure: Any, client: Any, goal: Any, timeout:
         outcome = engine.apply(procedure, client, goal, timeout=timeout, notify=events.append)
         changed, before = outcome.changed, outcome.before
         now, then = before.to_diff(), outcome.after.to_diff()
-        steps = _steps(outcome.steps)
+        steps = told(outcome.steps)
     result: dict[str, Any] = {
         "changed": changed,
         "holder": then["holder"],

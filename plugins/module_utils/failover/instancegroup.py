@@ -939,6 +939,27 @@ def goal_problems(goal: GroupGoal) -> list[str]:
     return problems
 
 
+def warnings(o: Observed) -> list[str]:
+    """What is not as it should be about what is there, a sentence each."""
+    texts = []
+    if len(o.vips) > 1:
+        texts.append(
+            f"the group {o.name} has several VIPs, and the documents allow one: {', '.join(map(_spell_vip, o.vips))}"
+        )
+    if len({row.get("network_id") for row in o.vips}) > 1:
+        texts.append(f"the VIPs of group {o.name} are on several networks")
+    for eip in o.failed:
+        if eip.get("status") not in _EIP_AT_WORK:
+            texts.append(
+                f"EIP {spell_eip(eip)} says that it is the group's, and leads to no VIP: it is {eip.get('status')}"
+            )
+    if o.group and str(o.group.get("status")).endswith("_failed"):
+        texts.append(f"the status of group {o.name} is {o.group['status']}")
+    if o.group and o.group.get("enabled") is False:
+        texts.append(f"the group {o.name} is disabled")
+    return texts
+
+
 # --- words
 
 

@@ -1,0 +1,166 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The modules for Cloudpods' anti-affinity groups: from options to a goal, and what is there as a result."""
+
+from __future__ import annotations
+
+import time
+
+from ..failover import engine, instancegroup
+from ..failover.errors import Unavailable
+from ..failover.instancegroup import Eip, GroupGoal, Observed, Vip
+from .run import OptionError, patiently, told
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ansible.module_utils.basic import AnsibleModule
+
+    from ..clouds.cloudpods import Cloudpods
+
+_STATE = dict(type="str", choices=["present", "absent"], default="present")
+SPEC = dict(
+    group=dict(type="str", required=True, aliases=["name"]),
+    state=_STATE,
+    granularity=dict(type="int"),
+    force_dispersion=dict(type="bool"),
+    members=dict(type="list", elements="str"),
+    members_state=_STATE,
+    vip=dict(
+        type="dict",
+        options=dict(
+            state=_STATE,
+            ip_addr=dict(type="str"),
+            network_id=dict(type="str"),
+            alloc_dir=dict(type="str", choices=list(instancegroup.ALLOC_DIRS)),
+            reserved=dict(type="bool", default=False),
+            require_designated_ip=dict(type="bool", default=True),
+        ),
+    ),
+    eip=dict(
+        type="dict",
+        options=dict(
+            state=_STATE,
+            eip_id=dict(type="str"),
+            bandwidth=dict(type="int"),
+            bgp_type=dict(type="str"),
+            charge_type=dict(type="str", choices=["bandwidth", "traffic"]),
+            auto_dellocate=dict(type="bool", default=False),
+            release=dict(type="bool", default=False),
+        ),
+    ),
+    exclusive=dict(type="bool", default=False),
+    timeout=dict(type="float", default=120),
+)
+
+
+def goal(params: Mapping[str, Any]) -> GroupGoal:
+    """What cloudpods_instancegroup_vip shall do."""
+    vip, eip = params["vip"], params["eip"]
+    if params["members_state"] == "absent" and not params["members"]:
+        raise OptionError("members_state: absent needs members: those that shall not be in the group")
+    if params["members_state"] == "absent" and params["exclusive"]:
+        raise OptionError("exclusive: not with members_state=absent; to keep some members only, name these")
+    return GroupGoal(
+        params["group"],
+        params["members"],
+        vip
+        and Vip(
+            vip["ip_addr"],
+            vip["network_id"],
+            vip["alloc_dir"],
+            vip["reserved"],
+            vip["require_designated_ip"],
+            vip["state"] == "present",
+        ),
+        eip
+        and Eip(
+            eip["eip_id"],
+            eip["bandwidth"],
+            eip["bgp_type"],
+            eip["charge_type"],
+            eip["auto_dellocate"],
+            eip["release"],
+            eip["state"] == "present",
+        ),
+        params["granularity"],
+        params["force_dispersion"],
+        params["exclusive"],
+        params["members_state"] == "present",
+        params["state"] == "present",
+    )
+
+
+def carry_out(module: AnsibleModule, client: Cloudpods) -> dict[str, Any]:
+    """Reaches the goal, or in check mode says how; returns the task's result."""
+    timeout, wanted = module.params["timeout"], goal(module.params)
+    started = time.monotonic()
+    events: list[dict[str, Any]] = []
+    if module.check_mode:
+
+        def settled() -> tuple[Observed, list[engine.Step]]:
+            seen, steps = engine.preview(instancegroup, client, wanted)
+            if seen.waiting:
+                raise Unavailable(f"it cannot be told what would be done: {seen.waiting}")
+            return seen, steps
+
+        seen, planned = patiently(settled, timeout)
+        changed = bool(planned)
+        now, then = seen.to_diff(), instancegroup.wanted_diff(seen) if planned else seen.to_diff()
+        steps = [{"name": step.name, "resource": step.resource} for step in planned]
+    else:
+        outcome = engine.apply(instancegroup, client, wanted, timeout=timeout, notify=events.append)
+        changed, steps = outcome.changed, told(outcome.steps)
+        now, then = outcome.before.to_diff(), outcome.after.to_diff()
+    address = then["vips"][0] if then["vips"] else None
+    result: dict[str, Any] = {
+        "changed": changed,
+        "address": address,
+        "eip": then["eip"],
+        "members": then["members"],
+        "holder": then["holder"],
+        "previous_holder": now["holder"] if address is None or address in now["vips"] else None,
+        "steps": steps,
+        "elapsed_ms": round((time.monotonic() - started) * 1000, 1),
+        "diff": {"before": now, "after": then},
+    }
+    if module._verbosity >= 2:
+        result["events"] = events
+    return result
+
+
+def info(client: Cloudpods, group: str) -> dict[str, Any]:
+    """What a group has, and what about it is not as it should be."""
+    o = instancegroup.look(client, GroupGoal(group))
+    if not o.group:
+        return {"exists": False, "group": {}, "members": [], "vips": [], "eips": [], "problems": []}
+    shown = ("id", "name", "status", "enabled", "granularity", "force_dispersion", "tenant", "tenant_id")
+    return {
+        "exists": True,
+        "group": {key: o.group.get(key) for key in shown},
+        "members": [_member(client, key, name) for key, name in sorted(o.members.items(), key=lambda pair: pair[1])],
+        "vips": [
+            {key: row.get(key) for key in ("ip_addr", "network", "network_id", "eip_id", "eip_addr")} for row in o.vips
+        ],
+        "eips": [
+            {
+                **{key: eip.get(key) for key in ("id", "name", "ip_addr", "status", "bandwidth", "bgp_type")},
+                "bound": eip not in o.failed,
+            }
+            for eip in o.eips
+        ],
+        "problems": [*o.problems, *instancegroup.warnings(o)],
+    }
+
+
+def _member(client: Cloudpods, key: str, name: str) -> dict[str, Any]:
+    nics = client.list_server_networks(key)
+    return {
+        "id": key,
+        "name": name,
+        "interfaces": [{each: nic.get(each) for each in ("ip_addr", "network", "network_id")} for nic in nics],
+    }
