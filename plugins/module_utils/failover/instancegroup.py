@@ -678,8 +678,8 @@ def _check_address(client: GroupApi, o: Observed) -> None:
     first, last = network.get("guest_ip_start"), network.get("guest_ip_end")
     name = network.get("name") or network["id"]
     if first and last:
-        wanted = ipaddress.ip_address(vip.address)
-        if not ipaddress.ip_address(first) <= wanted <= ipaddress.ip_address(last):
+        wanted = ipaddress.IPv4Address(vip.address)
+        if not ipaddress.IPv4Address(first) <= wanted <= ipaddress.IPv4Address(last):
             o.problems.append(f"vip: ip_addr: {vip.address} is not in the range of network {name}, {first} to {last}")
             return
     if not vip.designated:
