@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 TOPOLOGY ?= onprem_active_standby
 RUN := tests/run
 
-.PHONY: help setup demo test lint sanity units clean-lab bench-failover bench-gcp-route molecule
+.PHONY: help setup demo test lint sanity units clean-lab bench-failover bench-gcp-route bench-alias molecule
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,6 +40,9 @@ bench-failover: ## Our defaults against the configuration most people start with
 
 bench-gcp-route: ## What moves a route of a Google Cloud network: ours, gcloud, Debian's resource agent
 	$(RUN) python bench/gcp_route.py $(BENCH_ARGS)
+
+bench-alias: ## What moves alias ranges of Google Cloud, and what many of them cost: ours, gcloud, Debian's agent
+	$(RUN) python bench/alias_ip.py $(BENCH_ARGS)
 
 clean-lab: ## Remove what a killed lab left behind
 	$(RUN) python -m lab clean

@@ -35,7 +35,9 @@ options:
     elements: str
     aliases: [addresses]
   range_name:
-    description: The secondary range of the subnet that the O(ranges) are in. If omitted, it is found.
+    description:
+      - The secondary range of the subnet that the O(ranges) are in; empty for the primary range.
+      - If omitted, it is found.
     type: str
   instances:
     description:

@@ -49,7 +49,7 @@ options:
   range_name:
     description:
       - The secondary range of the subnet that the O(ranges) are in.
-      - If omitted, it is found; the primary range comes first.
+      - Empty for the primary range. If omitted, it is found; the primary range comes first.
     type: str
   state:
     description:

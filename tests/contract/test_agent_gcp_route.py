@@ -7,15 +7,10 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
 import shutil
 import signal
 import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -24,16 +19,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.agent import cli, gcp_route
-from ansible_collections.cloudha.vip.plugins.module_utils.agent.events import newest_first
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute, relative
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.route import RouteGoal
-from ansible_collections.cloudha.vip.plugins.module_utils.node.code import code_of
+from ansible_collections.cloudha.vip.tests.contract.agent_node import agent_nodes
 from ansible_collections.cloudha.vip.tests.contract.proxy import Hangup, Proxy, certificate
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import Node, until
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import until
 from lab import topology
 
 NAME = "floating-ip-route"
@@ -41,7 +34,6 @@ DESTINATION = "10.200.1.1/32"
 PROJECT = "lab-project"
 NODE1 = f"projects/{PROJECT}/zones/us-central1-a/instances/node1"
 NODE2 = f"projects/{PROJECT}/zones/us-central1-b/instances/node2"
-NOBODY = 65534
 NETWORK = f"projects/{PROJECT}/global/networks/ip-failover"
 INSERT = {"verb": "POST", "path": "/global/routes"}
 DELETE = {"verb": "DELETE", "path": "/global/routes"}
@@ -126,89 +118,6 @@ def _server(url):
     return parts.hostname, parts.port
 
 
-class AgentNode(Node):
-    """A node with keepalived (any process of this name will do), and the agent with its action."""
-
-    def __init__(self, path, cloud, **action):
-        super().__init__(path)
-        self.cloud = cloud
-        self.errors = path / "stderr"
-        (path / "lib/vip_agent/agent").unlink()
-        for name, source in code_of(cli, gcp_route).items():  # as the role lays it down
-            target = path / "lib/vip_agent" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source)
-        self.route(**action)
-        shutil.copy("/bin/sleep", path / "keepalived")
-        self.keepalived = None
-        self.start_keepalived()
-        self.user = {}
-        if os.geteuid() == 0:
-            subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", path], check=True)
-            self.user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-
-    def route(self, checks=(), **action):
-        whole = {
-            "type": "gcp_route",
-            "instance": "VI_1",
-            "name": NAME,
-            "destination": DESTINATION,
-            "network": "ip-failover",
-            "endpoint": self.cloud.endpoint,
-            "metadata_url": self.cloud.metadata,
-            "check_interval_s": 1,
-            "lease_s": 2,
-            "settle_ms": 50,
-            **action,
-        }
-        self.configure(instances=[{"name": "VI_1"}], checks=list(checks), actions=[whole])
-
-    def command(self, *words):
-        # A user without privilege may not be able to run the one of a virtual environment in root's home.
-        python = sys.executable if os.geteuid() else "/usr/bin/python3"
-        return [python, *super().command(*words)[1:]]
-
-    def start(self, ready=True):
-        seq = self.events()[-1]["seq"] if os.path.exists(self.log) else 0
-        with open(self.errors, "ab") as errors:
-            self.process = subprocess.Popen(self.command("run"), cwd="/", stderr=errors, **self.user)
-        self.event("observed", after=seq)
-        if ready:
-            until(lambda: self.status().get("seen"))
-        return seq
-
-    def status(self):
-        whole = json.loads(self.vip_agent("status", "--json").stdout)
-        return {**whole.get("actions", {}).get(NAME, {}), "problems": whole.get("problems", {})}
-
-    def start_keepalived(self):
-        self.keepalived = subprocess.Popen([str(self.path / "keepalived"), "600"])
-        (self.path / "keepalived.pid").write_text(f"{self.keepalived.pid}\n")
-
-    def last(self):
-        """The number of the last event."""
-        return next(newest_first(self.log))["seq"]
-
-    def find(self, event, after):
-        return next((each for each in self.events() if each["seq"] > after and each["event"] == event), None)
-
-    def seen_again(self):
-        """Wait for two more looks, so that one began and ended after now."""
-        for _look in range(2):
-            seen = self.status()["seen"]
-            until(lambda seen=seen: self.status()["seen"] != seen)
-
-    def state(self, state):
-        self.tell(f'INSTANCE "VI_1" {state} 254')
-
-    def close(self):
-        if self.process:
-            self.stop(signal.SIGKILL)
-        self.keepalived.kill()
-        self.keepalived.wait()
-        os.close(self.fifo)
-
-
 @pytest.fixture
 def cloud(gce):
     cloud = Cloud(gce)
@@ -218,21 +127,20 @@ def cloud(gce):
 
 @pytest.fixture
 def make_node(cloud):
-    """A directory that a user without privilege can get into, which pytest's own is not."""
-    made = []
-
-    def make(**action):
-        path = Path(tempfile.mkdtemp(prefix="vip-agent-"))
-        path.chmod(0o755)
-        made.append(AgentNode(path, cloud, **action))
-        return made[-1]
-
-    yield make
-    for node in made:
-        node.close()
-        if node.errors.exists():
-            print(node.errors.read_text())
-        shutil.rmtree(node.path)
+    whole = {
+        "type": "gcp_route",
+        "instance": "VI_1",
+        "name": NAME,
+        "destination": DESTINATION,
+        "network": "ip-failover",
+        "endpoint": cloud.endpoint,
+        "metadata_url": cloud.metadata,
+        "check_interval_s": 1,
+        "lease_s": 2,
+        "settle_ms": 50,
+    }
+    with agent_nodes() as make:
+        yield lambda **action: make({**whole, **action})
 
 
 @pytest.fixture
@@ -505,7 +413,7 @@ def test_a_slow_api_delays_no_health_check(cloud, make_node):
         threading.Thread(target=serve, daemon=True).start()
         proxy = Proxy(cloud.upstream)
         node = make_node(endpoint=f"{proxy.url}/compute/v1", timeout_s=10)
-        node.route(
+        node.act(
             checks=[{"name": "web", "type": "tcp", "port": listener.getsockname()[1]}],
             endpoint=f"{proxy.url}/compute/v1",
         )
@@ -622,20 +530,17 @@ def test_memory(cloud, make_node, tls, tmp_path):
     node = make_node(endpoint=f"{proxy.url}/compute/v1", **shared)
     if tls:
         shutil.copy(tmp_path / "certificate.pem", node.path)
-        node.route(endpoint=f"{proxy.url}/compute/v1", ca_file=str(node.path / "certificate.pem"))
+        node.act(endpoint=f"{proxy.url}/compute/v1", ca_file=str(node.path / "certificate.pem"))
     node.start()
     for _round in range(3):
         cloud.move(NODE2)
         seq = node.last()
         node.state("MASTER")
         node.event("action_done", after=seq)
-    statm = Path(f"/proc/{node.process.pid}/statm").read_text()
-    resident = int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    resident = node.resident_mib()
     print(f"resident with {'TLS' if tls else 'HTTP'}: {resident:.1f} MiB")
     assert resident <= 30
-    status = Path(f"/proc/{node.process.pid}/status").read_text()
-    user = status.partition("\nUid:")[2].split()[0]
-    assert user == str(NOBODY if os.geteuid() == 0 else os.geteuid())
+    assert node.runs_without_privilege()
     proxy.close()
 
 
@@ -649,8 +554,6 @@ def test_no_secret_is_told(master, cloud):
     master.stop()
     tokens = cloud.tokens()
     assert tokens
-    told = master.vip_agent("status", "--json").stdout
-    for file in (master.path / "stderr", master.path / "events.jsonl", master.path / "agent/status.json"):
-        told += file.read_text()
+    told = master.all_it_tells()
     for token in tokens:
         assert token not in told

@@ -338,6 +338,12 @@ class Worker:
         self._saw(seen.holder, seen.mine)
         elsewhere = None
         if self.master and self._term == term:
+            if seen.elsewhere and self._contests and self._was_under_way(seen.age):
+                # Not more often: if both nodes are masters, they must not go on taking it from each other.
+                self._contests -= 1
+                self._log("action_repair", reason=f"{seen.holder} got it when this node had it", todo=seen.todo)
+                self._run(Order("overtaken", time.monotonic_ns()), term)
+                return
             if seen.elsewhere:
                 elsewhere = (
                     f"keepalived is MASTER here, and {seen.elsewhere}. The agent takes it only after a transition: let "
@@ -352,12 +358,6 @@ class Worker:
             elif not elsewhere:
                 self._repair_failures = 0
                 self._problem("run", None)
-            elif self._contests and self._was_under_way(seen.age):
-                # Not more often: if both nodes are masters, they must not go on taking it from each other.
-                self._contests -= 1
-                self._log("action_repair", reason=f"{seen.holder} got it when this node had it", todo=[])
-                self._run(Order("overtaken", time.monotonic_ns()), term)
-                elsewhere = None
         else:
             self._problem("run", None)
         self._problem("elsewhere", elsewhere)

@@ -198,12 +198,12 @@ class _Instances:
         self._subnetworks: dict[str, dict[str, Any]] = {}
 
     @contextlib.contextmanager
-    def _lend(self) -> Iterator[Compute]:
+    def _lend(self, timeout: float | None = None) -> Iterator[Compute]:
         """The connection that was used last is the warmest: an addition has that of the removal before it."""
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         connection = connection or self._connect()
-        connection[1].timeout = self.timeout
+        connection[1].timeout = timeout or self.timeout
         try:
             yield connection[1]
         finally:
@@ -262,11 +262,11 @@ class _Instances:
 
     def _ask(self, path: str) -> Answer:
         try:
-            with self._lend() as compute:
-                if path != self.here[0]:
+            if path != self.here[0]:
+                with self._lend(LOOK_TIMEOUT) as compute:  # a zone that has failed does not keep the ranges of others
                     return compute.get_instance(path)
-                with self.answers.timed():
-                    return compute.get_instance(path)
+            with self._lend() as compute, self.answers.timed():
+                return compute.get_instance(path)
         except CloudError as error:
             return error
 

@@ -398,6 +398,15 @@ def test_what_a_live_peer_has_does_not_keep_the_rest_from_being_repaired():
     assert (bench.route.took[1:], bench.route.holder, bench.problems) == ([True], HERE, {})
 
 
+def test_what_a_peer_had_under_way_comes_back_with_the_rest(bench):
+    bench.keepalived("MASTER")
+    bench.settle(1)
+    bench.route.holder, bench.route.age, bench.route.mixed = PEER, 3.0, True
+    bench.settle(3)
+    assert (bench.route.took, bench.route.holder) == ([True, True], HERE)
+    assert bench.last("action_done")["why"] == "overtaken"
+
+
 def test_a_standby_repairs_nothing(bench):
     bench.route.holder = None
     bench.settle(60)

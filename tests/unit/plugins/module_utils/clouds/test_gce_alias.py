@@ -53,6 +53,13 @@ def test_stop():
     assert not session.exchanges
 
 
+def test_a_subnetwork():
+    path = "projects/host/regions/r/subnetworks/s"
+    client, session, _clock = compute((f"GET {API}/{path}", None, {"name": "s"}))
+    assert client.get_subnetwork(path) == {"name": "s"}
+    assert not session.exchanges
+
+
 def test_zones_that_do_not_answer_are_told():
     found = {"name": "a"}
     items = {

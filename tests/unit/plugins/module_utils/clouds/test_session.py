@@ -416,6 +416,17 @@ def test_tls_closed_while_idle(certificates):
         assert session.request("POST", f"{web.url}/x", b"").body == b"new"
 
 
+def test_tls_connections_share_what_they_trust_and_no_other(certificates):
+    ca_file = str(certificates / "ca.pem")
+    with tls_server(certificates, "good", [ok()], [ok()]) as web:
+        one, two = (StdlibSession(web.url, ca_file=ca_file) for _session in range(2))
+        get(web, session=one)
+        get(web, session=two)
+        assert web.connections == 2
+        assert one._tls_context() is two._tls_context()
+        assert one._tls_context() is not StdlibSession(web.url)._tls_context()
+
+
 def test_tls_unknown_ca(certificates):
     with tls_server(certificates, "good", [ok()]) as web:
         with pytest.raises(Denied, match="certificate is refused: unable to get local issuer certificate"):
