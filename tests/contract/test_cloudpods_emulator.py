@@ -462,7 +462,10 @@ def test_an_address_that_is_reserved() -> None:
         api("POST", "/instancegroups", {"instancegroup": {"name": "nginx"}})
         wanted = {"network_id": region.NETWORK, "ip_addr": region.VIP, "require_designated_ip": True}
         assert api.denied("attachnetwork", **wanted)[0] == 409
+        query = f"/reservedips?network_id={region.NETWORK_ID}&ip_addr={region.VIP}"
+        assert [each["network"] for each in api.get(query)] == [region.NETWORK]
         assert api.act("attachnetwork", **wanted, reserved=True)["vips"] == [region.VIP]
+        assert api.get(query) == []
         api.act("detachnetwork")
         assert api.act("attachnetwork", **wanted)["vips"] == [region.VIP], "the reservation is used up"
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import ipaddress
 
 from .engine import AT_WORK, Pause, Step
-from .errors import AlreadyExists, Invalid, Lost, NotFound, Unavailable
+from .errors import AlreadyExists, Denied, Invalid, Lost, NotFound, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -329,7 +329,7 @@ def observe(client: GroupApi, goal: GroupGoal, memory: Memory) -> Observed:
     o = look(client, goal)
     if o.problems:
         return o
-    o.waiting = o.waiting or _waiting(client, o, memory)
+    o.waiting = _waiting(client, o, memory)
     if not o.waiting:
         decide(client, o, memory)
     return o
@@ -510,9 +510,9 @@ def decide(client: GroupApi, o: Observed, memory: Memory) -> None:
         _check_dissociated(o, memory)
     else:
         _decide_group(o)
-        servers = _decide_members(client, o)
+        _decide_members(client, o)
         _decide_vip(client, o, memory)
-        _check_networks(client, o, servers)
+        _check_networks(client, o)
         _decide_eip(client, o, memory)
     _check_released(client, memory)
     _check_enabled(o)
@@ -528,12 +528,12 @@ def _decide_group(o: Observed) -> None:
         o.update = {key: value for key, value in wanted.items() if value is not None and o.group.get(key) != value}
 
 
-def _decide_members(client: GroupApi, o: Observed) -> dict[str, Resource]:
-    """The guests that are to be bound, by their ids."""
-    goal, servers = o.goal, {}
+def _decide_members(client: GroupApi, o: Observed) -> None:
+    goal = o.goal
     if goal.members is None:
-        return {}
-    wanted = {}
+        return
+    wanted: dict[str, str] = {}
+    owner = str(o.group.get("tenant_id") if o.group else client.project()["id"])
     for guest in goal.members:
         known = next((key for key, name in o.members.items() if guest in (key, name)), None)
         if known:
@@ -543,26 +543,19 @@ def _decide_members(client: GroupApi, o: Observed) -> dict[str, Resource]:
             if server is None:
                 o.problems.append(f"members: there is no guest {guest}")
                 continue
-            if str(server["id"]) in wanted or str(server["id"]) in o.members:
-                wanted[str(server["id"])] = str(server.get("name") or guest)
-                continue
             wanted[str(server["id"])] = str(server.get("name") or guest)
-            servers[str(server["id"])] = server
+            if server.get("tenant_id") not in (None, owner):
+                o.problems.append(
+                    f"members: the guest {guest} is of another project, "
+                    f"{server.get('tenant') or server['tenant_id']}, than the group {o.name}: a group has guests of "
+                    "its own"
+                )
     if not goal.members_present:
         o.unbind = wanted
-        return {}
+        return
     o.bind = {key: name for key, name in wanted.items() if key not in o.members}
     if goal.exclusive:
         o.unbind = {key: name for key, name in o.members.items() if key not in wanted}
-    project = client.project()
-    owner = str(o.group.get("tenant_id") or project["id"]) if o.group else project["id"]
-    for server in servers.values():
-        if server.get("tenant_id") not in (None, owner):
-            o.problems.append(
-                f"members: the guest {server.get('name')} is of another project, "
-                f"{server.get('tenant') or server['tenant_id']}, than the group {o.name}: a group has guests of its own"
-            )
-    return servers
 
 
 def _decide_vip(client: GroupApi, o: Observed, memory: Memory) -> None:
@@ -596,9 +589,8 @@ def _decide_vip(client: GroupApi, o: Observed, memory: Memory) -> None:
         there = ", ".join(map(_spell_vip, others))
         wanted = f"{vip.address or 'a VIP'}{f' on {vip.network}' if vip.network else ''}"
         o.problems.append(
-            f"vip: the group {o.name} has {there}, and may have one VIP only, {wanted}: detach it "
-            "(state=absent), or have "
-            "it replaced (exclusive)"
+            f"vip: the group {o.name} has {there}, and may have one VIP only, {wanted}: detach it (state=absent), or "
+            "have it replaced (exclusive)"
         )
         return
     o.detach = others
@@ -616,16 +608,15 @@ def _decide_detached_eip(o: Observed) -> None:
     for row in o.detach:
         if not row.get("eip_id"):
             continue
-        named = eip and eip.present and eip.eip in (row["eip_id"], row.get("eip_addr"), _name_of(o, row["eip_id"]))
+        named = eip and eip.present and eip.eip in (row["eip_id"], _name_of(o, row["eip_id"]))
         if eip and not eip.present and eip.eip is None:
             continue  # It goes before the VIP does.
         if goal.exclusive and named:
             _decide_dissociation(o)  # It comes back when the new VIP is there.
             continue
         o.problems.append(
-            f"vip: {_spell_vip(row)} cannot be detached while it has that EIP: dissociate it too "
-            "(eip: state=absent), or "
-            "name it (eip: eip_id), with exclusive, to have it on the next VIP"
+            f"vip: {_spell_vip(row)} cannot be detached while it has that EIP: dissociate it too (eip: state=absent), "
+            "or name it (eip: eip_id), with exclusive, to have it on the next VIP"
         )
 
 
@@ -639,14 +630,13 @@ def _decide_dissociation(o: Observed) -> None:
     for eip in o.eips:
         if eip.get("auto_dellocate") and not release:
             o.problems.append(
-                f"eip: {spell_eip(eip)} was created to be released when it is dissociated "
-                "(auto_dellocate), and would be "
-                "lost: give release=true if it may be"
+                f"eip: {spell_eip(eip)} was created to be released when it is dissociated (auto_dellocate), and would "
+                "be lost: give release=true if it may be"
             )
     o.dissociate, o.release = True, release
 
 
-def _check_networks(client: GroupApi, o: Observed, servers: Mapping[str, Resource]) -> None:
+def _check_networks(client: GroupApi, o: Observed) -> None:
     """Guests and VIP are on one network, and each guest has one interface: the service checks it now and then."""
     if not o.attach and not (o.vip and o.bind):
         return
@@ -660,9 +650,8 @@ def _check_networks(client: GroupApi, o: Observed, servers: Mapping[str, Resourc
         if len(nics) != 1:
             there = ", ".join(str(nic.get("network")) for nic in nics) or "none"
             o.problems.append(
-                f"members: the guest {name} has {len(nics)} network interfaces ({there}), and a "
-                "member of a group with a "
-                "VIP has one"
+                f"members: the guest {name} has {len(nics)} network interfaces ({there}), and a member of a group "
+                "with a VIP has one"
             )
             continue
         networks.setdefault(str(nics[0]["network_id"]), []).append(f"the guest {name}")
@@ -689,8 +678,8 @@ def _check_address(client: GroupApi, o: Observed) -> None:
     first, last = network.get("guest_ip_start"), network.get("guest_ip_end")
     name = network.get("name") or network["id"]
     if first and last:
-        wanted = ipaddress.ip_address(vip.address)
-        if not ipaddress.ip_address(first) <= wanted <= ipaddress.ip_address(last):
+        wanted = ipaddress.IPv4Address(vip.address)
+        if not ipaddress.IPv4Address(first) <= wanted <= ipaddress.IPv4Address(last):
             o.problems.append(f"vip: ip_addr: {vip.address} is not in the range of network {name}, {first} to {last}")
             return
     if not vip.designated:
@@ -704,9 +693,8 @@ def _check_address(client: GroupApi, o: Observed) -> None:
         )
     elif reserved and not vip.reserved:
         o.problems.append(
-            f"vip: ip_addr: {vip.address} on network {name} is reserved: choose another, or give "
-            "reserved=true, which uses "
-            "up the reservation"
+            f"vip: ip_addr: {vip.address} on network {name} is reserved: choose another, or give reserved=true, which "
+            "uses up the reservation"
         )
 
 
@@ -740,9 +728,8 @@ def _decide_eip(client: GroupApi, o: Observed, memory: Memory) -> None:
         if not o.goal.exclusive:
             there = ", ".join(_spell_vip(row) for row in bound)
             o.problems.append(
-                f"eip: the group {o.name} has {there}, and may have one EIP only: dissociate that one "
-                "(state=absent), or "
-                "have it replaced (exclusive)"
+                f"eip: the group {o.name} has {there}, and may have one EIP only: dissociate that one (state=absent), "
+                "or have it replaced (exclusive)"
             )
             return
         _decide_dissociation(o)
@@ -767,9 +754,8 @@ def _decide_no_eip(client: GroupApi, o: Observed, eip: Eip, memory: Memory) -> N
     if any(each["id"] == key for each in o.eips):
         if len(o.eips) > 1:
             o.problems.append(
-                f"eip: the group {o.name} has several EIPs, {', '.join(map(spell_eip, o.eips))}, and "
-                "the service takes any "
-                "one of them: leave out eip_id, to have all of them dissociated"
+                f"eip: the group {o.name} has several EIPs, {', '.join(map(spell_eip, o.eips))}, and the service "
+                "takes any one of them: leave out eip_id, to have all of them dissociated"
             )
         o.dissociate, o.release = True, eip.release
     elif eip.release:
@@ -788,12 +774,14 @@ def _check_askable(client: GroupApi, o: Observed, eip: Eip) -> None:
         network = client.get_network(str(o.vip["network_id"]))
     if network and _is_classic(network):
         o.problems.append(
-            f"eip: network {network.get('name') or network['id']} is a classic one: only a VIP on a "
-            "network of a VPC can have"
-            " an EIP"
+            f"eip: network {network.get('name') or network['id']} is a classic one: only a VIP on a network of a VPC "
+            "can have an EIP"
         )
     if o.eip is None:
-        lines = sorted({str(each.get("bgp_type") or "") for each in client.list_eip_networks()})
+        try:
+            lines = sorted({str(each.get("bgp_type") or "") for each in client.list_eip_networks()})
+        except Denied:
+            lines = []
         # Who sees none of them may be allowed to use them all the same: then the service decides.
         if lines and (eip.line or "") not in lines:
             choices = ", ".join(line or "none, with bgp_type left out" for line in lines)
@@ -821,9 +809,8 @@ def _check_same(o: Observed, eip: Eip, eip_id: str) -> None:
     for option, value in wanted.items():
         if value is not None and there.get(option) is not None and there[option] != value:
             o.problems.append(
-                f"eip: {option}: the group's EIP {spell_eip(there)} has {there[option]}, and {value} "
-                "is wanted: change the "
-                "EIP itself, or take it away first (state=absent)"
+                f"eip: {option}: the group's EIP {spell_eip(there)} has {there[option]}, and {value} is wanted: "
+                "change the EIP itself, or take it away first (state=absent)"
             )
 
 
@@ -833,9 +820,9 @@ def _check_asked(client: GroupApi, o: Observed, memory: Memory) -> None:
     if o.bound:
         if left:
             raise Invalid(
-                f"another run gave the group {o.name} an EIP at the same moment, and one is left over: EIP {left}. The "
-                "service dissociates any one of a group's EIPs, so that is not tried while one of them works: when an "
-                "interruption does no harm, have all of them dissociated (eip: state=absent), and ask again",
+                f"another run gave the group {o.name} an EIP at the same moment, and one is left over: EIP {left}. "
+                "The service dissociates any one of a group's EIPs, so that is not tried while one of them works: "
+                "when an interruption does no harm, have all of them dissociated (eip: state=absent), and ask again",
                 resource=o.name,
             )
         return
@@ -889,9 +876,8 @@ def _check_released(client: GroupApi, memory: Memory) -> None:
         eip = client.get_eip(each)
         if eip and eip.get("status") == "deallocate_fail":
             raise Invalid(
-                f"EIP {spell_eip(eip)} is dissociated, and could not be released: its status is "
-                "deallocate_fail. It may "
-                "still cost: delete it",
+                f"EIP {spell_eip(eip)} is dissociated, and could not be released: its status is deallocate_fail. It "
+                "may still cost: delete it",
                 resource=each,
             )
 
@@ -928,9 +914,8 @@ def goal_problems(goal: GroupGoal) -> list[str]:
             problems.append(f"eip: bandwidth: {eip.bandwidth} is not at least 1")
         if eip.charge_type not in (None, "bandwidth"):
             problems.append(
-                f"eip: charge_type: {eip.charge_type!r} cannot be: the networks of Cloudpods itself, "
-                "the only ones where a"
-                " group has an EIP, know bandwidth only"
+                f"eip: charge_type: {eip.charge_type!r} cannot be: the networks of Cloudpods itself, the only ones "
+                "where a group has an EIP, know bandwidth only"
             )
     if not goal.present and (goal.members is not None or vip or (eip and (eip.present or eip.eip))):
         problems.append(

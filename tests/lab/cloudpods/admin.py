@@ -5,20 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from lab.cloudpods.emulator import Emulator
-
-_Verb = Callable[[Emulator, Any], Any]
-
-
-def call(emulator: Emulator, verb: str, path: str, body: Any = None) -> Any:
-    """One request; ValueError says what is wrong with it."""
-    found = _VERBS.get((verb, path))
-    if found is None:
-        raise ValueError(f"there is no {verb} {path}; there are {', '.join(' '.join(each) for each in _VERBS)}")
-    return found(emulator, body)
+from lab.emulation.server import Verbs
 
 
 def _state(emulator: Emulator, _: Any) -> Any:
@@ -52,7 +43,7 @@ def _forget(emulator: Emulator, _: Any) -> Any:
     return {}
 
 
-_VERBS: dict[tuple[str, str], _Verb] = {
+VERBS: Verbs = {
     ("GET", "/behaviour"): lambda emulator, _: emulator.cloud.behaviour.to_json(),
     ("PATCH", "/behaviour"): _behave,
     ("POST", "/tokens/expire"): lambda emulator, body: {"expired": emulator.cloud.identity.expire(body["principal"])},

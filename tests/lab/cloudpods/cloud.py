@@ -257,6 +257,14 @@ class Cloud:
         """A network."""
         return {**{key: value for key, value in row.items() if key != "~reserved"}, **_CAN}
 
+    def reservations(self) -> list[Row]:
+        """The addresses that are only given to who asks for reserved ones."""
+        return [
+            {"ip_addr": address, "network": network["name"], "network_id": network["id"]}
+            for network in self.networks
+            for address in network["~reserved"]
+        ]
+
     def eip_view(self, row: Row) -> Row:
         """An EIP."""
         group = next((each for each in self.groups if each["id"] == row.get("associate_id")), None)

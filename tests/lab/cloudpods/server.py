@@ -6,22 +6,20 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lab import web
-from lab.cloudpods import admin as controls
+from lab.cloudpods.admin import VERBS
 from lab.cloudpods.dataplane import DataPlane, MemoryPlane
 from lab.cloudpods.emulator import Emulator
 from lab.cloudpods.errors import not_found
 from lab.cloudpods.world import World
+from lab.emulation.emulator import Dropped
+from lab.emulation.server import Admin, Handler, Server, UnixServer, bound, call, on_loopback, start, stop
 
-_JSON, _ERROR = "application/json;charset=utf-8", "application/json"
 
-
-class _Service(web.Handler):
+class _Service(Handler):
     emulator: Emulator
     identity: bool
 
@@ -32,35 +30,28 @@ class _Service(web.Handler):
         text = self.text()
         if self.path.startswith("/v3") != self.identity:
             error = not_found("path", self.path)
-            self.send_json(error.status, error.body, {"Content-Type": _ERROR})
+            self.send_json(error.status, error.body)
             return
         try:
             token = self.headers.get("X-Auth-Token")
             status, answer, headers = self.emulator.handle(self.command, self.path, token, text)
-        except web.Dropped:
+        except Dropped:
             self.drop()
             return
-        self.send_json(status, answer, {"Content-Type": _JSON if status == 200 else _ERROR, **headers})
+        kind = {"Content-Type": "application/json;charset=utf-8"} if status == 200 else {}
+        self.send_json(status, answer, {**kind, **headers})
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _any
-
-
-def _service(address: tuple[str, int], emulator: Emulator, identity: bool) -> web.Server:
-    return web.Server(address, web.bound(_Service, emulator=emulator, identity=identity))
-
-
-def _admin(emulator: Emulator, path: Path) -> web.Server:
-    return web.admin(path, functools.partial(controls.call, emulator))
 
 
 def serve(world: World, plane: DataPlane, *, identity: tuple[str, int], compute: tuple[str, int], admin: Path) -> None:
     """Serve for ever. When the admin socket answers, the network is as the world says."""
     emulator = Emulator(world, plane)
     emulator.urls = {"identity": "http://{}:{}/v3".format(*identity), "compute_v2": "http://{}:{}".format(*compute)}
-    web.start(_service(identity, emulator, identity=True))
-    web.start(_service(compute, emulator, identity=False))
+    start(Server(identity, bound(_Service, emulator, identity=True)))
+    start(Server(compute, bound(_Service, emulator, identity=False)))
     admin.unlink(missing_ok=True)
-    _admin(emulator, admin).serve_forever()
+    UnixServer(admin, bound(Admin, emulator, verbs=VERBS)).serve_forever()
 
 
 class Local(Emulator):
@@ -72,21 +63,21 @@ class Local(Emulator):
     def __init__(self, world: World, plane: DataPlane, admin: Path | None = None) -> None:
         super().__init__(world, plane)
         self.plane = plane
-        identity, compute = (_service(("127.0.0.1", 0), self, identity=each) for each in (True, False))
-        self._servers = [web.start(identity, 0.05), web.start(compute, 0.05)]
+        identity, compute = (on_loopback(bound(_Service, self, identity=each)) for each in (True, False))
+        self._servers = [identity, compute]
         self.auth_url = f"http://127.0.0.1:{identity.server_port}/v3"
         self.endpoint = f"http://127.0.0.1:{compute.server_port}"
         self.urls = {"identity": self.auth_url, "compute_v2": self.endpoint}
         if admin is not None:
-            self._servers.append(web.start(_admin(self, admin), 0.05))
+            self._servers.append(start(UnixServer(admin, bound(Admin, self, verbs=VERBS)), 0.05))
 
     def admin(self, verb: str, path: str, body: Any = None) -> Any:
         """What the admin socket would answer; ValueError says what is wrong."""
-        return controls.call(self, verb, path, body)
+        return call(VERBS, self, verb, path, body)
 
     def close(self) -> None:
         """Stop serving."""
-        web.stop(self._servers)
+        stop(self._servers)
         super().close()
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from lab.emulation.emulator import Refused
-from lab.web import Dropped
+from lab.emulation.emulator import Dropped, Refused
 
 KINDS = ("slow", "status", "error-in-operation", "lose-before", "lose-after", "never-ends")
 

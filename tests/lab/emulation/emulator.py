@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from lab import web
+_KEPT = 20_000  # requests in the log
 
 
 class Refused(Exception):
@@ -29,6 +29,10 @@ class Refused(Exception):
     def headers(self) -> dict[str, str]:
         """What the answer has besides the usual headers."""
         return {}
+
+
+class Dropped(Exception):
+    """The connection is lost instead of an answer."""
 
 
 class Emulator(abc.ABC):
@@ -56,8 +60,8 @@ class Emulator(abc.ABC):
         """What is answered to a request at which the emulator itself failed."""
 
     def handle(self, verb: str, target: str, token: str | None, text: bytes) -> tuple[int, Any, dict[str, str]]:
-        """Status, JSON and headers for a request to the API; raises `lab.web.Dropped`."""
-        entry = web.begin(self.requests, verb, target)
+        """Status, JSON and headers for a request to the API; raises Dropped."""
+        entry = self.begin(self.requests, verb, target)
         entry |= {"name": "", "mutation": False, "operation": None}
         status = 0
         try:
@@ -69,7 +73,7 @@ class Emulator(abc.ABC):
         except Refused as error:
             status = error.status
             return status, error.body, error.headers
-        except web.Dropped:
+        except Dropped:
             raise
         except Exception:
             # Ours, not the caller's: the lab's tests make sure that there was none.
@@ -81,3 +85,12 @@ class Emulator(abc.ABC):
             entry |= {"status": status, "end_mono_ns": time.monotonic_ns()}
             for hook in self.hooks:
                 hook("after", entry)
+
+    @staticmethod
+    def begin(log: list[dict[str, Any]], verb: str, target: str) -> dict[str, Any]:
+        """A new entry of a log."""
+        times = {"wall_ns": time.time_ns(), "mono_ns": time.monotonic_ns(), "end_mono_ns": None}
+        entry = {**times, "caller": "", "method": verb, "path": target, "status": None}
+        log.append(entry)
+        del log[:-_KEPT]
+        return entry

@@ -8,7 +8,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from lab.emulation.emulator import Refused
+from lab.emulation.emulator import Dropped, Refused
+
+__all__ = ["ApiError", "Dropped", "invalid", "not_found", "required"]
 
 
 class ApiError(Refused):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import time
 from collections.abc import Iterator
@@ -17,27 +16,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from lab import web
-from lab.gce import admin as controls
+from lab.emulation.server import Admin, Handler, Server, UnixServer, bound, call, on_loopback, start, stop
 from lab.gce import metadata as about
+from lab.gce.admin import VERBS
 from lab.gce.dataplane import DataPlane
 from lab.gce.emulator import Emulator
-from lab.gce.errors import ApiError
+from lab.gce.errors import ApiError, Dropped
 from lab.gce.memory import MemoryPlane
 from lab.gce.world import World
-from lab.web import Dropped
 
 _BATCH = "/batch/compute/v1"
+_JSON = "application/json; charset=UTF-8"
 
 
-class _Handler(web.Handler):
+class _Api(Handler):
+    json_type = _JSON
     emulator: Emulator
 
     def version_string(self) -> str:
         return "ESF"
 
-
-class _Api(_Handler):
     def _any(self) -> None:
         text = self.text()
         try:
@@ -69,7 +67,7 @@ class _Api(_Handler):
                 f"--{boundary}\r\nContent-Type: application/http\r\n"
                 f"Content-ID: <response-{(part['Content-ID'] or '').strip().strip('<>')}>\r\n\r\n"
                 f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-                f"Content-Type: {web.JSON}\r\n\r\n{json.dumps(answer)}\r\n"
+                f"Content-Type: {_JSON}\r\n\r\n{json.dumps(answer)}\r\n"
             )
         content = "".join(answers) + f"--{boundary}--\r\n"
         self.send(200, content.encode(), f"multipart/mixed; boundary={boundary}")
@@ -92,7 +90,8 @@ def _token(headers: Message) -> str | None:
     return token.strip() if kind == "Bearer" else None
 
 
-class _Metadata(_Handler):
+class _Metadata(Handler):
+    emulator: Emulator
     instance: str | None = None  # None: who asks is known by the address
 
     def version_string(self) -> str:
@@ -101,7 +100,7 @@ class _Metadata(_Handler):
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         name = self.instance or self._asker()
-        entry = web.begin(self.emulator.metadata_requests, "GET", self.path)
+        entry = self.emulator.begin(self.emulator.metadata_requests, "GET", self.path)
         entry["caller"] = name or self.client_address[0]
         said = about.ask(self.emulator.cloud, name, path, dict(parse_qsl(query)), self.headers)
         entry |= {"status": said.status, "end_mono_ns": time.monotonic_ns()}
@@ -114,17 +113,13 @@ class _Metadata(_Handler):
         return addresses.get(self.client_address[0])
 
 
-def _admin(emulator: Emulator, path: Path) -> web.Server:
-    return web.admin(path, functools.partial(controls.call, emulator))
-
-
 def serve(world: World, plane: DataPlane, *, api: tuple[str, int], metadata: tuple[str, int], admin: Path) -> None:
     """Serve for ever. When the admin socket answers, the network is as the world says."""
     emulator = Emulator(world, plane)
-    web.start(web.Server(api, web.bound(_Api, emulator=emulator)))
-    web.start(web.Server(metadata, web.bound(_Metadata, emulator=emulator)))
+    start(Server(api, bound(_Api, emulator)))
+    start(Server(metadata, bound(_Metadata, emulator)))
     admin.unlink(missing_ok=True)
-    _admin(emulator, admin).serve_forever()
+    UnixServer(admin, bound(Admin, emulator, verbs=VERBS)).serve_forever()
 
 
 class Local(Emulator):
@@ -135,25 +130,24 @@ class Local(Emulator):
 
     def __init__(self, world: World, plane: DataPlane, admin: Path | None = None) -> None:
         super().__init__(world, plane)
-        self._servers = [web.start(web.Server(("127.0.0.1", 0), web.bound(_Api, emulator=self)), 0.05)]
+        self._servers = [on_loopback(bound(_Api, self))]
         self.root = f"http://127.0.0.1:{self._servers[0].server_port}"
         self.endpoint = f"{self.root}/compute/v1"
         self.metadata_url: dict[str, str] = {}
         for each in world.instances:
-            handler = web.bound(_Metadata, emulator=self, instance=each.name)
-            server = web.start(web.Server(("127.0.0.1", 0), handler), 0.05)
+            server = on_loopback(bound(_Metadata, self, instance=each.name))
             self._servers.append(server)
             self.metadata_url[each.name] = f"http://127.0.0.1:{server.server_port}"
         if admin is not None:
-            self._servers.append(web.start(_admin(self, admin), 0.05))
+            self._servers.append(start(UnixServer(admin, bound(Admin, self, verbs=VERBS)), 0.05))
 
     def admin(self, verb: str, path: str, body: Any = None) -> Any:
         """What the admin socket would answer; ValueError says what is wrong."""
-        return controls.call(self, verb, path, body)
+        return call(VERBS, self, verb, path, body)
 
     def close(self) -> None:
         """Stop serving."""
-        web.stop(self._servers)
+        stop(self._servers)
         super().close()
 
 

@@ -441,6 +441,26 @@ def test_tls_another_name(certificates):
         assert web.requests == []
 
 
+def test_tls_that_trusts_anybody(certificates):
+    with tls_server(certificates, "other", [ok("1")]) as web:
+        assert get(web, session=StdlibSession(web.url, verify=False)).body == b"1"
+
+
+def test_tls_a_client_certificate(certificates):
+    """A server that asks for one gets it; and files that cannot be used are named."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "good.pem", certificates / "good.key")
+    context.load_verify_locations(certificates / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    options = {"ca_file": str(certificates / "ca.pem"), "client_cert": str(certificates / "other.pem")}
+    with server([ok("1")], tls=context) as web:
+        session = StdlibSession(web.url, **options, client_key=str(certificates / "other.key"))
+        assert get(web, session=session).body == b"1"
+        for key in (None, str(certificates / "nothing.key"), str(certificates / "good.key")):
+            with pytest.raises(Denied, match=r"the client certificate .*other.pem and its key"):
+                StdlibSession(web.url, **options, client_key=key).warm()
+
+
 def test_tls_with_a_server_that_speaks_none():
     with server([b"HTTP/1.1 400 Bad Request\r\n\r\n"]) as web:
         url = web.url.replace("http", "https")

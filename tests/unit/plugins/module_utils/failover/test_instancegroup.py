@@ -591,9 +591,16 @@ def test_what_passes_at_every_request(name, phase, error):
 @pytest.mark.parametrize("error", [Denied("no", status=403), Quota("no more", status=403)])
 def test_what_does_not_pass_at_every_request(name, error):
     """It fails, says so, and goes on when it is run again."""
-    for number in range(1, requests_of(name) + 1):
+    unharmed = begin(name)
+    apply(unharmed, GOALS[name])
+    reference = [verb for verb, _what in unharmed.requests]
+    for number in range(1, len(reference) + 1):
         cloud = begin(name)
         cloud.fault = At(cloud, number, "before", error)
+        if isinstance(error, Denied) and reference[number - 1] == "list_eip_networks":
+            # Who may not see which lines there are may have an EIP of one all the same.
+            apply(cloud, GOALS[name])
+            continue
         with pytest.raises(engine.Failed) as caught:
             apply(cloud, GOALS[name])
         assert ("nothing was changed" in str(caught.value)) == (not caught.value.steps)
