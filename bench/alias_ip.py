@@ -465,7 +465,7 @@ def main() -> None:
         record = document(match, rounds, growth)
         contest.write(options.results, "alias_ip", record, tables(record), bars(record))
 
-    stage = Stage(Lab(f"balias{os.getpid()}"))
+    stage = Stage(Lab(f"bench-alias{os.getpid()}"))
     try:
         stage.up()
         match = Contest(CONTESTANTS, stage, options.only)
