@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import threading
 
 import pytest
 
@@ -333,19 +334,19 @@ def test_mastership_lost_at_every_request(make, cloud, phase, error):
         cloud.put(A, X).put(C, Y)
         action.look()
         cloud.requests.clear()
-        lost = []
+        lost = threading.Event()
 
-        def fault(when, verb, path, number=number, lost=lost):
-            if when == phase and len(cloud.requests) == number and not lost:
-                lost.append(number)
+        def fault(when, verb, path, number=number, gone=lost):
+            if when == phase and len(cloud.requests) == number and not gone.is_set():
+                gone.set()
                 if error and verb == "patch":
                     raise error
 
         cloud.fault = fault
         changes = len(cloud.mutations)
         with contextlib.suppress(Stopped):
-            run(action, still_wanted=lambda lost=lost: not lost)
-        if not lost:
+            run(action, still_wanted=lambda gone=lost: not gone.is_set())
+        if not lost.is_set():
             break
         # Each is on one, and what was not begun is not.
         assert len(cloud.holders(X)) == len(cloud.holders(Y)) == 1, number
