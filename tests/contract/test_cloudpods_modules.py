@@ -271,6 +271,7 @@ BAD_INPUT = [
     ({"vip": {"ip_addr": "10.0.0.1"}}, ["10.0.0.1 is not in the range of network", NETWORK]),
     ({"vip": {"ip_addr": "192.168.7.247"}}, ["192.168.7.247", "in use by the guest node1"]),
     ({"vip": {"ip_addr": "192.168.7.245"}}, ["192.168.7.245", "in use by the group taken"]),
+    ({"vip": {"ip_addr": "192.168.7.60"}}, ["192.168.7.60", "is reserved", "reserved=true"]),
     ({"vip": {"ip_addr": "one"}}, ["'one' is not an IPv4 address"]),
     ({"vip": {"ip_addr": VIP, "network_id": "second-subnet"}}, ["on one network"]),
     ({"vip": {"network_id": "nosuch"}}, ["there is no network nosuch"]),
@@ -312,6 +313,16 @@ def test_bad_input(crowded, options, words):
     for word in words:
         assert word in result["msg"], result["msg"]
     assert crowded.mutations() == [] and crowded.api.cloud.groups == groups and crowded.api.cloud.members != []
+
+
+def test_a_reserved_address():
+    """Whoever asks for it gets it, and the reservation is used up."""
+    for site in make_site(more_world()):
+        vip = {"ip_addr": "192.168.7.60", "reserved": True}
+        assert site.run(vip={**vip, "network_id": NETWORK})["address"] == "192.168.7.60"
+        assert not site.run(vip=vip)["changed"]
+        assert site.run(state="absent")["changed"]
+        assert site.run(vip={"ip_addr": "192.168.7.60", "network_id": NETWORK})["changed"]
 
 
 def test_climcs_variables(site, tmp_path):

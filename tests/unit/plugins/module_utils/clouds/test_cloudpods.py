@@ -351,7 +351,7 @@ def test_what_the_service_refuses(scenario, step, kind, words):
     made, _session = client((f"DELETE {REGION}/instancegroups/web", None, recorded.answer(scenario, step)))
     with pytest.raises(CloudError) as error:
         made.delete_group("web")
-    assert type(error.value) is kind and error.value.status == recorded.answer(scenario, step)[0]
+    assert error.value.__class__ is kind and error.value.status == recorded.answer(scenario, step)[0]
     assert error.value.code == recorded.answer(scenario, step)[1]["class"] and error.value.resource == "web"
     for word in ["Cannot delete group web: ", *words]:
         assert word in str(error.value)
