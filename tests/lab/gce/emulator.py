@@ -14,16 +14,16 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from lab import web
 from lab.gce import discovery
 from lab.gce.cloud import Cloud
 from lab.gce.dataplane import DataPlane
-from lab.gce.errors import ApiError, not_found
+from lab.gce.errors import ApiError, Dropped, not_found
 from lab.gce.methods import HANDLERS, Call
 from lab.gce.resources import Resource
 from lab.gce.routing import Router
 from lab.gce.world import World
-from lab.web import Dropped
+
+_KEPT = 20_000  # requests in the log
 
 
 class Emulator:
@@ -58,7 +58,7 @@ class Emulator:
 
     def handle(self, verb: str, target: str, token: str | None, text: bytes) -> tuple[int, Resource, int | None]:
         """Status, JSON and Retry-After of a request to the API; raises Dropped."""
-        entry = web.begin(self.requests, verb, target)
+        entry = self.begin(self.requests, verb, target)
         entry |= {"name": "", "mutation": False, "operation": None}
         status = 0
         try:
@@ -82,6 +82,15 @@ class Emulator:
             entry |= {"status": status, "end_mono_ns": time.monotonic_ns()}
             for hook in self.hooks:
                 hook("after", entry)
+
+    @staticmethod
+    def begin(log: list[dict[str, Any]], verb: str, target: str) -> dict[str, Any]:
+        """A new entry of a log."""
+        times = {"wall_ns": time.time_ns(), "mono_ns": time.monotonic_ns(), "end_mono_ns": None}
+        entry = {**times, "caller": "", "method": verb, "path": target, "status": None}
+        log.append(entry)
+        del log[:-_KEPT]
+        return entry
 
     def _answer(self, verb: str, target: str, token: str | None, text: bytes, entry: dict[str, Any]) -> Resource:
         cloud = self.cloud

@@ -35,6 +35,10 @@ class ApiError(Exception):
         }
 
 
+class Dropped(Exception):
+    """The connection is lost instead of an answer."""
+
+
 def not_found(path: str) -> ApiError:
     """What is at ``path`` is not there."""
     return ApiError(404, "notFound", f"The resource '{path}' was not found")
