@@ -7,20 +7,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from lab.emulation.server import Verbs
 from lab.gce.emulator import Emulator
-
-_Verb = Callable[[Emulator, Any], Any]
-
-
-def call(emulator: Emulator, verb: str, path: str, body: Any = None) -> Any:
-    """One request; ValueError says what is wrong with it."""
-    found = _VERBS.get((verb, path))
-    if found is None:
-        raise ValueError(f"there is no {verb} {path}; there are {', '.join(' '.join(each) for each in _VERBS)}")
-    return found(emulator, body)
 
 
 def _state(emulator: Emulator, _: Any) -> Any:
@@ -81,7 +72,7 @@ def _forget(emulator: Emulator, _: Any) -> Any:
     return {}
 
 
-_VERBS: dict[tuple[str, str], _Verb] = {
+VERBS: Verbs = {
     ("GET", "/behaviour"): lambda emulator, _: emulator.cloud.behaviour.to_json(),
     ("PATCH", "/behaviour"): _behave,
     ("POST", "/tokens/expire"): _expire,

@@ -7,43 +7,33 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-import time
-import traceback
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from lab.emulation import behaviour, emulator
 from lab.gce import discovery
 from lab.gce.cloud import Cloud
 from lab.gce.dataplane import DataPlane
-from lab.gce.errors import ApiError, Dropped, not_found
+from lab.gce.errors import ApiError, not_found
 from lab.gce.methods import HANDLERS, Call
 from lab.gce.resources import Resource
 from lab.gce.routing import Router
 from lab.gce.world import World
 
-_KEPT = 20_000  # requests in the log
 
-
-class Emulator:
+class Emulator(emulator.Emulator):
     """A project with its API, its log and its network.
 
-    ``requests``: what the API was asked, oldest first: when (mono_ns, wall_ns, end_mono_ns), by which caller, HTTP's
-    method and path, the name that the discovery document has for it, whether it is a mutation, the status that was
-    answered (0: the connection was lost) and the operation. ``metadata_requests``: the same of the metadata server.
-    ``violations``: answers that were not as the document says, and other errors of our own; there shall be none.
-    ``hooks`` are called with ("before" | "after", the request's entry).
+    The names in the log, and what counts as violations, are the discovery document's. ``metadata_requests``: the log of
+    the metadata server.
     """
 
     def __init__(self, world: World, plane: DataPlane) -> None:
+        super().__init__()
         self.cloud = Cloud(world, plane)
         self.router = Router(self.cloud)
-        self.requests: list[dict[str, Any]] = []
         self.metadata_requests: list[dict[str, Any]] = []
-        self.violations: list[str] = []
         self.victims: list[str] = []  # instances that an outage has cut off
-        self.hooks: list[Callable[[str, dict[str, Any]], None]] = []
         discovery.find("GET", "")  # reads the document
         self.router.start()
 
@@ -56,41 +46,15 @@ class Emulator:
         """Wait until the network is as the API says."""
         return self.router.settled(timeout)
 
-    def handle(self, verb: str, target: str, token: str | None, text: bytes) -> tuple[int, Resource, int | None]:
-        """Status, JSON and Retry-After of a request to the API; raises Dropped."""
-        entry = self.begin(self.requests, verb, target)
-        entry |= {"name": "", "mutation": False, "operation": None}
-        status = 0
-        try:
-            for hook in self.hooks:
-                hook("before", entry)
-            answer = self._answer(verb, target, token, text, entry)
-            status = 200
-            return status, answer, None
-        except ApiError as error:
-            status = error.status
-            return status, error.body, error.retry_after
-        except Dropped:
-            raise
-        except Exception:
-            # Ours, not the caller's: the lab's tests make sure that there was none.
-            status = 500
-            self.violations.append(f"{verb} {target}: {traceback.format_exc()}")
-            sys.stderr.write(self.violations[-1])
-            return status, ApiError(500, "internalError", "The lab's API has a bug; see its log.").body, None
-        finally:
-            entry |= {"status": status, "end_mono_ns": time.monotonic_ns()}
-            for hook in self.hooks:
-                hook("after", entry)
+    def answer(
+        self, verb: str, target: str, token: str | None, text: bytes, entry: dict[str, Any]
+    ) -> tuple[Resource, dict[str, str]]:
+        """See `lab.emulation.emulator.Emulator`."""
+        return self._answer(verb, target, token, text, entry), {}
 
-    @staticmethod
-    def begin(log: list[dict[str, Any]], verb: str, target: str) -> dict[str, Any]:
-        """A new entry of a log."""
-        times = {"wall_ns": time.time_ns(), "mono_ns": time.monotonic_ns(), "end_mono_ns": None}
-        entry = {**times, "caller": "", "method": verb, "path": target, "status": None}
-        log.append(entry)
-        del log[:-_KEPT]
-        return entry
+    def bug(self) -> ApiError:
+        """See `lab.emulation.emulator.Emulator`."""
+        return ApiError(500, "internalError", "The lab's API has a bug; see its log.")
 
     def _answer(self, verb: str, target: str, token: str | None, text: bytes, entry: dict[str, Any]) -> Resource:
         cloud = self.cloud
@@ -109,14 +73,7 @@ class Emulator:
         entry |= {"name": method.id, "mutation": mutates}
         entry["caller"] = caller = cloud.identity.caller(token)
         faults = cloud.behaviour.meet(verb, split.path, caller)
-        for fault in faults:
-            if fault.kind == "slow" and not mutates:
-                time.sleep(fault.seconds)
-            if fault.kind == "lose-before":
-                raise Dropped
-            if fault.kind == "status":
-                retry_after = fault.retry_after or (1 if fault.status == 429 else None)
-                raise ApiError(*fault.words(), retry_after)
+        behaviour.begin(faults, deferred=mutates)
         body = discovery.check_request(method, values, query, _parse(text))
         handler = HANDLERS.get(method.id)
         if handler is None:
@@ -133,8 +90,7 @@ class Emulator:
         problems = discovery.problems_of(method.response, answer) if method.response else []
         if problems:
             raise AssertionError(f"{method.id} answers what the discovery document does not know: {problems}: {answer}")
-        if any(fault.kind == "lose-after" for fault in faults):
-            raise Dropped
+        behaviour.end(faults)
         return answer
 
     def _project_permissions(self, project: str, token: str | None, text: bytes, entry: dict[str, Any]) -> Resource:

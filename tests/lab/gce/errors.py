@@ -8,8 +8,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from lab.emulation.emulator import Dropped, Refused
 
-class ApiError(Exception):
+__all__ = ["ApiError", "Dropped", "invalid", "not_found", "required"]
+
+
+class ApiError(Refused):
     """An HTTP status, Google's word for it, a sentence."""
 
     def __init__(self, status: int, reason: str, message: str, retry_after: int | None = None) -> None:
@@ -26,6 +30,12 @@ class ApiError(Exception):
         return {"error": {"code": self.status, "message": message, "errors": errors}}
 
     @property
+    def headers(self) -> dict[str, str]:
+        """Retry-After, or how to log in."""
+        login = {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'} if self.status == 401 else {}
+        return {**login, **({} if self.retry_after is None else {"Retry-After": str(self.retry_after)})}
+
+    @property
     def of_operation(self) -> dict[str, Any]:
         """The fields of an operation that ended with it."""
         return {
@@ -33,10 +43,6 @@ class ApiError(Exception):
             "httpErrorStatusCode": self.status,
             "httpErrorMessage": HTTPStatus(self.status).phrase.upper(),
         }
-
-
-class Dropped(Exception):
-    """The connection is lost instead of an answer."""
 
 
 def not_found(path: str) -> ApiError:

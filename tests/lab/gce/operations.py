@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from lab.emulation.timeline import Timeline
 from lab.gce.behaviour import Behaviour, Fault
 from lab.gce.errors import ApiError, invalid, not_found
 from lab.gce.names import HOST, new_id, now_text
-from lab.gce.timeline import Timeline
 
 Resource = dict[str, Any]
 

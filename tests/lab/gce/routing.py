@@ -12,8 +12,8 @@ import traceback
 from collections import defaultdict
 from typing import Any
 
+from lab.emulation.timeline import Timeline
 from lab.gce.cloud import Cloud
-from lab.gce.timeline import Timeline
 
 POLL = 0.15  # seconds: how soon a machine that has lost its power is no next hop any more
 _KEPT = 5_000  # changes that are remembered

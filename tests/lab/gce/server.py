@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
-import socketserver
-import sys
-import threading
 import time
-import traceback
 from collections.abc import Iterator
 from email.message import Message
 from email.parser import BytesParser
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from lab.gce import admin as controls
+from lab.emulation.server import Admin, Handler, Server, UnixServer, bound, call, on_loopback, start, stop
 from lab.gce import metadata as about
+from lab.gce.admin import VERBS
 from lab.gce.dataplane import DataPlane
 from lab.gce.emulator import Emulator
 from lab.gce.errors import ApiError, Dropped
@@ -34,53 +29,25 @@ _BATCH = "/batch/compute/v1"
 _JSON = "application/json; charset=UTF-8"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 1 << 16
-    timeout = 700  # idle: longer than a client keeps a connection
+class _Api(Handler):
+    json_type = _JSON
     emulator: Emulator
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
     def version_string(self) -> str:
         return "ESF"
 
-    def _text(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-    def _send(self, status: int, text: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(text)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text)
-        self.wfile.flush()
-
-    def _send_json(self, status: int, answer: object, headers: dict[str, str] | None = None) -> None:
-        self._send(status, json.dumps(answer).encode(), _JSON, headers)
-
-
-class _Api(_Handler):
     def _any(self) -> None:
-        text = self._text()
+        text = self.text()
         try:
             if self.command == "POST" and urlsplit(self.path).path == _BATCH:
                 self._batch(text)
                 return
             token = _token(self.headers)
-            status, answer, retry_after = self.emulator.handle(self.command, self.path, token, text)
+            status, answer, headers = self.emulator.handle(self.command, self.path, token, text)
         except Dropped:
-            # As a broken network does.
-            with contextlib.suppress(OSError):
-                self.connection.shutdown(socket.SHUT_RDWR)
-            self.close_connection = True
+            self.drop()
             return
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        if status == 401:
-            headers["WWW-Authenticate"] = 'Bearer realm="https://accounts.google.com/"'
-        self._send_json(status, answer, headers)
+        self.send_json(status, answer, headers)
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _any
 
@@ -89,7 +56,7 @@ class _Api(_Handler):
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n"
         whole = BytesParser().parsebytes(head.encode() + text)
         if not whole.is_multipart():
-            self._send_json(400, ApiError(400, "badRequest", "A batch is multipart/mixed.").body)
+            self.send_json(400, ApiError(400, "badRequest", "A batch is multipart/mixed.").body)
             return
         boundary = f"batch_{time.monotonic_ns():x}"
         answers = []
@@ -103,7 +70,7 @@ class _Api(_Handler):
                 f"Content-Type: {_JSON}\r\n\r\n{json.dumps(answer)}\r\n"
             )
         content = "".join(answers) + f"--{boundary}--\r\n"
-        self._send(200, content.encode(), f"multipart/mixed; boundary={boundary}")
+        self.send(200, content.encode(), f"multipart/mixed; boundary={boundary}")
 
     def _part(self, part: Message) -> tuple[int, object]:
         payload = part.get_payload(decode=True)
@@ -123,7 +90,8 @@ def _token(headers: Message) -> str | None:
     return token.strip() if kind == "Bearer" else None
 
 
-class _Metadata(_Handler):
+class _Metadata(Handler):
+    emulator: Emulator
     instance: str | None = None  # None: who asks is known by the address
 
     def version_string(self) -> str:
@@ -136,7 +104,7 @@ class _Metadata(_Handler):
         entry["caller"] = name or self.client_address[0]
         said = about.ask(self.emulator.cloud, name, path, dict(parse_qsl(query)), self.headers)
         entry |= {"status": said.status, "end_mono_ns": time.monotonic_ns()}
-        self._send(said.status, said.text.encode(), said.kind, {"Metadata-Flavor": "Google"})
+        self.send(said.status, said.text.encode(), said.kind, {"Metadata-Flavor": "Google"})
 
     def _asker(self) -> str | None:
         addresses = {
@@ -145,63 +113,13 @@ class _Metadata(_Handler):
         return addresses.get(self.client_address[0])
 
 
-class _Admin(_Handler):
-    disable_nagle_algorithm = False  # it is no TCP
-
-    def _any(self) -> None:
-        text = self._text()
-        try:
-            body = json.loads(text) if text else None
-            self._send_json(200, controls.call(self.emulator, self.command, self.path, body))
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            self._send_json(400, {"error": f"{type(error).__name__}: {error}"})
-
-    do_GET = do_POST = do_PATCH = do_DELETE = _any
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-    allow_reuse_address = True
-
-    def server_bind(self) -> None:
-        # HTTPServer's own asks a name server who we are.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = (
-            "lab",
-            0 if isinstance(self.server_address, str) else self.server_address[1],
-        )
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that hangs up is none.
-        if not isinstance(sys.exc_info()[1], OSError):
-            traceback.print_exc()
-
-
-class _UnixServer(_Server):
-    address_family = socket.AF_UNIX
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        return self.socket.accept()[0], ("admin", 0)
-
-
-def _bound(kind: type[_Handler], emulator: Emulator, **more: Any) -> type[_Handler]:
-    return type(kind.__name__, (kind,), {"emulator": emulator, **more})
-
-
-def _start(server: _Server, look_s: float = 0.5) -> _Server:
-    """``look_s``: how soon it notices that it shall stop."""
-    threading.Thread(target=server.serve_forever, args=(look_s,), daemon=True).start()
-    return server
-
-
 def serve(world: World, plane: DataPlane, *, api: tuple[str, int], metadata: tuple[str, int], admin: Path) -> None:
     """Serve for ever. When the admin socket answers, the network is as the world says."""
     emulator = Emulator(world, plane)
-    _start(_Server(api, _bound(_Api, emulator)))
-    _start(_Server(metadata, _bound(_Metadata, emulator)))
+    start(Server(api, bound(_Api, emulator)))
+    start(Server(metadata, bound(_Metadata, emulator)))
     admin.unlink(missing_ok=True)
-    _UnixServer(str(admin), _bound(_Admin, emulator)).serve_forever()  # type: ignore[arg-type]
+    UnixServer(admin, bound(Admin, emulator, verbs=VERBS)).serve_forever()
 
 
 class Local(Emulator):
@@ -212,29 +130,24 @@ class Local(Emulator):
 
     def __init__(self, world: World, plane: DataPlane, admin: Path | None = None) -> None:
         super().__init__(world, plane)
-        self._servers = [_start(_Server(("127.0.0.1", 0), _bound(_Api, self)), 0.05)]
+        self._servers = [on_loopback(bound(_Api, self))]
         self.root = f"http://127.0.0.1:{self._servers[0].server_port}"
         self.endpoint = f"{self.root}/compute/v1"
         self.metadata_url: dict[str, str] = {}
         for each in world.instances:
-            server = _start(_Server(("127.0.0.1", 0), _bound(_Metadata, self, instance=each.name)), 0.05)
+            server = on_loopback(bound(_Metadata, self, instance=each.name))
             self._servers.append(server)
             self.metadata_url[each.name] = f"http://127.0.0.1:{server.server_port}"
         if admin is not None:
-            self._servers.append(_start(_UnixServer(str(admin), _bound(_Admin, self)), 0.05))  # type: ignore[arg-type]
+            self._servers.append(start(UnixServer(admin, bound(Admin, self, verbs=VERBS)), 0.05))
 
     def admin(self, verb: str, path: str, body: Any = None) -> Any:
         """What the admin socket would answer; ValueError says what is wrong."""
-        return controls.call(self, verb, path, body)
+        return call(VERBS, self, verb, path, body)
 
     def close(self) -> None:
         """Stop serving."""
-        endings = [threading.Thread(target=server.shutdown) for server in self._servers]
-        for each in endings:
-            each.start()
-        for each, server in zip(endings, self._servers, strict=True):
-            each.join()
-            server.server_close()
+        stop(self._servers)
         super().close()
 
 
