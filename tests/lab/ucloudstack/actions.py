@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.gce.behaviour import Fault
 from lab.ucloudstack import cloud as clouds
+from lab.ucloudstack.behaviour import Fault
 from lab.ucloudstack.cloud import LAN, NIC, VM, WAN, Cloud, Vip
 from lab.ucloudstack.errors import ApiError
 

@@ -6,54 +6,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from lab.gce.behaviour import Fault
+from lab.emulation import behaviour
+from lab.emulation.emulator import Refused
+from lab.ucloudstack.errors import ApiError, HttpError
+
+
+class Fault(behaviour.Fault):
+    """The path that it matches is the URL's with the action after it, such as /api/AllocateVIP; the caller is a key's
+    name. Of kind status it is an HTTP status, or with a ``reason`` the RetCode of this number.
+    """
+
+    @classmethod
+    def parse(cls, spec: Mapping[str, Any]) -> Fault:
+        """See `lab.emulation.behaviour.Fault`."""
+        reason = spec.get("reason")
+        if reason is not None and not str(reason).isdigit():
+            raise ValueError(f"a reason is a RetCode, and so a number, not {reason!r}")
+        fault = super().parse(spec)
+        assert isinstance(fault, cls)
+        return fault
+
+    def refusal(self) -> Refused:
+        """See `lab.emulation.behaviour.Fault`."""
+        if self.reason is None:
+            return HttpError(self.status, self.retry_after)
+        return ApiError(int(self.reason), message=self.message or "The lab's API was told to say so.")
 
 
 @dataclass
-class Behaviour:
-    """Settings, and faults. Times are seconds.
-
-    ``latency_s``: from a change's answer until it is done. ``says_available``: whether a VIP that is Available says
-    so, or has no status.
-
-    A fault is that of `lab.gce.behaviour`. The path that it matches is the URL's with the action after it, such as
-    /api/AllocateVIP; its ``caller`` is a key's name. "status" is an HTTP status, or with a ``reason`` the RetCode of
-    this number.
+class Behaviour(behaviour.Behaviour):
+    """``says_available``: whether a VIP that is Available says so, or has no status. Keys do not end, whatever
+    ``token_lifetime_s`` is.
     """
 
+    fault = Fault
     latency_s: float = 1.0
+    propagation_s: float = 0.1
+    token_lifetime_s: float = 0.0
     says_available: bool = True
-    faults: list[Fault] = field(default_factory=list)
 
-    def meet(self, verb: str, path: str, caller: str) -> list[Fault]:
-        """The faults that a request meets; each has one time less to go."""
-        self.faults = [fault for fault in self.faults if not fault.over]
-        met = [fault for fault in self.faults if fault.matches(verb, path, caller)]
-        for fault in met:
-            if fault.times is not None:
-                fault.times -= 1
-        return met
-
-    def change(self, told: Mapping[str, Any]) -> None:
-        """What the admin socket tells, all or nothing; a key that is not there stays as it is."""
-        new: dict[str, Any] = {}
-        for key, value in told.items():
-            if key == "faults":
-                new[key] = [Fault.parse(spec) for spec in value]
-            elif key == "says_available":
-                new[key] = bool(value)
-            elif key == "latency_s":
-                new[key] = float(value)
-            else:
-                raise ValueError(f"the behaviour has no {key}")
-        for fault in new.get("faults", ()):
-            if fault.reason is not None and not fault.reason.isdigit():
-                raise ValueError(f"a reason is a RetCode, and so a number, not {fault.reason!r}")
-        vars(self).update(new)
-
-    def to_json(self) -> dict[str, Any]:
-        """What `change` takes."""
-        return {**vars(self), "faults": [fault.to_json() for fault in self.faults if not fault.over]}
+    def read(self, key: str, value: Any) -> Any:
+        """See `lab.emulation.behaviour.Behaviour`."""
+        return bool(value) if key == "says_available" else super().read(key, value)

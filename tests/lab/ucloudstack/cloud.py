@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from typing import Any
 
-from lab.gce.behaviour import Fault
-from lab.ucloudstack.behaviour import Behaviour
+from lab.emulation.timeline import Timeline
+from lab.ucloudstack.behaviour import Behaviour, Fault
 from lab.ucloudstack.dataplane import DataPlane
 from lab.ucloudstack.errors import ApiError
 from lab.ucloudstack.world import Nic, Vm, World
@@ -47,29 +48,31 @@ class Vip:
 
 
 class Cloud:
-    """``vips``: by their ids, oldest first. Everything but ``behaviour`` is changed under ``lock``."""
+    """``vips``: by their ids, oldest first. ``permitted``: what each interface may send from, as the network has it.
+
+    Everything but ``behaviour`` is changed under ``lock``.
+    """
 
     def __init__(self, world: World, plane: DataPlane) -> None:
         self.world = world
         self.lock = threading.RLock()
         self.behaviour = Behaviour()
         self.vips: dict[str, Vip] = {}
+        self.permitted: dict[tuple[str, str], tuple[str, ...]] = {}
         self.vpcs = {each.id: each for each in world.vpcs}
         self.subnets = {each.id: each for each in world.subnets}
         self.segments = {each.id: each for each in world.segments}
         self.vms = {each.id: each for each in world.vms}
         self.nics = {each.id: each for each in world.nics}
         self._plane = plane
-        self._under_way: dict[str, tuple[threading.Timer | None, Callable[[], None]]] = {}
-        self._permitted: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._program()
+        self._timeline = Timeline("ucloudstack")
+        self._stuck: list[Callable[[], None]] = []
+        self._ordered: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._program(0)
 
     def close(self) -> None:
-        """End its threads."""
-        with self.lock:
-            for timer, _ in self._under_way.values():
-                if timer:
-                    timer.cancel()
+        """End its thread."""
+        self._timeline.close()
 
     # --- what the actions do
 
@@ -79,7 +82,7 @@ class Cloud:
         address: str | None,
         resources: tuple[str, ...],
         resource_type: str,
-        faults: Iterable[Fault] = (),
+        faults: Sequence[Fault] = (),
     ) -> None:
         """Make a VIP with this address, or a free one, and bind it."""
         with self.lock:
@@ -95,7 +98,7 @@ class Cloud:
 
             self._begin(vip, done, faults)
 
-    def bind(self, vip: Vip, resources: tuple[str, ...], resource_type: str, faults: Iterable[Fault] = ()) -> None:
+    def bind(self, vip: Vip, resources: tuple[str, ...], resource_type: str, faults: Sequence[Fault] = ()) -> None:
         """Replace the whole list of what is bound."""
         with self.lock:
             self._check_state(vip, AVAILABLE)
@@ -109,7 +112,7 @@ class Cloud:
 
             self._begin(vip, done, faults)
 
-    def release(self, vip: Vip, faults: Iterable[Fault] = ()) -> None:
+    def release(self, vip: Vip, faults: Sequence[Fault] = ()) -> None:
         """Delete a VIP; what is bound to it is unbound."""
         with self.lock:
             before = vip.status
@@ -124,20 +127,19 @@ class Cloud:
 
             self._begin(vip, done, faults)
 
-    def settle(self) -> None:
-        """End now what is under way."""
+    def unstick(self) -> None:
+        """End what would never end."""
         with self.lock:
-            for timer, done in list(self._under_way.values()):
-                if timer:
-                    timer.cancel()
-                done()
+            stuck, self._stuck = self._stuck, []
+            for end in stuck:
+                end()
 
     def state(self) -> dict[str, Any]:
-        """All there is, for tests: VIPs, and what each interface may send from."""
+        """All there is: VIPs, and what each interface may send from."""
         with self.lock:
             return {
                 "vips": [vars(each) | {"resources": list(each.resources)} for each in self.vips.values()],
-                "permitted": {f"{vm} {device}": list(addresses) for (vm, device), addresses in self._permitted.items()},
+                "permitted": {f"{vm} {device}": list(each) for (vm, device), each in self.permitted.items()},
             }
 
     # --- rules
@@ -223,37 +225,39 @@ class Cloud:
 
     # --- what takes time
 
-    def _begin(self, vip: Vip, done: Callable[[bool], None], faults: Iterable[Fault]) -> None:
+    def _begin(self, vip: Vip, done: Callable[[bool], None], faults: Sequence[Fault]) -> None:
         """Have a change done when its time has come; a fault may make it fail, be late, or never end."""
-        seconds, failed, never = self.behaviour.latency_s, False, False
-        for fault in faults:
-            seconds += fault.seconds if fault.kind == "slow" else 0
-            failed = failed or fault.kind == "error-in-operation"
-            never = never or fault.kind == "never-ends"
+        kinds = {fault.kind for fault in faults}
+        seconds = self.behaviour.latency_s + sum(fault.seconds for fault in faults if fault.kind == "slow")
 
         def end() -> None:
             with self.lock:
-                # Whoever settles it may have been faster than its timer.
-                if self._under_way.pop(vip.id, None):
-                    done(failed)
-                    vip.updated = int(time.time())
-                    self._program()
+                done("error-in-operation" in kinds)
+                vip.updated = int(time.time())
+                self._program(self.behaviour.propagation_s)
 
-        timer = None
-        if seconds > 0 and not never:
-            timer = threading.Timer(seconds, end)
-            timer.daemon = True
-            timer.start()
-        self._under_way[vip.id] = timer, end
-        if timer is None and not never:
-            end()
+        if "never-ends" in kinds:
+            self._stuck.append(end)
+        else:
+            self._after(seconds, end)
 
-    def _program(self) -> None:
+    def _after(self, seconds: float, job: Callable[[], None]) -> None:
+        if seconds > 0:
+            self._timeline.at(time.monotonic() + seconds, job)
+        else:
+            job()
+
+    def _program(self, delay: float) -> None:
         """Have the network obey: an interface may send from its own address, and from those of its VIPs."""
         for vm, device, addresses in self._wanted():
-            if self._permitted.get((vm, device)) != addresses:
-                self._plane.permit(vm, device, addresses)
-                self._permitted[vm, device] = addresses
+            if self._ordered.get((vm, device)) != addresses:
+                self._ordered[vm, device] = addresses
+                self._after(delay, functools.partial(self._permit, vm, device, addresses))
+
+    def _permit(self, vm: str, device: str, addresses: tuple[str, ...]) -> None:
+        with self.lock:
+            self._plane.permit(vm, device, addresses)
+            self.permitted[vm, device] = addresses
 
     def _wanted(self) -> Iterable[tuple[str, str, tuple[str, ...]]]:
         for vm in self.world.vms:

@@ -1,85 +1,62 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens to a request to the API between its arrival and its answer, and what the lab can tell it."""
+"""What happens to a request to the API between its arrival and its answer, and what the lab can tell the API."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
-import sys
-import time
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from lab import web
+from lab.emulation import behaviour, emulator
+from lab.emulation.server import Verbs
 from lab.ucloudstack.actions import ACTIONS, Call, parse
 from lab.ucloudstack.cloud import Cloud
 from lab.ucloudstack.dataplane import DataPlane
-from lab.ucloudstack.errors import SERVICE, ApiError, HttpError
+from lab.ucloudstack.errors import ApiError, HttpError
 from lab.ucloudstack.world import Key, World
 
 PATH = "/api"
 
 
-class Emulator:
-    """A tenant with its API and its log.
-
-    ``requests``: what the API was asked, oldest first: when (mono_ns, wall_ns, end_mono_ns), with whose key, HTTP's
-    method and path, the action (name), whether it is a mutation, the HTTP status (0: the connection was lost) and the
-    RetCode (code). ``violations``: errors of our own; there shall be none. ``hooks`` are called with ("before" |
-    "after", the request's entry).
-    """
+class Emulator(emulator.Emulator):
+    """A tenant with its API and its log, which has the RetCode (code) besides what every API's log has."""
 
     def __init__(self, world: World, plane: DataPlane) -> None:
+        super().__init__()
         self.cloud = Cloud(world, plane)
-        self.requests: list[dict[str, Any]] = []
-        self.violations: list[str] = []
-        self.hooks: list[Callable[[str, dict[str, Any]], None]] = []
         self._keys = {each.public: each for each in world.keys}
 
     def close(self) -> None:
-        """End its threads."""
+        """End its thread."""
         self.cloud.close()
 
-    def handle(self, verb: str, target: str, kind: str, text: bytes) -> dict[str, Any]:
-        """The answer to a request whose body is of this kind; raises HttpError and `lab.web.Dropped`."""
-        entry = web.begin(self.requests, verb, target)
-        entry |= {"name": "", "mutation": False, "code": None}
+    def answer(
+        self, verb: str, target: str, token: str | None, text: bytes, entry: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """See `lab.emulation.emulator.Emulator`; who asks is in the text."""
         try:
-            for hook in self.hooks:
-                hook("before", entry)
-            answer = self._answer(verb, target, kind, text, entry)
-            entry |= {"status": 200, "code": 0}
-            return answer
+            said = self._answer(verb, target, text, entry)
         except ApiError as error:
-            entry |= {"status": 200, "code": error.code}
-            return _refusal(entry["name"], error.code, str(error))
-        except HttpError as error:
-            entry["status"] = error.status
+            error.action = entry["name"]
+            entry["code"] = error.code
             raise
-        except web.Dropped:
-            entry["status"] = 0
-            raise
-        except Exception:
-            # Ours, not the caller's: the lab's tests make sure that there was none.
-            self.violations.append(f"{verb} {target}: {traceback.format_exc()}")
-            sys.stderr.write(self.violations[-1])
-            entry |= {"status": 200, "code": SERVICE[0]}
-            return _refusal(entry["name"], *SERVICE)
-        finally:
-            entry["end_mono_ns"] = time.monotonic_ns()
-            for hook in self.hooks:
-                hook("after", entry)
+        entry["code"] = 0
+        return {"Action": f"{entry['name']}Response", "RetCode": 0, "Message": "", **said}, {}
 
-    def _answer(self, verb: str, target: str, kind: str, text: bytes, entry: dict[str, Any]) -> dict[str, Any]:
+    def bug(self) -> HttpError:
+        """See `lab.emulation.emulator.Emulator`."""
+        return HttpError(500)
+
+    def _answer(self, verb: str, target: str, text: bytes, entry: dict[str, Any]) -> dict[str, Any]:
         split = urlsplit(target)
-        if split.path != PATH or verb not in ("GET", "POST"):
+        if split.path != PATH:
             raise HttpError(404)
-        fields = _fields(split.query if verb == "GET" else text.decode("utf-8", "replace"), kind)
+        fields = _fields(text.decode("utf-8", "replace") if verb == "POST" else split.query)
         name = entry["name"] = fields.get("Action", "")
         if not name:
             raise ApiError(101)
@@ -92,25 +69,15 @@ class Emulator:
         cloud = self.cloud
         with cloud.lock:
             faults = cloud.behaviour.meet(verb, f"{split.path}/{name}", key.name)
-        for fault in faults:
-            if fault.kind == "slow" and not action.mutates:
-                time.sleep(fault.seconds)
-            if fault.kind == "lose-before":
-                raise web.Dropped
-            if fault.kind == "status" and fault.reason is None:
-                raise HttpError(fault.status, fault.retry_after)
-            if fault.kind == "status":
-                assert fault.reason is not None
-                raise ApiError(int(fault.reason), message=fault.message or "the lab's API was told to say so")
+        behaviour.begin(faults, deferred=action.mutates)
         if key.actions is not None and name not in key.actions:
             raise ApiError(114, name)
         self._check_scope(fields)
         call = Call(cloud, parse(action, fields), faults)
         with cloud.lock:
             said = action.do(call)
-        if any(fault.kind == "lose-after" for fault in faults):
-            raise web.Dropped
-        return {"Action": f"{name}Response", "RetCode": 0, "Message": "", **said}
+        behaviour.end(faults)
+        return said
 
     def _caller(self, fields: Mapping[str, str]) -> Key:
         if not fields.get("PublicKey"):
@@ -131,27 +98,6 @@ class Emulator:
         if fields.get("CompanyID", str(world.company)) != str(world.company):
             raise ApiError(27001, fields["CompanyID"])
 
-    # --- what the lab can tell it
-
-    def admin(self, verb: str, path: str, body: Any = None) -> Any:
-        """One request of the admin socket; ValueError says what is wrong with it."""
-        verbs: dict[tuple[str, str], Callable[[], Any]] = {
-            ("GET", "/behaviour"): self.cloud.behaviour.to_json,
-            ("PATCH", "/behaviour"): lambda: self._behave(body),
-            ("POST", "/settle"): self.cloud.settle,
-            ("GET", "/log"): lambda: list(self.requests),
-            ("DELETE", "/log"): self.requests.clear,
-            ("GET", "/state"): lambda: {**self.cloud.state(), "violations": self.violations},
-        }
-        if (verb, path) not in verbs:
-            raise ValueError(f"there is no {verb} {path}; there are {', '.join(' '.join(each) for each in verbs)}")
-        return verbs[verb, path]()
-
-    def _behave(self, told: Mapping[str, Any]) -> Any:
-        with self.cloud.lock:
-            self.cloud.behaviour.change(told)
-            return self.cloud.behaviour.to_json()
-
 
 def signature(fields: Mapping[str, str], private: str) -> str:
     """Of all fields but the signature itself, as the vendor's manual says."""
@@ -163,15 +109,14 @@ def signature(fields: Mapping[str, str], private: str) -> str:
     return digest.hexdigest()
 
 
-def _fields(text: str, kind: str) -> dict[str, str]:
+def _fields(text: str) -> dict[str, str]:
     """The fields of a query, a form, or an object."""
-    if kind.partition(";")[0].strip() != "application/json":
+    if not text.lstrip().startswith("{"):
         return dict(parse_qsl(text, keep_blank_values=True))
     try:
-        body = json.loads(text)
+        return dict(_flat("", json.loads(text)))
     except ValueError:
         raise ApiError(4, "JSON") from None
-    return dict(_flat("", body))
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:
@@ -183,5 +128,19 @@ def _flat(name: str, value: Any) -> list[tuple[str, str]]:
     return [(name, str(value).lower() if isinstance(value, bool) else str(value))]
 
 
-def _refusal(action: str, code: int, message: str) -> dict[str, Any]:
-    return {"Action": f"{action}Response", "RetCode": code, "Message": message}
+def _behave(emulator: Emulator, told: Mapping[str, Any]) -> Any:
+    cloud = emulator.cloud
+    with cloud.lock:
+        cloud.behaviour.change(told)
+        if "faults" in told and not any(fault.kind == "never-ends" for fault in cloud.behaviour.faults):
+            cloud.unstick()
+        return cloud.behaviour.to_json()
+
+
+VERBS: Verbs = {
+    ("GET", "/behaviour"): lambda emulator, _: emulator.cloud.behaviour.to_json(),
+    ("PATCH", "/behaviour"): _behave,
+    ("GET", "/log"): lambda emulator, _: list(emulator.requests),
+    ("DELETE", "/log"): lambda emulator, _: emulator.requests.clear(),
+    ("GET", "/state"): lambda emulator, _: {**emulator.cloud.state(), "violations": emulator.violations},
+}

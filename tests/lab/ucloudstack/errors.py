@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from lab.emulation.emulator import Refused
+
 SENTENCES = {
     3: "必填参数为空",
     4: "参数格式不正确",
@@ -30,23 +34,40 @@ SENTENCES = {
     12000: "平台无此地域",
     27001: "租户不存在",
 }
-SERVICE = (2, "服务出现异常，请联系平台管理人员处理")
 
 
-class ApiError(Exception):
+class ApiError(Refused):
     """A RetCode, and what it says: the vendor's sentence, and after it in our own words what it is about."""
+
+    status = 200
 
     def __init__(self, code: int, about: str = "", message: str | None = None) -> None:
         if message is None:
             message = f"{SENTENCES[code]}: {about}" if about else SENTENCES[code]
         super().__init__(message)
         self.code = code
+        self.action = ""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The answer's JSON."""
+        return {"Action": f"{self.action}Response", "RetCode": self.code, "Message": str(self)}
 
 
-class HttpError(Exception):
+class HttpError(Refused):
     """What stands before the API refuses: an HTTP status, and no JSON."""
 
     def __init__(self, status: int, retry_after: int | None = None) -> None:
         super().__init__(f"status {status}")
         self.status = status
-        self.retry_after = retry_after
+        self._retry_after = retry_after
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """Nothing: see `lab.ucloudstack.server`."""
+        return {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to come again."""
+        return {} if self._retry_after is None else {"Retry-After": str(self._retry_after)}

@@ -6,32 +6,32 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from lab import web
+from lab.emulation.emulator import Dropped
+from lab.emulation.server import Admin, Handler, Server, UnixServer, bound, call, on_loopback, start, stop
 from lab.ucloudstack.dataplane import DataPlane, MemoryPlane
-from lab.ucloudstack.emulator import PATH, Emulator
-from lab.ucloudstack.errors import HttpError
+from lab.ucloudstack.emulator import PATH, VERBS, Emulator
 from lab.ucloudstack.world import World
 
+_NOT_THERE = b"<html><body>The console is not there.</body></html>"
 
-class _Api(web.Handler):
+
+class _Api(Handler):
     emulator: Emulator
 
     def _any(self) -> None:
-        text = self.text()
         try:
-            kind = self.headers.get("Content-Type") or ""
-            answer = self.emulator.handle(self.command, self.path, kind if text else "", text)
-        except web.Dropped:
+            status, answer, headers = self.emulator.handle(self.command, self.path, None, self.text())
+        except Dropped:
             self.drop()
-        except HttpError as error:
-            headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-            self.send(error.status, b"<html><body>The console is not there.</body></html>", "text/html", headers)
+            return
+        if status == 200:
+            self.send_json(status, answer, headers)
         else:
-            self.send_json(200, answer)
+            self.send(status, _NOT_THERE, "text/html", headers)
 
     do_GET = do_POST = _any
 
@@ -39,9 +39,9 @@ class _Api(web.Handler):
 def serve(world: World, plane: DataPlane, *, api: tuple[str, int], admin: Path) -> None:
     """Serve for ever. When the admin socket answers, the network is as the world says."""
     emulator = Emulator(world, plane)
-    web.start(web.Server(api, web.bound(_Api, emulator=emulator)))
+    start(Server(api, bound(_Api, emulator)))
     admin.unlink(missing_ok=True)
-    web.admin(admin, functools.partial(Emulator.admin, emulator)).serve_forever()
+    UnixServer(admin, bound(Admin, emulator, verbs=VERBS)).serve_forever()
 
 
 class Local(Emulator):
@@ -49,12 +49,16 @@ class Local(Emulator):
 
     def __init__(self, world: World, plane: DataPlane) -> None:
         super().__init__(world, plane)
-        self._server = web.start(web.Server(("127.0.0.1", 0), web.bound(_Api, emulator=self)), 0.05)
+        self._server = on_loopback(bound(_Api, self))
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}{PATH}"
+
+    def admin(self, verb: str, path: str, body: Any = None) -> Any:
+        """What the admin socket would answer; ValueError says what is wrong."""
+        return call(VERBS, self, verb, path, body)
 
     def close(self) -> None:
         """Stop serving."""
-        web.stop([self._server])
+        stop([self._server])
         super().close()
 
 
@@ -62,7 +66,7 @@ class Local(Emulator):
 def local(world: World, plane: DataPlane | None = None) -> Iterator[Local]:
     """An emulator on loopback as long as the block lasts. Nothing takes time unless it is told otherwise."""
     emulator = Local(world, plane or MemoryPlane())
-    emulator.cloud.behaviour.change({"latency_s": 0})
+    emulator.cloud.behaviour.change({"latency_s": 0, "propagation_s": 0})
     try:
         yield emulator
     finally:
