@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from lab.openstack.client import Client, Refused, Session
 from lab.openstack.front import Answer, Request
@@ -52,8 +53,8 @@ class Compute:
             return _error(404, f"The lab's Compute API has no {path}.")
         number, interfaces = found.groups()
         if number in (None, "detail"):
-            wanted = parse_qs(split.query)
-            return Answer.json(200, {"servers": self._list(wanted.get("name", [""])[0], number == "detail")})
+            query = dict(parse_qsl(split.query))
+            return Answer.json(200, {"servers": self._list(query, number == "detail")})
         if number not in self.servers:
             return _error(404, f"Instance {number} could not be found.")
         if interfaces:
@@ -84,9 +85,12 @@ class Compute:
         self._valid.add(token)
         return None
 
-    def _list(self, pattern: str, detail: bool) -> list[dict[str, Any]]:
-        """Those whose name has the regular expression ``pattern`` in it, as Nova's filter does."""
-        return [self._server(number, detail) for number, name in self.servers.items() if re.search(pattern, name)]
+    def _list(self, query: Mapping[str, str], detail: bool) -> list[dict[str, Any]]:
+        """Those that have the regular expression ``name`` in theirs, as Nova's filter; a page if it is asked for."""
+        found = [number for number, name in self.servers.items() if re.search(query.get("name", ""), name)]
+        if query.get("marker") in found:
+            found = found[found.index(query["marker"]) + 1 :]
+        return [self._server(number, detail) for number in found[: int(query.get("limit", len(found)))]]
 
     def _server(self, number: str, detail: bool) -> dict[str, Any]:
         about: dict[str, Any] = {
@@ -118,5 +122,8 @@ class Compute:
         ]
 
 
+_FAULTS = {401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 501: "notImplemented"}
+
+
 def _error(status: int, message: str) -> Answer:
-    return Answer.json(status, {"error": {"code": status, "message": message}})
+    return Answer.json(status, {_FAULTS[status]: {"code": status, "message": message}})

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What stands in front of the APIs: it logs each request, and lets go wrong what it is told to.
 
-A `Service` answers requests; `Front` gives each of them a port. Everything that a client sees goes through here; what
-the lab itself asks does not.
+A `Service` answers requests; a `Front` gives each of them a port. Everything that a client sees goes through here;
+what the lab itself asks does not, nor what the services ask each other.
 """
 
 from __future__ import annotations
@@ -12,22 +12,16 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import socket
-import socketserver
-import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Protocol
+from typing import Any
 
-from lab.gce.behaviour import Fault
+from lab.emulation import behaviour, server
+from lab.emulation.emulator import Dropped, Emulator, Refused
 
 KINDS = ("slow", "status", "lose-before", "lose-after")
-_KEPT = 20_000  # requests in the log
-_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
 @dataclass
@@ -51,13 +45,10 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = b""
 
 
-class Service(Protocol):
-    """What answers at one port."""
-
-    def __call__(self, request: Request) -> Answer: ...
+Service = Callable[[Request], Answer]
 
 
 class Upstream:
@@ -67,14 +58,66 @@ class Upstream:
         self._address = address
 
     def __call__(self, request: Request) -> Answer:
-        """Pass the request on; the answer's links name the host that the client asked."""
+        """Pass the request on, with the host that the client asked: the answer's links name that."""
         connection = http.client.HTTPConnection(*self._address, timeout=60)
         with contextlib.closing(connection):
-            passed = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP - {"host"}}
-            connection.request(request.method, request.path, request.body or None, passed)
+            headers = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
+            connection.request(request.method, request.path, request.body or None, headers)
             answer = connection.getresponse()
             headers = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP}
             return Answer(answer.status, answer.read(), headers)
+
+
+class Refusal(Refused):
+    """What a fault says, in the shape of Neutron's errors."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message or f"The lab was told to answer {fault.status}.")
+        self.status = fault.status
+        self._fault = fault
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """See `lab.emulation.emulator.Refused`."""
+        return {"NeutronError": {"type": self._fault.reason or "Lab", "message": str(self), "detail": ""}}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """See `lab.emulation.emulator.Refused`."""
+        return {} if self._fault.retry_after is None else {"Retry-After": str(self._fault.retry_after)}
+
+
+class Fault(behaviour.Fault):
+    """One of `KINDS`: there are no operations here. ``caller`` is the name of a user."""
+
+    @classmethod
+    def parse(cls, spec: Mapping[str, Any]) -> Fault:
+        """See `lab.emulation.behaviour.Fault`."""
+        if spec.get("kind") not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {spec.get('kind')!r}")
+        fault = super().parse(spec)
+        assert isinstance(fault, Fault)
+        return fault
+
+    def refusal(self) -> Refusal:
+        """See `lab.emulation.behaviour.Fault`."""
+        return Refusal(self)
+
+
+@dataclass
+class Behaviour(behaviour.Behaviour):
+    """``latency_s``: of each request. ``propagation_s``: from a change's answer until the network obeys."""
+
+    fault = Fault
+    latency_s: float = 0.0
+    propagation_s: float = 0.0
+    token_lifetime_s: float = 3600.0
+
+    def read(self, key: str, value: Any) -> Any:
+        """See `lab.emulation.behaviour.Behaviour`."""
+        if key == "token_lifetime_s":
+            raise ValueError("how long a token lasts is Keystone's to say")
+        return super().read(key, value)
 
 
 class Front:
@@ -88,144 +131,90 @@ class Front:
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.requests: list[dict[str, Any]] = []
-        self.faults: list[Fault] = []
+        self.behaviour = Behaviour()
         self.hooks: list[Callable[[str, dict[str, Any]], None]] = []
         self.changed: Callable[[], None] = lambda: None
         self._host = host
         self._users: dict[str, str] = {}
-        self._servers: list[Listener] = []
+        self._listeners: list[Listener] = []
 
     def open(self, name: str, port: int = 0) -> Listener:
-        """Listen for the service called ``name``; what asks waits until `serve`."""
-        server = Listener((self._host, port), type("Handler", (_Handler,), {"front": self, "service": name}))
-        self._servers.append(server)
-        return server
-
-    def serve(self, server: Listener, service: Service) -> None:
-        """Answer what `open` let in."""
-        server.start(service)
+        """Listen for the service called ``name``; who asks waits until the listener is started."""
+        listener = Listener((self._host, port), server.bound(_Handler, self, service=name))
+        self._listeners.append(listener)
+        return listener
 
     def close(self) -> None:
         """Stop serving."""
-        for server in self._servers:
-            server.stop()
+        server.stop([each for each in self._listeners if each.started])
+        for each in self._listeners:
+            each.server_close()
 
     def fault(self, kind: str, **how: Any) -> None:
-        """Let requests go wrong: ``kind`` is one of `KINDS`, for what else there is see `lab.gce.behaviour.Fault`."""
-        self.tell([*self.faults, Fault.parse(_checked({"kind": kind, **how}))])
+        """One more fault: ``kind`` is one of `KINDS`; for the rest see `lab.emulation.behaviour.Fault`."""
+        self.behaviour.faults.append(Fault.parse({"kind": kind, **how}))
 
-    def tell(self, faults: list[Fault]) -> None:
-        """These faults from now on, and no others."""
-        self.faults = faults
+    def heal(self) -> None:
+        """No more faults."""
+        self.behaviour.change({"faults": []})
 
-    def behaviour(self) -> dict[str, Any]:
-        """What `behave` takes."""
-        return {"faults": [fault.to_json() for fault in self.faults if not fault.over]}
-
-    def behave(self, told: Mapping[str, Any]) -> None:
-        """What the admin socket tells, all or nothing; ValueError says what is wrong with it."""
-        unknown = told.keys() - {"faults"}
-        if unknown:
-            raise ValueError(f"the behaviour has no {', '.join(sorted(unknown))}")
-        self.tell([Fault.parse(_checked(spec)) for spec in told.get("faults", [])])
-
-    def handle(self, service: str, answer: Service, request: Request) -> Answer | None:
-        """The answer to one request, or None for a connection that breaks."""
-        entry: dict[str, Any] = {
-            "wall_ns": time.time_ns(),
-            "mono_ns": time.monotonic_ns(),
-            "end_mono_ns": None,
+    def handle(self, service: str, answer: Service, request: Request) -> Answer:
+        """The answer to one request; raises Dropped for a connection that breaks."""
+        entry = Emulator.begin(self.requests, request.method, request.path)
+        entry |= {
             "service": service,
             "caller": self._users.get(request.headers.get("x-auth-token", ""), ""),
-            "method": request.method,
-            "path": request.path,
             # Asking for a token changes nothing.
             "mutation": request.method not in ("GET", "HEAD") and service != "identity",
-            "status": None,
         }
-        self.requests.append(entry)
-        del self.requests[:-_KEPT]
-        for hook in self.hooks:
-            hook("before", entry)
-        said = self._obey(entry, answer, request)
-        entry |= {"status": said.status if said else 0, "end_mono_ns": time.monotonic_ns()}
-        for hook in self.hooks:
-            hook("after", entry)
-        return said
+        status = 0
+        try:
+            for hook in self.hooks:
+                hook("before", entry)
+            said = self._obey(entry, answer, request)
+            status = said.status
+            return said
+        finally:
+            entry |= {"status": status, "end_mono_ns": time.monotonic_ns()}
+            for hook in self.hooks:
+                hook("after", entry)
 
-    def _obey(self, entry: dict[str, Any], answer: Service, request: Request) -> Answer | None:
-        met = self._meet(entry)
-        for fault in met:
-            if fault.kind == "slow":
-                time.sleep(fault.seconds)
-            elif fault.kind == "lose-before":
-                return None
-            elif fault.kind == "status":
-                return _refusal(fault)
+    def _obey(self, entry: dict[str, Any], answer: Service, request: Request) -> Answer:
+        time.sleep(self.behaviour.latency_s)
+        met = self.behaviour.meet(entry["method"], entry["path"], entry["caller"])
+        try:
+            behaviour.begin(met, deferred=False)
+        except Refused as refused:
+            said = Answer.json(refused.status, refused.body)
+            said.headers |= refused.headers
+            return said
         said = answer(request)
         if entry["service"] == "identity":
             self._remember(said)
         if entry["mutation"] and said.status < 400:
             self.changed()
-        return None if any(fault.kind == "lose-after" for fault in met) else said
-
-    def _meet(self, entry: dict[str, Any]) -> list[Fault]:
-        """The faults that a request meets; each has one time less to go."""
-        self.faults = [fault for fault in self.faults if not fault.over]
-        met = [fault for fault in self.faults if fault.matches(entry["method"], entry["path"], entry["caller"])]
-        for fault in met:
-            if fault.times is not None:
-                fault.times -= 1
-        return met
+        behaviour.end(met)
+        return said
 
     def _remember(self, said: Answer) -> None:
+        """Whose token it is that Keystone gives out."""
         token = next((value for name, value in said.headers.items() if name.lower() == "x-subject-token"), None)
         if token:
             self._users[token] = json.loads(said.body)["token"]["user"]["name"]
 
 
-def _checked(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    if spec.get("kind") not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {spec.get('kind')!r}")
-    return spec
-
-
-def _refusal(fault: Fault) -> Answer:
-    message = fault.message or f"The lab was told to answer {fault.status}."
-    # The shape of Neutron's errors; what another service says has the same place for its words.
-    answer = Answer.json(
-        fault.status, {"NeutronError": {"type": fault.reason or "Lab", "message": message, "detail": ""}}
-    )
-    if fault.retry_after is not None:
-        answer.headers["Retry-After"] = str(fault.retry_after)
-    return answer
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 1 << 16
-    timeout = 700  # idle: longer than a client keeps a connection
-    front: Front
+class _Handler(server.Handler):
+    emulator: Front
     service: str
     answer: Service
 
-    def log_message(self, *_: Any) -> None:
-        pass
-
     def _any(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, self.path, headers, body)
+        request = Request(self.command, self.path, headers, self.text())
         try:
-            said = self.front.handle(self.service, self.answer, request)
-        except OSError as error:
-            said = Answer.json(502, {"error": f"the lab's {self.service} does not answer: {error}"})
-        if said is None:
-            # As a broken network does.
-            with contextlib.suppress(OSError):
-                self.connection.shutdown(socket.SHUT_RDWR)
-            self.close_connection = True
+            said = self.emulator.handle(self.service, self.answer, request)
+        except Dropped:
+            self.drop()
             return
         self.send_response_only(said.status)
         for name, value in {**said.headers, "Content-Length": str(len(said.body))}.items():
@@ -237,15 +226,10 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _any
 
 
-class Listener(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-    _thread: threading.Thread | None = None
+class Listener(server.Server):
+    """Has a port from the beginning."""
 
-    def server_bind(self) -> None:
-        # HTTPServer's own asks a name server who we are.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = "lab", int(self.server_address[1])
+    started = False
 
     @property
     def url(self) -> str:
@@ -255,16 +239,5 @@ class Listener(ThreadingHTTPServer):
     def start(self, service: Service) -> None:
         """Let ``service`` answer."""
         self.RequestHandlerClass.answer = staticmethod(service)  # type: ignore[attr-defined]
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """No more answers."""
-        if self._thread is not None:
-            self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that hangs up is none.
-        if not isinstance(sys.exc_info()[1], OSError):
-            traceback.print_exc()
+        self.started = True
+        server.start(self, 0.05)
