@@ -39,6 +39,7 @@ class Emulator(emulator.Emulator):
         self, verb: str, target: str, token: str | None, text: bytes, entry: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """See `lab.emulation.emulator.Emulator`; who asks is in the text."""
+        entry["code"] = None
         try:
             said = self._answer(verb, target, text, entry)
         except ApiError as error:
