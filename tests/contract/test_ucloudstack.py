@@ -22,8 +22,9 @@ from ucloud.client import Client
 from ucloud.core import exc
 from ucloud.services.ucloudstack.client import UCloudStackClient
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import Response, StdlibSession
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.ucloudstack import UCloudStack
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, havip, havip_ucloudstack
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
     AlreadyExists,
     CloudError,
@@ -709,6 +710,136 @@ def tell(path: Path, verb: str, what: str, body: object = None) -> Any:
     connection.request(verb, what, None if body is None else json.dumps(body))
     with connection.getresponse() as answer:
         return json.loads(answer.read())
+
+
+# --- the procedure, over this client
+
+
+class Killed(BaseException):
+    """The run is no more."""
+
+
+class Mortal:
+    """A session that kills its run at a request: before it, or after it was answered."""
+
+    def __init__(self, api: Local, at: int = 0, moment: str = "") -> None:
+        self.requests = 0
+        self._session = StdlibSession(api.endpoint)
+        self._at, self._moment = at, moment
+
+    def request(self, *arguments: Any, **keys: Any) -> Response:
+        self.requests += 1
+        if (self.requests, "before") == (self._at, self._moment):
+            raise Killed
+        answer = self._session.request(*arguments, **keys)
+        if (self.requests, "after") == (self._at, self._moment):
+            raise Killed
+        return answer
+
+
+def run(api: Local, goal: havip.Goal, session: Any = None) -> engine.Outcome:
+    session = session or StdlibSession(api.endpoint)
+    keys = {"endpoint": api.endpoint, "region": "cn", "company_id": WORLD.company}
+    cloud = UCloudStack(session, OWNER.public, OWNER.private, **keys)
+    return engine.apply(havip_ucloudstack.UCloudStack(), cloud, goal, timeout=60, sleep=lambda seconds: None)
+
+
+def wanted(**more: Any) -> havip.Goal:
+    given = {"network": "vpc-1", "subnet": "subnet-a", "name": "web", "remark": "new", "members": ["node1", "vm-2"]}
+    return havip.Goal(**{**given, "limits": (3, 5), "settle": 0.0, **more})
+
+
+def scene(api: Local, goal: havip.Goal) -> None:
+    """Something to change: another remark, and somebody who is bound."""
+    client(api).allocate_vip({**LAN, "Remark": "old", "AssociatedResourceIDs": ["vm-3"]})
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("goal", "prepare", "members"),
+    [
+        (wanted(), None, ["vm-1", "vm-2"]),
+        (wanted(), scene, ["vm-1", "vm-2", "vm-3"]),
+        (wanted(exclusive=True), scene, ["vm-1", "vm-2"]),
+        (wanted(present=False), scene, None),
+        (
+            havip.Goal(
+                name="out",
+                network="vpc-1",
+                kind="external",
+                members=["node1"],
+                settle=0.0,
+                creation={"SegmentID": "segment-1", "Bandwidth": 10, "ChargeType": "Month"},
+            ),
+            None,
+            ["vm-1"],
+        ),
+    ],
+    ids=["create", "add", "exclusive", "delete", "external"],
+)
+def test_killed_at_any_request_and_run_again(
+    goal: havip.Goal, prepare: Callable[..., None] | None, members: list[str] | None, moment: str
+) -> None:
+    at = 0
+    finished = False
+    while not finished:
+        at += 1
+        with local(WORLD) as api:
+            if prepare:
+                prepare(api, goal)
+            try:
+                run(api, goal, Mortal(api, at, moment))
+                finished = True
+            except Killed:
+                run(api, goal)
+            vips = client(api).describe_vips()
+            assert [sorted(one["ResourceID"] for one in each["AssociatedResources"]) for each in vips] == (
+                [] if members is None else [members]
+            )
+            assert not run(api, goal).changed
+            assert api.violations == []
+    assert at > 4
+
+
+def test_what_another_one_wrote_meanwhile_is_mended(api: Local, cloud: UCloudStack) -> None:
+    """His list was older than ours, so it takes our members away; ours is looked at until it stays."""
+    vip_id = cloud.allocate_vip(LAN)
+    seen = bound(cloud, vip_id)
+    wrote: list[str] = []
+
+    def meddle(moment: str, entry: dict[str, Any]) -> None:
+        if (moment, entry["name"], wrote) == ("after", "UpdateVIPBindResource", []):
+            wrote.append("vm-3")
+            client(api).update_vip_bind_resource(vip_id, "VM", [*seen, "vm-3"])
+
+    api.hooks.append(meddle)
+    outcome = run(api, wanted())
+    assert sorted(bound(cloud, vip_id)) == ["vm-1", "vm-2", "vm-3"]
+    assert [step.name for step in outcome.steps].count(havip.MEMBERS) == 2
+
+
+@pytest.mark.parametrize("kind", ["lose-before", "lose-after"])
+@pytest.mark.parametrize("action", ["AllocateVIP", "UpdateVIPBindResource", "ModifyNameAndRemark", "DescribeVIP"])
+def test_lost_connections_make_nothing_twice(api: Local, cloud: UCloudStack, action: str, kind: str) -> None:
+    if action == "ModifyNameAndRemark":
+        cloud.allocate_vip({**LAN, "Remark": "old"})
+    fail(api, action, kind=kind, times=2)
+    run(api, wanted())
+    assert (action, 0) in [(entry["name"], entry["status"]) for entry in api.admin("GET", "/log")]
+    (vip,) = cloud.describe_vips()
+    assert (vip["Remark"], [each["ResourceID"] for each in vip["AssociatedResources"]]) == ("new", ["vm-1", "vm-2"])
+
+
+def test_it_waits_while_the_cloud_is_at_work(api: Local, cloud: UCloudStack) -> None:
+    behave(api, latency_s=0.05)
+    run(api, wanted())
+    (vip,) = cloud.describe_vips()
+    assert (vip["Status"], [each["ResourceID"] for each in vip["AssociatedResources"]]) == (
+        "Available",
+        ["vm-1", "vm-2"],
+    )
+    run(api, wanted(present=False))
+    assert cloud.describe_vips() == []
 
 
 # --- the vendor's own client
