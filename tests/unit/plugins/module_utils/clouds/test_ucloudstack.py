@@ -131,6 +131,18 @@ def test_the_vectors_of_the_sdk(parameters, signature):
     assert sign(flatten({**parameters, "PublicKey": public}), private) == signature
 
 
+@pytest.mark.parametrize(
+    ("fields", "signature"),
+    [
+        ({"foo": "bar"}, "634edc1bb957c0d65e5ab5494cf3b7784fbc87af"),
+        ({"foo": "bar", "PublicKey": "my_public_key"}, "d4411ab30953fb0bbcb1e7313081f05e4e91a394"),
+    ],
+)
+def test_the_vectors_of_the_python_sdk(fields, signature):
+    """In the documentation of ucloud.core.auth."""
+    assert sign(fields, "my_private_key") == signature
+
+
 def test_what_is_signed_is_not_escaped_and_what_is_sent_is():
     made, session = client(
         ("ModifyNameAndRemark", {"ResourceID": "vip-1", "Name": "主备", "Remark": "a b&c=d%"}, ok()),
