@@ -20,6 +20,7 @@ the tests check after each request:
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 from .engine import Pause, Step
@@ -504,7 +505,8 @@ def check_external(s: Survey, externals: Iterable[dict[str, Any]]) -> None:
         )
 
 
-def host(text: Any) -> str:
+@functools.lru_cache(4096)  # a network has many ports, and each is compared with each virtual IP
+def host(text: str | None) -> str:
     """An address as it is compared: without /32 and /128, and IPv6 in its short form. "" for a network."""
     try:
         interface = ipaddress.ip_interface(str(text).strip())

@@ -219,10 +219,9 @@ class Neutron(_Ports):
 
     def rebind(self, s: Survey, vip: Vip, target: dict[str, Member]) -> Iterator[Step]:
         for member in s.wanted:
-            mac = member.data.get("mac_address")
-            ours = {"ip_address": vip.address, "mac_address": mac}
-            if not any(_is(pair, vip.address) and pair.get("mac_address", mac) == mac for pair in _pairs(member.data)):
-                yield _edit(BIND, vip.address, member, lambda pairs, ours=ours: [*pairs, ours])  # type: ignore[misc]
+            ours = {"ip_address": vip.address, "mac_address": member.data.get("mac_address")}
+            if not _has(_pairs(member.data), ours):
+                yield _edit(BIND, vip.address, member, lambda pairs, ours=ours: _add(pairs, ours))  # type: ignore[misc]
         for member in vip.members.values():
             if member.id not in target:
                 yield self._unbind(vip.address, member)
@@ -230,6 +229,21 @@ class Neutron(_Ports):
     def release(self, s: Any) -> Iterator[Step]:
         for member in s.loose:
             yield self._unbind(s.address, member)
+
+    def complaints(self, s: Any) -> list[str]:
+        said = super().complaints(s)
+        owned = {address for port in s.ports.values() for address in _addresses(port)}
+        strays: dict[str, list[Member]] = {}
+        for port in s.ports.values():
+            for address in _listed(port) - owned:
+                if any(inside(address, subnet["cidr"]) for subnet in s.subnets):
+                    strays.setdefault(address, []).append(_member(port, None, {}))
+        for address, members in sorted(strays.items()):
+            said.append(
+                f"{address} may be used by {', '.join(map(str, members))}, and no port reserves it, so that the cloud "
+                "may give it to somebody else; create a virtual IP with it, or unbind them (state=absent)"
+            )
+        return said
 
     def _unbind(self, address: str, member: Member) -> Step:
         return _edit(UNBIND, address, member, lambda pairs: [pair for pair in pairs if not _is(pair, address)])
@@ -271,7 +285,7 @@ class Huawei(_Ports):
         # is recognised until all of it is done.
         for member in s.wanted:
             if member.id in target and not _unchecked(member.data):
-                yield _edit(CHECK_OFF, "", member, lambda pairs: [*pairs, {"ip_address": UNCHECKED}], locked=False)
+                yield _edit(CHECK_OFF, "", member, lambda pairs: _add(pairs, {"ip_address": UNCHECKED}), locked=False)
         leaving = [member for member in vip.members.values() if member.id not in target]
         if s.goal.restore_check:
             for member in leaving:
@@ -284,8 +298,9 @@ class Huawei(_Ports):
 
         def edit(pairs: list[Pair]) -> list[Pair]:
             pairs = [pair for pair in pairs if host(pair["ip_address"]) not in gone]
-            there = {host(pair["ip_address"]) for pair in pairs}
-            return pairs + [{"ip_address": each.address} for each in coming if each.address not in there]
+            for member in coming:
+                pairs = _add(pairs, {"ip_address": member.address})
+            return pairs
 
         listed = Member(vip.id, vip.address, data=vip.data)
         words = [f"+{member}" for member in coming] + [f"-{member}" for member in leaving]
@@ -330,8 +345,10 @@ def _edit(name: str, what: str, member: Member, edit: Callable[[list[Pair]], lis
     seen, revision = member.data, member.data.get("revision_number") if locked else None
 
     def do(client: PortsApi, request_id: str) -> None:
-        port = seen if revision is not None else client.get_port(member.id)
-        client.update_port(member.id, {"allowed_address_pairs": edit(_pairs(port))}, revision)
+        pairs = _pairs(seen if revision is not None else client.get_port(member.id))
+        wanted = edit(pairs)
+        if wanted != pairs:
+            client.update_port(member.id, {"allowed_address_pairs": wanted}, revision)
 
     resource = what if name == MEMBERS else f"{what} on {member}" if what else str(member)
     return Step(name, resource, do)
@@ -473,7 +490,7 @@ def _addresses(port: Port) -> set[str]:
 
 def _words(port: Port) -> set[str]:
     """By what a port may be named without asking for servers."""
-    return {port["id"], port.get("device_id") or "", port.get("name") or "", *_addresses(port)}
+    return {port["id"], port.get("device_id") or "", port.get("name") or "", *_addresses(port)} - {""}
 
 
 def _name(thing: dict[str, Any]) -> str:
@@ -495,6 +512,23 @@ def _pairs(port: Port) -> list[Pair]:
 
 def _key(pair: Pair) -> tuple[str, str]:
     return str(pair.get("ip_address")), str(pair.get("mac_address") or "")
+
+
+def _has(pairs: Iterable[Pair], pair: Pair) -> bool:
+    """Whether the pair is there, in whatever spelling; a MAC address that is not said is the port's own."""
+    mac = pair.get("mac_address")
+    return any(
+        _spelling(each) == _spelling(pair) and (mac is None or each.get("mac_address") in (None, mac)) for each in pairs
+    )
+
+
+def _add(pairs: list[Pair], pair: Pair) -> list[Pair]:
+    return pairs if _has(pairs, pair) else [*pairs, pair]
+
+
+def _spelling(pair: Pair) -> str:
+    text = str(pair["ip_address"])
+    return host(text) or text
 
 
 def _is(pair: Pair, address: str) -> bool:
