@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lab.openstack import prepare
 from lab.openstack.client import Client, Session
 from lab.openstack.compute import Compute
-from lab.openstack.front import Front, Upstream
+from lab.openstack.front import Front, Service, Upstream
 from lab.openstack.processes import Servers, running
 from lab.openstack.world import World
 
@@ -22,20 +22,22 @@ ADMIN, OPERATOR = "admin", "operator"
 
 @dataclass
 class Ids:
-    """The ids of what was made, by name; a port has the name of its server."""
+    """The ids of what was made, by name; a port has the name of its server, and a floating IP is its address."""
 
     networks: dict[str, str] = field(default_factory=dict)
     subnets: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     ports: dict[str, str] = field(default_factory=dict)
     servers: dict[str, str] = field(default_factory=dict)
+    floating: dict[str, str] = field(default_factory=dict)
 
 
 class Cloud:
     """A running OpenStack.
 
     ``front`` logs requests and lets them fail; ``auth_url``, ``network_url`` and ``compute_url`` are what clients
-    use, and what the catalogue says. ``network`` asks Neutron as the administrator, past the front.
+    use, and what the catalogue says. ``network`` asks Neutron as the administrator, past the front; ``session`` is that
+    administrator's.
     """
 
     def __init__(self, front: Front, urls: Mapping[str, str], servers: Servers) -> None:
@@ -44,11 +46,11 @@ class Cloud:
             urls[each] for each in (prepare.IDENTITY, prepare.NETWORK, prepare.COMPUTE)
         )
         identity = "http://{}:{}".format(*servers.identity)
-        session = Session(identity, ADMIN, prepare.PASSWORDS[ADMIN], ADMIN)
-        self.network = Client("http://{}:{}/v2.0".format(*servers.network), session)
-        projects = Client(identity, session).call("GET", f"/v3/projects?name={PROJECT}")["projects"]
+        self.session = Session(identity, ADMIN, prepare.PASSWORDS[ADMIN], ADMIN)
+        self.network = Client("http://{}:{}/v2.0".format(*servers.network), self.session)
+        projects = Client(identity, self.session).call("GET", f"/v3/projects?name={PROJECT}")["projects"]
         self.project_id: str = projects[0]["id"]
-        self.compute = Compute(session, self.network, self.compute_url, self.project_id)
+        self.compute = Compute(self.session, self.network, self.compute_url, self.project_id)
 
     def auth(self, user: str = OPERATOR) -> dict[str, str]:
         """The ``auth`` of clouds.yaml: of the project's member, or of `ADMIN`."""
@@ -76,6 +78,10 @@ class Cloud:
             }
             ids.subnets[network.name] = self._make("subnet", subnet)
         self._join(world, ids)
+        for address in world.floating:
+            outside = next(each.name for each in world.networks if each.external)
+            body = {"floating_network_id": ids.networks[outside], "floating_ip_address": address}
+            ids.floating[address] = self._make("floatingip", body)
         for group in world.groups:
             ids.groups[group.name] = self._make("security_group", {"name": group.name})
         for group in world.groups:
@@ -135,8 +141,15 @@ class Cloud:
 
 
 @contextlib.contextmanager
-def serving(host: str = "127.0.0.1", ports: tuple[int, int, int] = (0, 0, 0)) -> Iterator[Cloud]:
-    """OpenStack as long as the block lasts; ``ports`` of Keystone, Neutron and Compute, 0 for any."""
+def serving(
+    host: str = "127.0.0.1",
+    ports: tuple[int, int, int] = (0, 0, 0),
+    facade: Callable[[Cloud, Upstream], Service] | None = None,
+) -> Iterator[Cloud]:
+    """OpenStack as long as the block lasts.
+
+    ``ports``: of Keystone, Neutron and Compute, 0 for any. ``facade``: what answers in place of Neutron.
+    """
     front = Front(host)
     try:
         listeners = [
@@ -151,7 +164,8 @@ def serving(host: str = "127.0.0.1", ports: tuple[int, int, int] = (0, 0, 0)) ->
         with running(urls) as servers:
             cloud = Cloud(front, urls, servers)
             identity.start(Upstream(servers.identity))
-            network.start(Upstream(servers.network))
+            neutron = Upstream(servers.network)
+            network.start(facade(cloud, neutron) if facade else neutron)
             compute.start(cloud.compute)
             yield cloud
     finally:

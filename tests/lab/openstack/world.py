@@ -48,8 +48,12 @@ class Server:
 
 @dataclass(frozen=True)
 class World:
-    """What the project ``lab`` has. If there is an external network, a router joins all others to it."""
+    """What the project ``lab`` has. If there is an external network, a router joins all others to it.
+
+    ``floating``: addresses of the external network that the project may attach to ports.
+    """
 
     networks: tuple[Network, ...] = ()
     groups: tuple[SecurityGroup, ...] = ()
     servers: tuple[Server, ...] = ()
+    floating: tuple[str, ...] = ()
