@@ -224,6 +224,8 @@ def check_options(module: AnsibleModule) -> None:
 
 # --- connections
 
+_SECRET = ("password", "secret", "token", "passcode")
+
 
 def connect(module: AnsibleModule) -> Any:
     """The client of the cloud that the options ask for."""
@@ -285,6 +287,7 @@ def _openstack(module: AnsibleModule) -> Any:
     }
     settings = {key: value for key, value in settings.items() if value is not None}
     cloud = params["cloud"]
+    _hide(module, params["auth"], cloud)
     if isinstance(cloud, dict):
         settings = {**settings, **cloud}
     elif cloud:
@@ -298,6 +301,14 @@ def _openstack(module: AnsibleModule) -> Any:
             f"{'cloud' if cloud else 'auth'}: there is no way to log in: {str(e).rstrip('. ')}. Name an entry of"
             " clouds.yaml (cloud), give auth, or set OS_CLOUD or the other variables OS_*"
         ) from None
+
+
+def _hide(module: AnsibleModule, auth: Any, cloud: Any) -> None:
+    """Ansible hides every part of auth, so that a result could not name a project, and no part of cloud."""
+    inner = cloud.get("auth") if isinstance(cloud, dict) else None
+    parts = [(key, value) for part in (auth, inner, cloud) if isinstance(part, dict) for key, value in part.items()]
+    module.no_log_values.difference_update((auth or {}).values())
+    module.no_log_values.update(str(value) for key, value in parts if any(word in key for word in _SECRET))
 
 
 def _huawei(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class _Ports(Havip):
 
     def look(self, client: PortsApi, goal: Goal, memory: Memory) -> PortSurvey:
         s = PortSurvey(goal)
-        if not _find_network(s, client):
+        if not _find_network(s, client, memory):
             return s
         s.ports = {port["id"]: port for port in client.list_ports(s.network)}
         refs = goal.members if goal.present and goal.members is not None else []
@@ -357,12 +357,15 @@ def _edit(name: str, what: str, member: Member, edit: Callable[[list[Pair]], lis
 # --- where
 
 
-def _find_network(s: PortSurvey, client: PortsApi) -> bool:
+def _find_network(s: PortSurvey, client: PortsApi, memory: Memory) -> bool:
     """Which network and subnet are meant, as far as that can be told before the virtual IP is found."""
     goal = s.goal
-    subnets = client.list_subnets()
+    if "networks" not in memory.facts:
+        # They do not change during a run, or the API refuses what was planned for them.
+        memory.facts["networks"] = client.list_networks() if goal.network else [], client.list_subnets()
+    networks, subnets = memory.facts["networks"]
     if goal.network:
-        networks = [each for each in client.list_networks() if goal.network in (each["id"], each["name"])]
+        networks = [each for each in networks if goal.network in (each["id"], each["name"])]
         if len(networks) != 1:
             s.problems.append(_not_one("network", goal.network, networks))
             return False
