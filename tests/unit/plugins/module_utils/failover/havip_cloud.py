@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import pickle
 
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, havip, havip_ports, havip_ucloudstack
@@ -70,7 +69,7 @@ class Cloud:
 
 
 class PortCloud(Cloud):
-    """A network 10.0.0.0/24 with n1 to n4, each of a server, and a second subnet with far."""
+    """A network 10.0.0.0/24 with n1 to n8, each of a server, and a second subnet with far."""
 
     procedure: havip.Havip
     revisions = True
@@ -82,11 +81,11 @@ class PortCloud(Cloud):
             {"id": "sub2", "name": "back", "network_id": "net", "cidr": "10.0.1.0/24"},
         ]
         self.networks = [{"id": "net", "name": "web"}, {"id": "other", "name": "other"}]
-        self.servers = [{"id": f"vm{n}", "name": f"node{n}"} for n in range(1, 5)] + [{"id": "lone", "name": "lone"}]
+        self.servers = [{"id": f"vm{n}", "name": f"node{n}"} for n in range(1, 9)] + [{"id": "lone", "name": "lone"}]
         self.external = {}
         self.ports = {}
         self.count = 0
-        for n in range(1, 5):
+        for n in range(1, 9):
             self.add(f"n{n}", f"10.0.0.{n}", device_id=f"vm{n}", device_owner="compute:nova")
         self.add("far", "10.0.1.9", "sub2", device_id="vm9", device_owner="compute:nova")
         self.add("gate", "10.0.0.254", device_id="router", device_owner="network:router_interface")
@@ -243,7 +242,7 @@ class Huawei(PortCloud):
 
 
 class Stack(Cloud):
-    """UCloudStack: a VPC with the machines n1 to n4, the elastic NICs e1 and e2, and far in another subnet."""
+    """UCloudStack: a VPC with the machines n1 to n8, the elastic NICs e1 and e2, and far in another subnet."""
 
     procedure = havip_ucloudstack.UCloudStack()
 
@@ -258,7 +257,7 @@ class Stack(Cloud):
                 "IPInfos": [{"IP": ip, "Type": "Private"}],
             }
             for id, ip, subnet in (  # noqa: A001
-                *((f"n{n}", f"10.0.0.{n}", "sub") for n in range(1, 7)),
+                *((f"n{n}", f"10.0.0.{n}", "sub") for n in range(1, 9)),
                 ("far", "10.0.1.9", "sub2"),
             )
         ]
@@ -269,6 +268,7 @@ class Stack(Cloud):
         ]
         self.vips = {}
         self.count = 0
+        self.most = 3
 
     def make(self, address=X, members=(), name="web", **more):
         self.count += 1
@@ -321,8 +321,8 @@ class Stack(Cloud):
     def allocate_vip(self, parameters):
         used = {info["IP"] for info in self.vips.values()}
         ip = parameters.get("IP") or next(f"10.0.0.{n}" for n in range(200, 250) if f"10.0.0.{n}" not in used)
-        if ip in used or ipaddress.ip_address(ip) not in ipaddress.ip_network("10.0.0.0/16"):
-            raise Invalid("The IP cannot be had.")
+        if ip in used:
+            raise AlreadyExists("The IP is taken.")
         given = {key: value for key, value in parameters.items() if key != "IP"}
         return self.make(ip, **{"name": given.pop("Name"), **given})["VIPID"]
 
@@ -330,8 +330,8 @@ class Stack(Cloud):
         info = self.vips.get(vip_id)
         if info is None:
             raise NotFound(f"There is no VIP {vip_id}.")
-        if len(resource_ids) > 3:
-            raise Quota("No more than 3 can be bound.")
+        if len(resource_ids) > self.most:
+            raise Quota(f"No more than {self.most} can be bound.")
         info["AssociatedResourceType"] = resource_type
         info["AssociatedResources"] = [{"ResourceID": each, "ResourceName": each} for each in resource_ids]
 
