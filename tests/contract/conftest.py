@@ -15,6 +15,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 
 from lab import topology  # noqa: E402
 from lab.gce.server import Local, local  # noqa: E402
+from lab.huaweicloud import server as huawei  # noqa: E402
+from lab.openstack import server as openstack  # noqa: E402
 
 
 @pytest.fixture
@@ -28,3 +30,22 @@ def gce() -> Iterator[Local]:
     with local(world) as emulator:
         yield emulator
         assert emulator.violations == []
+
+
+@pytest.fixture(scope="session")
+def _openstack() -> Iterator[openstack.Cloud]:
+    """One for all tests: it takes 5 s to start."""
+    with openstack.local() as cloud:
+        huawei.beside(cloud)
+        yield cloud
+
+
+@pytest.fixture
+def openstack_cloud(_openstack: openstack.Cloud) -> Iterator[openstack.Cloud]:
+    """Keystone and Neutron, with nothing in the project; Huawei Cloud is another region of it."""
+    cloud = _openstack
+    cloud.front.requests.clear()
+    yield cloud
+    cloud.front.behaviour.change({"faults": [], "latency_s": 0, "propagation_s": 0})
+    cloud.front.hooks.clear()
+    cloud.clear()

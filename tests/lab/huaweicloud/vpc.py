@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from lab.openstack.client import Refused
-from lab.openstack.front import Answer, Request, Upstream
+from lab.openstack.front import Answer, Request
 from lab.openstack.server import Cloud
 
 VIP = "neutron:VIP_PORT"
@@ -42,11 +42,10 @@ class VpcError(Exception):
 
 
 class Vpc:
-    """`lab.openstack.front.Service`, in place of Neutron."""
+    """`lab.openstack.front.Service`, in front of Neutron."""
 
-    def __init__(self, cloud: Cloud, neutron: Upstream) -> None:
+    def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._neutron = neutron
         self._lock = threading.Lock()  # an elastic IP is looked at and then bound
 
     def __call__(self, request: Request) -> Answer:
@@ -83,7 +82,7 @@ class Vpc:
     def _ask(self, request: Request, path: str) -> Answer:
         """What Neutron answers, without what Huawei does not have."""
         headers = {name: value for name, value in request.headers.items() if name != "if-match"}
-        answer = self._neutron(Request(request.method, path, headers, request.body))
+        answer = self._cloud.neutron(Request(request.method, path, headers, request.body))
         if answer.body.startswith(b"{"):
             answer.body = json.dumps(_without_revisions(json.loads(answer.body))).encode()
         return answer

@@ -20,7 +20,7 @@ from pathlib import Path
 
 def main(name: str, fd: int, configuration: list[str]) -> None:
     """Serve for ever."""
-    threading.Thread(target=_end_with_caller, daemon=True).start()
+    threading.Thread(target=_end_with_caller, args=(Path.cwd(),), daemon=True).start()
     if name == "keystone":
         os.environ["OS_KEYSTONE_CONFIG_FILES"] = ";".join(configuration)
         sys.argv = ["keystone"]
@@ -34,9 +34,9 @@ def main(name: str, fd: int, configuration: list[str]) -> None:
     serve(application, sockets=[socket.socket(fileno=fd)], threads=1, ident=None)
 
 
-def _end_with_caller() -> None:
+def _end_with_caller(state: Path) -> None:
     sys.stdin.buffer.read()
-    shutil.rmtree(Path.cwd(), ignore_errors=True)
+    shutil.rmtree(state, ignore_errors=True)
     os._exit(0)
 
 

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lab.openstack import prepare
 from lab.openstack.client import Client, Session
 from lab.openstack.compute import Compute
-from lab.openstack.front import Front, Service, Upstream
+from lab.openstack.front import Front, Upstream
 from lab.openstack.processes import Servers, running
 from lab.openstack.world import World
 
@@ -36,8 +36,8 @@ class Cloud:
     """A running OpenStack.
 
     ``front`` logs requests and lets them fail; ``auth_url``, ``network_url`` and ``compute_url`` are what clients
-    use, and what the catalogue says. ``network`` asks Neutron as the administrator, past the front; ``session`` is that
-    administrator's.
+    use, and what the catalogue says. ``identity`` and ``network`` ask Keystone and Neutron as the administrator, past
+    the front; ``session`` is that administrator's. ``neutron`` passes others' requests on.
     """
 
     def __init__(self, front: Front, urls: Mapping[str, str], servers: Servers) -> None:
@@ -46,9 +46,11 @@ class Cloud:
             urls[each] for each in (prepare.IDENTITY, prepare.NETWORK, prepare.COMPUTE)
         )
         identity = "http://{}:{}".format(*servers.identity)
+        self.neutron = Upstream(servers.network)
         self.session = Session(identity, ADMIN, prepare.PASSWORDS[ADMIN], ADMIN)
         self.network = Client("http://{}:{}/v2.0".format(*servers.network), self.session)
-        projects = Client(identity, self.session).call("GET", f"/v3/projects?name={PROJECT}")["projects"]
+        self.identity = Client(f"{identity}/v3", self.session)
+        projects = self.identity.call("GET", f"/projects?name={PROJECT}")["projects"]
         self.project_id: str = projects[0]["id"]
         self.compute = Compute(self.session, self.network, self.compute_url, self.project_id)
 
@@ -141,15 +143,8 @@ class Cloud:
 
 
 @contextlib.contextmanager
-def serving(
-    host: str = "127.0.0.1",
-    ports: tuple[int, int, int] = (0, 0, 0),
-    facade: Callable[[Cloud, Upstream], Service] | None = None,
-) -> Iterator[Cloud]:
-    """OpenStack as long as the block lasts.
-
-    ``ports``: of Keystone, Neutron and Compute, 0 for any. ``facade``: what answers in place of Neutron.
-    """
+def serving(host: str = "127.0.0.1", ports: tuple[int, int, int] = (0, 0, 0)) -> Iterator[Cloud]:
+    """OpenStack as long as the block lasts; ``ports`` of Keystone, Neutron and Compute, 0 for any."""
     front = Front(host)
     try:
         listeners = [
@@ -164,8 +159,7 @@ def serving(
         with running(urls) as servers:
             cloud = Cloud(front, urls, servers)
             identity.start(Upstream(servers.identity))
-            neutron = Upstream(servers.network)
-            network.start(facade(cloud, neutron) if facade else neutron)
+            network.start(cloud.neutron)
             compute.start(cloud.compute)
             yield cloud
     finally:
