@@ -246,7 +246,8 @@ def _ucloudstack(params: Mapping[str, Any]) -> UCloudStack:
             raise OptionError(f"{option}: provider=ucloudstack needs it, here or in {variable}")
     endpoint = params["endpoint"]
     parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[!->@-~]+", endpoint):
+    named = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    if not named or not re.fullmatch(r"[!->@-~]+", endpoint):
         raise OptionError(f"endpoint: {endpoint!r} is not the URL of the API, such as https://console.example.com/api")
     return UCloudStack(
         StdlibSession(endpoint, ca_file=params["ca_cert"]),
