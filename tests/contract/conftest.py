@@ -46,6 +46,5 @@ def openstack_cloud(_openstack: openstack.Cloud) -> Iterator[openstack.Cloud]:
     cloud = _openstack
     cloud.front.requests.clear()
     yield cloud
-    cloud.front.behaviour.change({"faults": [], "latency_s": 0, "propagation_s": 0})
-    cloud.front.hooks.clear()
+    cloud.front.reset()
     cloud.clear()

@@ -154,9 +154,10 @@ class Front:
         """One more fault: ``kind`` is one of `KINDS`; for the rest see `lab.emulation.behaviour.Fault`."""
         self.behaviour.faults.append(Fault.parse({"kind": kind, **how}))
 
-    def heal(self) -> None:
-        """No more faults."""
-        self.behaviour.change({"faults": []})
+    def reset(self) -> None:
+        """Behave as at first: no faults, no hooks, nothing takes time."""
+        self.behaviour = Behaviour()
+        self.hooks.clear()
 
     def handle(self, service: str, answer: Service, request: Request) -> Answer:
         """The answer to one request; raises Dropped for a connection that breaks."""
