@@ -145,6 +145,11 @@ class _Ports(Havip):
 
     def external(self, vip: Vip, external: dict[str, Any], attach: bool) -> Step:
         def do(client: PortsApi, request_id: str) -> None:
+            if external.get("revision_number") is None:
+                # It may be somebody else's by now.
+                there = next((each for each in client.list_external() if each["id"] == external["id"]), None)
+                if there is None or there["port_id"] not in (external["port_id"], vip.id if attach else None):
+                    raise Stale(f"{external['address']} was changed meanwhile.", resource=external["address"])
             client.set_external(external, vip.id if attach else None, vip.address if attach else None)
 
         name = ATTACH if attach else DETACH

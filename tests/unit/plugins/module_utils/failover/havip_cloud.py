@@ -143,7 +143,7 @@ class PortCloud(Cloud):
         return [self.shown(port) for port in self.ports.values() if port["network_id"] == network_id]
 
     def list_external(self):
-        return list(self.external.values())
+        return [self.shown(each) for each in self.external.values()]
 
     def get_port(self, port_id):
         if port_id not in self.ports:
@@ -187,7 +187,7 @@ class PortCloud(Cloud):
 
     def set_external(self, external, port_id, fixed_ip):
         mine = self.external[external["id"]]
-        if mine["revision_number"] != external["revision_number"]:
+        if external.get("revision_number") not in (None, mine["revision_number"]):
             raise Stale("Constrained to another revision.", status=412)
         if port_id and any(each["port_id"] == port_id for each in self.external.values() if each is not mine):
             raise AlreadyExists("The port has another one.", status=409)

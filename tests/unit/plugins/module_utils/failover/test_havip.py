@@ -135,6 +135,21 @@ def test_external_addresses(make):
     assert names(outcome)[0] == "detach external address" and cloud.deleted == [(X, set())]
 
 
+@pytest.mark.parametrize("make", PORTS)
+def test_an_external_address_that_somebody_moves_meanwhile(make):
+    cloud = make()
+    cloud.make(X, ["n1"])
+    cloud.external["eip1"]["port_id"] = cloud.vip()["id"]
+
+    def fault(moment, verb):
+        if moment == "after" and verb == "list_external" and cloud.external["eip1"]["port_id"] != "n4":
+            cloud.external["eip1"].update(port_id="n4", revision_number=9)
+
+    cloud.fault = fault
+    assert not bind(cloud, goal(external="")).after.vip.external
+    assert cloud.external["eip1"]["port_id"] == "n4"
+
+
 def refused_again(cloud, wanted):
     cloud.requests.clear()
     return refused(cloud, wanted)
