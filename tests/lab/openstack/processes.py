@@ -61,11 +61,11 @@ extension_drivers = port_security
 
 @dataclass(frozen=True)
 class Servers:
-    """Where Keystone and Neutron listen; ``logs`` is the directory of what they say."""
+    """Where Keystone and Neutron listen, and Neutron's database; what they say lies beside it."""
 
     identity: Address
     network: Address
-    logs: Path
+    database: Path
 
 
 @contextlib.contextmanager
@@ -86,7 +86,7 @@ def running(urls: Mapping[str, str]) -> Iterator[Servers]:
             processes.append(_start(made, state, name, listening))
         for name, address, process in zip(("keystone", "neutron"), addresses, processes, strict=True):
             _wait(name, address, process, state)
-        yield Servers(*addresses, logs=state)
+        yield Servers(*addresses, database=state / "neutron.sqlite")
     finally:
         for process in processes:
             process.kill()
