@@ -244,9 +244,10 @@ class Neutron(_Ports):
                 if any(inside(address, subnet["cidr"]) for subnet in s.subnets):
                     strays.setdefault(address, []).append(_member(port, None, {}))
         for address, members in sorted(strays.items()):
+            who = ", ".join(sorted(map(str, members)))
             said.append(
-                f"{address} may be used by {', '.join(map(str, members))}, and no port reserves it, so that the cloud "
-                "may give it to somebody else; create a virtual IP with it, or unbind them (state=absent)"
+                f"{address} may be used by {who}, and no port reserves it, so that the cloud may give it to somebody "
+                "else; create a virtual IP with it, or unbind them (state=absent)"
             )
         return said
 

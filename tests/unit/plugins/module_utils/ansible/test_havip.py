@@ -57,7 +57,7 @@ HUAWEI = {"user_name": "ops", "password": "sekret", "domain_name": "account", "r
 
 def test_openstack(connected):
     module = Module("openstack", cloud="production", region_name="r1", validate_certs=False, ca_cert="/ca")
-    assert type(havip.connect(module)) is Neutron
+    assert havip.connect(module).__class__ is Neutron
     module = Module("openstack", auth=AUTH)
     havip.connect(module)
     assert connected == [
@@ -72,7 +72,7 @@ def test_openstack(connected):
 
 
 def test_huawei(connected, monkeypatch):
-    assert type(havip.connect(Module("huaweicloud", **HUAWEI))) is HuaweiCloud
+    assert havip.connect(Module("huaweicloud", **HUAWEI)).__class__ is HuaweiCloud
     assert connected.pop() == {
         "auth": {
             "auth_url": "https://iam.cn-north-4.myhuaweicloud.com/v3",

@@ -185,7 +185,7 @@ def neutron_error(kind, status, message="No."):
 def test_errors(answer, kind):
     with pytest.raises(CloudError) as error:
         HuaweiCloud(Connection(answer)).update_port("a", {"name": "b"}, 3)
-    assert type(error.value) is kind
+    assert error.type is kind
     assert str(error.value).startswith("Cannot update port a: ") and error.value.resource == "a"
     if isinstance(answer, Reply) and "Retry-After" in answer.headers:
         assert error.value.retry_after == 7
