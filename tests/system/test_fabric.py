@@ -24,6 +24,12 @@ from lab.huaweicloud import security as huaweicloud
 from lab.keeper import enter_network
 from lab.lab import Lab
 from lab.openstack import security as openstack
+from lab.openstack.client import Client
+from lab.openstack.follower import Follower
+from lab.openstack.server import local
+from lab.openstack.world import VRRP as VRRP_RULE
+from lab.openstack.world import Network as LabNetwork
+from lab.openstack.world import SecurityGroup, Server, World
 from lab.process import run
 
 ADDRESSES = {"node1": "10.0.0.1", "node2": "10.0.0.2", "client1": "10.0.0.9"}
@@ -37,13 +43,13 @@ def mac(name: str) -> str:
 
 
 class Network:
-    """The fabric, and sockets on its machines."""
+    """The fabric (`lab.openstack.follower.DataPlane`), and sockets on its machines."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
 
-    def secure(self, name: str, policy: Policy | None) -> None:
-        self.lab.keeper.run(lambda: fabric.secure(name, policy))
+    def secure(self, machine: str, policy: Policy | None) -> None:
+        self.lab.keeper.run(lambda: fabric.secure(machine, policy))
 
     def own(self, name: str, address: str) -> None:
         self.lab.keeper.run(lambda: run("ip", "-netns", name, "address", "add", f"{address}/24", "dev", "eth0"))
@@ -232,6 +238,17 @@ def test_huawei_checks_source_and_destination(network: Network) -> None:
     from_vip.passes()
 
 
+def test_a_real_server_of_lvs_needs_the_check_off(network: Network) -> None:
+    network.own("node1", VIP)
+    to_vip = Flow(network, VRRP, "client1", "node1", target_address=VIP)
+    # The director sends it there, whatever ARP says.
+    director = ("neighbour", "replace", VIP, "lladdr", mac("node1"), "dev", "eth0")
+    network.lab.keeper.run(lambda: run("ip", "-netns", "client1", *director))
+    for member in (port("node1"), port("node1", "1.1.1.1/0")):
+        network.secure("node1", huaweicloud.policy(member, [member, vip("node2")], GROUPS))
+        to_vip.passes() if member["allowed_address_pairs"] else to_vip.send()
+
+
 def test_neutron_needs_the_pair_alone(network: Network) -> None:
     network.own("node1", VIP)
     to_vip = Flow(network, VRRP, "client1", "node1", target_address=VIP)
@@ -239,3 +256,39 @@ def test_neutron_needs_the_pair_alone(network: Network) -> None:
         network.forget()
         network.secure("node1", openstack.policy(member, [member], GROUPS))
         to_vip.passes() if member["allowed_address_pairs"] else to_vip.send()
+
+
+def test_what_neutron_holds_is_in_force(network: Network) -> None:
+    world = World(
+        networks=(LabNetwork("lan", "10.0.0.0/24"),),
+        groups=(SecurityGroup("vrrp", (VRRP_RULE,)), SecurityGroup("none")),
+        servers=(
+            *(Server(name, "lan", ADDRESSES[name], mac(name), ("vrrp",)) for name in ("node1", "node2")),
+            Server("client1", "lan", ADDRESSES["client1"], mac("client1"), port_security=False),
+        ),
+    )
+    network.own("node1", VIP)
+    with contextlib.ExitStack() as stack:
+        cloud = stack.enter_context(local())
+        ids = cloud.seed(world)
+        follower = stack.enter_context(contextlib.closing(Follower(cloud, network, openstack.policy)))
+        neutron = Client(f"{cloud.network_url}/v2.0", cloud.session)
+
+        def update(name: str, **wish: Any) -> None:
+            neutron.call("PUT", f"/ports/{ids.ports[name]}", {"port": wish})
+            assert follower.settled()
+
+        vip = Flow(network, VRRP, "node1", "client1", source_address=VIP)
+        heartbeat = Flow(network, VRRP, "node1", "node2")
+        vip.send()
+        heartbeat.passes()
+        update("node1", allowed_address_pairs=[{"ip_address": VIP}])
+        vip.passes()
+        update("node2", security_groups=[ids.groups["none"]])
+        heartbeat.send()
+        update("node1", allowed_address_pairs=[])
+        vip.send()
+        update("node2", security_groups=[ids.groups["vrrp"]])
+        heartbeat.passes()
+        update("node1", port_security_enabled=False, security_groups=[])
+        vip.passes()

@@ -51,6 +51,7 @@ class Follower:
 
     def close(self) -> None:
         """Follow no more."""
+        self._cloud.front.changed = lambda: None
         self._timeline.close()
 
     def settled(self, timeout: float = 10.0) -> bool:
