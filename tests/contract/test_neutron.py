@@ -60,9 +60,10 @@ def connect(cloud: Cloud, user: str = OPERATOR, region: str = REGION) -> Connect
     return openstack.connect(auth=cloud.auth(user), region_name=region)
 
 
-@pytest.fixture
-def connection(cloud: Cloud) -> Iterator[Connection]:
-    with connect(cloud) as connection:
+# Logging in costs more than most tests do.
+@pytest.fixture(scope="module")
+def connection(_openstack: Cloud) -> Iterator[Connection]:
+    with connect(_openstack) as connection:
         yield connection
 
 
@@ -74,20 +75,21 @@ def pairs(cloud: Cloud, port: str) -> list[str]:
 # --- OpenStack's client, and what is relied on
 
 
-def test_the_client_finds_everything_in_the_catalogue(cloud: Cloud, ids: Ids, connection: Connection) -> None:
-    assert {
-        each.name: each.id for each in connection.network.ports(network_id=ids.networks["lan"]) if each.name
-    } == ids.ports
-    assert connection.current_project_id == cloud.project_id
-    port = connection.network.create_port(
-        network_id=ids.networks["lan"],
-        name="vip",
-        device_owner=VIP,
-        fixed_ips=[{"ip_address": ADDRESS, "subnet_id": ids.subnets["lan"]}],
-    )
-    assert port.fixed_ips[0]["ip_address"] == ADDRESS and port.status == "DOWN"
-    with pytest.raises(exceptions.ConflictException):
-        connection.network.create_port(network_id=ids.networks["lan"], fixed_ips=[{"ip_address": ADDRESS}])
+def test_the_client_finds_everything_in_the_catalogue(cloud: Cloud, ids: Ids) -> None:
+    with connect(cloud) as connection:
+        assert {
+            each.name: each.id for each in connection.network.ports(network_id=ids.networks["lan"]) if each.name
+        } == ids.ports
+        assert connection.current_project_id == cloud.project_id
+        port = connection.network.create_port(
+            network_id=ids.networks["lan"],
+            name="vip",
+            device_owner=VIP,
+            fixed_ips=[{"ip_address": ADDRESS, "subnet_id": ids.subnets["lan"]}],
+        )
+        assert port.fixed_ips[0]["ip_address"] == ADDRESS and port.status == "DOWN"
+        with pytest.raises(exceptions.ConflictException):
+            connection.network.create_port(network_id=ids.networks["lan"], fixed_ips=[{"ip_address": ADDRESS}])
     with connect(cloud, ADMIN) as admin:
         assert admin.network.find_port(port.id).project_id == cloud.project_id
     asked = {(each["service"], each["caller"]) for each in cloud.front.requests if each["method"] == "POST"}
@@ -371,9 +373,9 @@ def test_a_port_may_use_other_macs() -> None:
 # --- Huawei Cloud
 
 
-@pytest.fixture
-def huawei(cloud: Cloud) -> Iterator[Connection]:
-    with connect(cloud, region=HUAWEI) as connection:
+@pytest.fixture(scope="module")
+def huawei(_openstack: Cloud) -> Iterator[Connection]:
+    with connect(_openstack, region=HUAWEI) as connection:
         yield connection
 
 
