@@ -18,6 +18,8 @@ from lab.cloudpods.region import WORLD  # noqa: E402
 from lab.cloudpods.server import Local as CloudpodsLocal  # noqa: E402
 from lab.cloudpods.server import local as cloudpods_local  # noqa: E402
 from lab.gce.server import Local, local  # noqa: E402
+from lab.huaweicloud import server as huawei  # noqa: E402
+from lab.openstack import server as openstack  # noqa: E402
 
 
 @pytest.fixture
@@ -42,3 +44,21 @@ def cloudpods() -> Iterator[CloudpodsLocal]:
     with cloudpods_local(WORLD) as emulator:
         yield emulator
         assert emulator.violations == []
+
+
+@pytest.fixture(scope="session")
+def _openstack() -> Iterator[openstack.Cloud]:
+    """One for all tests: it takes 5 s to start."""
+    with openstack.local() as cloud:
+        huawei.beside(cloud)
+        yield cloud
+
+
+@pytest.fixture
+def openstack_cloud(_openstack: openstack.Cloud) -> Iterator[openstack.Cloud]:
+    """Keystone and Neutron, with nothing in the project; Huawei Cloud is another region of it."""
+    cloud = _openstack
+    cloud.front.requests.clear()
+    yield cloud
+    cloud.front.reset()
+    cloud.clear()

@@ -13,6 +13,7 @@ Rooms, from the ground up:
 - ``topology``: which machines a topology needs, their addresses, and what the cloud knows of them
 - ``site``: a lab as its own inside sees it: the network, and machines that have power or not
 - ``gce``, ``api``: the cloud's API, its process in a lab, and how it is told to misbehave
+- ``openstack``, ``huaweicloud``: real Keystone and Neutron, and what Huawei documents in front of them
 - ``faults``: what can be broken, and mended
 - ``inventory``: how Ansible and SSH reach them
 - ``lab``: the verbs: up, down, status, fault, repair, clean

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_network
 
 from lab.keeper import NETWORKS
 from lab.process import run
@@ -21,10 +21,18 @@ BRIDGE = "fabric"
 _TABLE = """
 table bridge lab {
     set cut { type ifname . ifname; }
-    chain secure { type filter hook prerouting priority -200; policy accept; }
+    map from { type ifname : verdict; }
+    map out { type ifname : verdict; }
+    map in { type ifname : verdict; }
+    chain secure {
+        type filter hook prerouting priority -200; policy accept;
+        iifname vmap @from
+    }
     chain forward {
         type filter hook forward priority 0; policy accept;
         iifname . oifname @cut drop
+        iifname vmap @out
+        oifname vmap @in
     }
 }
 """
@@ -32,10 +40,40 @@ table bridge lab {
 
 @dataclass(frozen=True)
 class Pair:
-    """An address that a port may send from, as Neutron's allowed address pair: with which MAC."""
+    """An address, or a network, that a port may send from, as Neutron's allowed address pair: with which MAC."""
 
     mac: str
     address: str
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a security group's rule lets pass: of IP ``version`` 4 or 6; None is any.
+
+    ``protocol``: its number. ``ports``: first and last; of ICMP (where both may be None) the type and code. ``peers``:
+    the networks at the other end.
+    """
+
+    version: int
+    protocol: int | None = None
+    ports: tuple[int | None, int | None] | None = None
+    peers: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What may pass at a port.
+
+    ``sends``: senders of IP packets; ``claims``: of ARP. ``receives``: destinations, besides groups and broadcast; None
+    is any. ``ingress`` and ``egress``: what may be sent to the machine and by it; None is anything. They are for what
+    begins a conversation: answers within TCP, and ICMP's, pass.
+    """
+
+    sends: tuple[Pair, ...]
+    claims: tuple[Pair, ...]
+    receives: tuple[str, ...] | None = None
+    ingress: tuple[Allowed, ...] | None = None
+    egress: tuple[Allowed, ...] | None = None
 
 
 def build() -> None:
@@ -94,33 +132,78 @@ def set_elements(where: str, elements: Iterable[str], on: bool) -> str:
     return "".join(commands[:1] if on else commands)
 
 
-def secure(name: str, pairs: Iterable[Pair]) -> None:
-    """Port security: from ``name`` pass only what carries one of ``pairs`` as its sender."""
-    chain = f"port-{name}"
-    rules = [f"ether saddr != {{ {', '.join(sorted({pair.mac for pair in pairs}))} }} drop"]
-    for pair in pairs:
-        if ip_address(pair.address).version == 4:
-            rules.append(f"ether saddr {pair.mac} ip saddr {pair.address} accept")
-            rules.append(f"arp saddr ether {pair.mac} arp saddr ip {pair.address} accept")
-        else:
-            rules.append(f"ether saddr {pair.mac} ip6 saddr {pair.address} accept")
-    rules.append("ip6 saddr { ::, fe80::/10 } accept")
-    rules.append("drop")
-    body = "".join(f"add rule bridge lab {chain} {rule}\n" for rule in rules)
-    jump = f'add rule bridge lab secure iifname "{name}" jump {chain}\n'
-    run("nft", "-f", "-", stdin=_without(name) + f"add chain bridge lab {chain}\n" + jump + body)
+def secure(name: str, policy: Policy | None) -> None:
+    """Let pass at the port of ``name`` what ``policy`` says, all at once; None: everything, as on premises."""
+    chains = {"from": [], "out": [], "in": []} if policy is None else _chains(policy)
+    commands = []
+    for kind, rules in chains.items():
+        chain, element = f"bridge lab {kind}-{name}", f'bridge lab {kind} {{ "{name}" : jump {kind}-{name} }}'
+        commands += [f"add chain {chain}", f"flush chain {chain}", f"add element {element}"]
+        commands += [f"add rule {chain} {rule}" for rule in rules]
+        if policy is None:
+            # Adding first makes the deletion of what is not there harmless.
+            commands += [f"delete element {element}", f"delete chain {chain}"]
+    run("nft", "-f", "-", stdin="\n".join(commands) + "\n")
 
 
-def open_port(name: str) -> None:
-    """No port security on ``name``: what a switch on premises does."""
-    rules = _without(name)
-    if rules:
-        run("nft", "-f", "-", stdin=rules)
+def _chains(policy: Policy) -> dict[str, list[str]]:
+    """The rules of a port: for what comes from it, on its way out of it, and into it."""
+    sends = [f"ether saddr != {{ {', '.join(sorted({pair.mac for pair in policy.sends}))} }} drop"]
+    sends += [f"ether saddr {pair.mac} {_ip(pair.address)} saddr {pair.address} accept" for pair in policy.sends]
+    sends += [
+        f"arp saddr ether {pair.mac} arp saddr ip {pair.address} accept"
+        for pair in policy.claims
+        if _ip(pair.address) == "ip"
+    ]
+    sends += ["ip6 saddr { ::, fe80::/10 } accept", "drop"]
+    receives = []
+    if policy.receives is not None:
+        for kind, always in (("ip", ("224.0.0.0/4", "255.255.255.255")), ("ip6", ("ff00::/8", "fe80::/10"))):
+            own = [each for each in policy.receives if _ip(each) == kind]
+            receives.append(f"{kind} daddr != {{ {', '.join((*own, *always))} }} drop")
+    return {
+        "from": sends,
+        "out": _conversations(policy.egress, "daddr"),
+        "in": receives + _conversations(policy.ingress, "saddr"),
+    }
 
 
-def _without(name: str) -> str:
-    """The commands that take the security of port ``name`` away, in one transaction with what follows."""
-    listing = run("nft", "-a", "list", "chain", "bridge", "lab", "secure")
-    handles = [line.rpartition("handle ")[2] for line in listing.splitlines() if f"jump port-{name} " in line + " "]
-    rules = "".join(f"delete rule bridge lab secure handle {handle}\n" for handle in handles)
-    return rules + (f"flush chain bridge lab port-{name}\ndelete chain bridge lab port-{name}\n" if handles else "")
+# The bridge of this kernel does not track connections, so answers are told by what they are.
+_ANSWERS = (
+    "ether type != { ip, ip6 } return",
+    "ip protocol tcp tcp flags & (syn | ack) != syn return",
+    "ether type ip6 meta l4proto tcp tcp flags & (syn | ack) != syn return",
+    "ip protocol icmp icmp type { echo-reply, destination-unreachable, time-exceeded } return",
+    # Errors, the echo's reply, and neighbour discovery.
+    "icmpv6 type { 1-4, 129, 133-137 } return",
+)
+
+
+def _conversations(allowed: tuple[Allowed, ...] | None, peer: str) -> list[str]:
+    """The rules that let ``allowed`` go on; ``peer``: where the other end's address is."""
+    if allowed is None:
+        return []
+    rules = list(_ANSWERS)
+    for each in allowed:
+        ip = "ip" if each.version == 4 else "ip6"
+        words = [f"ether type {ip}"]
+        if each.protocol is not None:
+            words.append(f"meta l4proto {each.protocol}")
+        if each.ports is not None:
+            first, last = each.ports
+            if each.protocol in (1, 58):
+                icmp = "icmp" if each.protocol == 1 else "icmpv6"
+                details = (("type", first), ("code", last))
+                words += [f"{icmp} {what} {value}" for what, value in details if value is not None]
+            else:
+                words.append(f"th dport {first}-{last}")
+        if each.peers is not None:
+            words.append(f"{ip} {peer} {{ {', '.join(each.peers)} }}")
+        if each.peers != ():
+            rules.append(f"{' '.join(words)} return")
+    return [*rules, "drop"]
+
+
+def _ip(address: str) -> str:
+    """What nftables calls the version of an address or a network."""
+    return "ip" if ip_network(address, strict=False).version == 4 else "ip6"

@@ -151,12 +151,12 @@ class Lab:
         this = self.topology.machine(name)
         if self.topology.world is not None:
             raise LabError("this network has no port security: what an instance may send is for the cloud's API to say")
-        if addresses is None:
-            self.keeper.run(lambda: fabric.open_port(name))
-            return
-        allowed = [str(address).partition("/")[0] for address in (*this.addresses, *addresses)]
-        pairs = [fabric.Pair(this.mac, address) for address in allowed]
-        self.keeper.run(lambda: fabric.secure(name, pairs))
+        policy = None
+        if addresses is not None:
+            allowed = [str(address).partition("/")[0] for address in (*this.addresses, *addresses)]
+            pairs = tuple(fabric.Pair(this.mac, address) for address in allowed)
+            policy = fabric.Policy(sends=pairs, claims=pairs)
+        self.keeper.run(lambda: fabric.secure(name, policy))
 
     def execute(self, command: Sequence[str], machine: str | None = None) -> int:
         """Run ``command`` in the controller's network, or on ``machine`` over SSH; return its exit status."""

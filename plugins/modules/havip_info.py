@@ -1,0 +1,124 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: havip_info
+short_description: Tell which highly available virtual IPs a cloud has, and who is bound to them
+version_added: 0.5.0
+author:
+  - cloudha.vip contributors (@cloudha-vip)
+description:
+  - Tells of the virtual IPs of a network of OpenStack or Huawei Cloud, or of a region of UCloudStack.
+  - RV(problems) is empty if each of them has at least two members that can hold it.
+  - In OpenStack, a virtual IP is a port of no device.
+extends_documentation_fragment:
+  - cloudha.vip.attributes
+  - cloudha.vip.attributes.info
+  - cloudha.vip.havip
+options:
+  timeout:
+    description: For how many seconds to try again what may pass, such as rate limits and failures of the API.
+    type: float
+    default: 60
+seealso:
+  - module: cloudha.vip.havip_bind
+"""
+
+EXAMPLES = r"""
+- name: The virtual IPs of a network
+  cloudha.vip.havip_info:
+    provider: openstack
+    cloud: production
+    network: backend
+  register: found
+
+- name: Each can be taken over
+  ansible.builtin.assert:
+    that: found.problems == []
+
+- name: One virtual IP of UCloudStack
+  cloudha.vip.havip_info:
+    provider: ucloudstack
+    endpoint: https://console.example.com/api
+    region_name: cn
+    public_key: "{{ vault_public_key }}"
+    private_key: "{{ vault_private_key }}"
+    name: web
+"""
+
+RETURN = r"""
+vips:
+  description: Each virtual IP that fits the options.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    id:
+      description: Its id.
+      type: str
+    address:
+      description: Its address.
+      type: str
+      sample: 10.0.0.100
+    name:
+      description: Its name.
+      type: str
+    remark:
+      description: What is said about it.
+      type: str
+    network:
+      description: The id of the network, or of the VPC.
+      type: str
+    subnet:
+      description: The id of the subnet.
+      type: str
+    vip_type:
+      description: V(internal), or V(external) for one of UCloudStack's external network.
+      type: str
+    status:
+      description: V(ready), V(busy) while the cloud works on it, or V(failed).
+      type: str
+    members:
+      description: Who is bound to it.
+      type: list
+      elements: dict
+      contains:
+        id:
+          description: The id of the port, the machine or the elastic NIC.
+          type: str
+        name:
+          description: Its name.
+          type: str
+        address:
+          description: Its address. Empty, where the cloud does not tell.
+          type: str
+    external:
+      description: The external addresses that are attached to it.
+      type: list
+      elements: str
+problems:
+  description: What would keep a virtual IP from being taken over, and what to do about it, one message each.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import havip
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=havip.SPEC, supports_check_mode=True)
+    with failures(module):
+        module.exit_json(changed=False, **havip.info(module))
+
+
+if __name__ == "__main__":
+    main()

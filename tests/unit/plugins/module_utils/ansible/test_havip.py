@@ -1,0 +1,174 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import havip
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import OptionError
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.huaweicloud import HuaweiCloud
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.neutron import Neutron
+
+BINDING = (
+    *("state", "remark", "members", "exclusive", "restore_source_check", "external", "max_members", "max_vips"),
+    *("enforce_limits", "vip_type", "segment", "bandwidth", "charge_type", "quantity", "settle"),
+)
+
+
+class Failed(Exception):
+    pass
+
+
+class Module:
+    """As much of an AnsibleModule as is needed."""
+
+    def __init__(self, provider, **options):
+        self.params = dict.fromkeys((*havip.SPEC, *BINDING))
+        self.params.update(provider=provider, state="present", exclusive=False, settle=1.0, api_timeout=30.0)
+        self.params.update(options)
+        self.no_log_values = set((options.get("auth") or {}).values())
+
+    def fail_json(self, msg, **more):
+        raise Failed(msg)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    for variable in ("HW_REGION_NAME", "HW_PROJECT_ID", "UCLOUD_REGION", "UCLOUD_PROJECT_ID"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def connected(monkeypatch):
+    """What openstacksdk was told."""
+    openstack = pytest.importorskip("openstack")
+    told = []
+    monkeypatch.setattr(openstack, "connect", lambda **settings: told.append(settings) or "connection")
+    return told
+
+
+AUTH = {"auth_url": "https://id.example.com/v3", "username": "ops", "password": "sekret", "project_name": "web"}
+HUAWEI = {"user_name": "ops", "password": "sekret", "domain_name": "account", "region_name": "cn-north-4"}
+
+
+def test_openstack(connected):
+    module = Module("openstack", cloud="production", region_name="r1", validate_certs=False, ca_cert="/ca")
+    assert havip.connect(module).__class__ is Neutron
+    module = Module("openstack", auth=AUTH)
+    havip.connect(module)
+    assert connected == [
+        {"cloud": "production", "region_name": "r1", "verify": False, "cacert": "/ca", "api_timeout": 30.0},
+        {"auth": AUTH, "api_timeout": 30.0},
+    ]
+    # Only what is secret is hidden: a server may be called as the project is.
+    assert module.no_log_values == {"sekret"}
+    module = Module("openstack", cloud={"auth": AUTH, "token": "t0ken"})
+    havip.connect(module)
+    assert module.no_log_values == {"sekret", "t0ken"} and connected[-1]["auth"] == AUTH
+
+
+def test_huawei(connected, monkeypatch):
+    assert havip.connect(Module("huaweicloud", **HUAWEI)).__class__ is HuaweiCloud
+    assert connected.pop() == {
+        "auth": {
+            "auth_url": "https://iam.cn-north-4.myhuaweicloud.com/v3",
+            "username": "ops",
+            "password": "sekret",
+            "user_domain_name": "account",
+            "project_name": "cn-north-4",
+            "project_domain_name": "account",
+        },
+        "region_name": "cn-north-4",
+        "load_envvars": False,
+        "load_yaml_config": False,
+        "api_timeout": 30.0,
+    }
+    monkeypatch.setenv("HW_PROJECT_ID", "p1")
+    monkeypatch.setenv("HW_REGION_NAME", "from-the-environment")
+    havip.connect(Module("huaweicloud", **{**HUAWEI, "region_name": None}))
+    assert connected[-1]["auth"]["project_id"] == "p1" and "project_name" not in connected[-1]["auth"]
+    assert connected[-1]["region_name"] == "from-the-environment"
+    havip.connect(Module("huaweicloud", cloud="hw"))
+    assert connected[-1]["cloud"] == "hw" and "auth" not in connected[-1]
+
+
+def test_a_login_that_cannot_be(connected, monkeypatch):
+    for option in ("password", "domain_name"):
+        with pytest.raises(OptionError, match=f"^{option}: a login at Huawei Cloud needs"):
+            havip.connect(Module("huaweicloud", **{**HUAWEI, option: None}))
+    with pytest.raises(OptionError, match=r"^region_name: "):
+        havip.connect(Module("huaweicloud", **{**HUAWEI, "region_name": None}))
+    monkeypatch.setitem(sys.modules, "openstack", None)
+    with pytest.raises(Failed, match="openstacksdk"):
+        havip.connect(Module("openstack", cloud="production"))
+
+
+def test_a_configuration_that_is_not_there(monkeypatch, tmp_path):
+    pytest.importorskip("openstack")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "none.yaml"))
+    with pytest.raises(OptionError, match=r"^cloud: there is no way to log in: .*nosuch.* clouds\.yaml"):
+        havip.connect(Module("openstack", cloud="nosuch"))
+
+
+STACK = {"endpoint": "https://console.example.com/api", "public_key": "pub", "private_key": "priv", "region_name": "cn"}
+
+
+def test_ucloudstack(monkeypatch):
+    client = havip.connect(Module("ucloudstack", **STACK, company_id=5))
+    assert (client.endpoint, client.region, client.company_id, client.project_id) == (
+        "https://console.example.com/api",
+        "cn",
+        5,
+        None,
+    )
+    monkeypatch.setenv("UCLOUD_REGION", "other")
+    assert havip.connect(Module("ucloudstack", **{**STACK, "region_name": None})).region == "other"
+    for option in ("endpoint", "public_key", "private_key"):
+        with pytest.raises(OptionError, match=f"^{option}: provider=ucloudstack needs it"):
+            havip.connect(Module("ucloudstack", **{**STACK, option: None}))
+    for endpoint in ("console.example.com", "ftp://x/api", "https://user@x/api", "https:///api"):
+        with pytest.raises(OptionError, match=r"^endpoint: .* is not the URL"):
+            havip.connect(Module("ucloudstack", **{**STACK, "endpoint": endpoint}))
+
+
+@pytest.mark.parametrize(
+    ("provider", "option", "value"),
+    [
+        ("openstack", "private_key", "x"),
+        ("openstack", "user_name", "x"),
+        ("openstack", "vip_type", "internal"),
+        ("huaweicloud", "remark", "x"),
+        ("huaweicloud", "bandwidth", 1),
+        ("ucloudstack", "external", ""),
+        ("ucloudstack", "cloud", "x"),
+        ("ucloudstack", "restore_source_check", False),
+    ],
+)
+def test_options_of_another_provider(provider, option, value):
+    with pytest.raises(OptionError, match=f"^{option}: not with provider={provider}, only with "):
+        havip.check_options(Module(provider, **{option: value}))
+
+
+def test_variables_of_another_provider_are_no_mistake(monkeypatch):
+    monkeypatch.setenv("HW_USER_NAME", "ops")
+    havip.check_options(Module("ucloudstack", user_name="ops"))
+
+
+def test_goals():
+    goal = havip.goal(Module("huaweicloud", address="10.0.0.100", members=["a", "a"]).params)
+    assert (goal.limits, goal.enforce, goal.members) == ((10, 8), False, ["a"])
+    goal = havip.goal(Module("ucloudstack", name="x", max_members=7, bandwidth=5).params)
+    assert (goal.limits, goal.enforce, goal.creation) == ((7, 5), True, {"Bandwidth": 5})
+    assert havip.goal(Module("openstack", address="FD00::0:1").params).address == "fd00::1"
+    for options, said in (
+        ({}, "name: say which"),
+        ({"name": "x", "exclusive": True}, "exclusive: give members"),
+        ({"address": "10.0.0"}, "address: '10.0.0' is not"),
+    ):
+        with pytest.raises(OptionError, match=f"^{said}"):
+            havip.goal(Module("openstack", **options).params)
