@@ -381,7 +381,10 @@ def test_projects_are_apart(cloudpods: Local, group: Api) -> None:
 
 def test_lists(vip: Api) -> None:
     vip("POST", "/instancegroups", {"instancegroup": {"name": "other", "force_dispersion": False}})
-    names = lambda query: [each["name"] for each in vip.get(f"/instancegroups?{query}")]  # noqa: E731
+
+    def names(query: str) -> list[str]:
+        return [each["name"] for each in vip.get(f"/instancegroups?{query}")]
+
     assert names("") == ["other", "nginx"], "the newest first"
     assert names("limit=1") == ["other"] and names("limit=1&offset=1") == ["nginx"]
     assert vip("GET", "/instancegroups?limit=1&offset=1")[1] | {"instancegroups": 0} == {

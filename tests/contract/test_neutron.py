@@ -114,7 +114,7 @@ def test_who_compares_revisions_loses_no_change(ids: Ids, cloud: Cloud) -> None:
     def add(address: str) -> None:
         nonlocal conflicts
         with connect(cloud) as connection:
-            for _ in range(50):
+            for _each in range(50):
                 seen = connection.network.get_port(port)
                 wish = [*seen.allowed_address_pairs, {"ip_address": address}]
                 try:
@@ -266,7 +266,7 @@ def test_the_network_follows_the_pairs(cloud: Cloud, ids: Ids, connection: Conne
     connection.network.update_port(port, allowed_address_pairs=[*PAIRS, {"ip_address": "10.0.0.64/26"}])
     assert sends(plane, "node1") == ["10.0.0.11", ADDRESS, "10.0.0.64/26"]
     # node2 lets in who is in its group, with all addresses.
-    assert {machine for machine, _ in plane.history} == {"node1", "node2"}
+    assert {machine for machine, _table in plane.history} == {"node1", "node2"}
     cloud.front.fault("lose-after", verb="PUT", times=1)
     with pytest.raises(ConnectFailure):
         connection.network.put(f"/ports/{port}", json={"port": {"allowed_address_pairs": []}}, connect_retries=0)
@@ -397,7 +397,7 @@ def test_huawei_has_no_revisions(ids: Ids, huawei: Connection) -> None:
     for path in ("/networks", "/subnets", "/ports", f"/ports/{number}", "/security-groups"):
         answer = huawei.network.get(path)
         assert answer.status_code == 200 and "revision_number" not in answer.text
-    for _ in range(2):
+    for _each in range(2):
         answer = huawei.network.put(
             f"/ports/{number}",
             json={"port": {"allowed_address_pairs": [{"ip_address": "1.1.1.1/0"}]}},

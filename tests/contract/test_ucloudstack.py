@@ -222,7 +222,7 @@ def test_a_remark_that_is_not_sent_is_gone_here(api: Local, cloud: UCloudStack) 
 
 def test_an_address_is_free_or_refused(cloud: UCloudStack) -> None:
     """Not that of a gateway, a VM, a NIC, or another virtual IP."""
-    first, second = (the(cloud, cloud.allocate_vip(LAN))["IP"] for _ in range(2))
+    first, second = (the(cloud, cloud.allocate_vip(LAN))["IP"] for _each in range(2))
     assert (first, second) == ("10.0.0.2", "10.0.0.3")
     for address in (first, "10.0.0.1", "10.0.0.11", "10.0.0.23"):
         with pytest.raises(AlreadyExists, match=address):
@@ -268,7 +268,7 @@ def test_what_cannot_be_made(
 ) -> None:
     with pytest.raises(CloudError, match=words) as caught:
         cloud.allocate_vip({**base, **change})
-    assert type(caught.value) is kind
+    assert caught.type is kind
     assert cloud.describe_vips() == []
 
 
@@ -299,13 +299,13 @@ def test_what_cannot_be_bound(
     cloud.update_vip_bind_resource(vip_id, "VM", ["vm-2"])
     with pytest.raises(CloudError, match=words) as caught:
         cloud.update_vip_bind_resource(vip_id, resource_type, resources)
-    assert type(caught.value) is kind
+    assert caught.type is kind
     assert bound(cloud, vip_id) == ["vm-2"]
 
 
 def test_a_vm_has_five_at_most(cloud: UCloudStack) -> None:
     """Those of its NICs count."""
-    vips = [cloud.allocate_vip(LAN) for _ in range(6)]
+    vips = [cloud.allocate_vip(LAN) for _each in range(6)]
     for vip_id in vips[:4]:
         cloud.update_vip_bind_resource(vip_id, "VM", ["vm-3"])
     cloud.update_vip_bind_resource(vips[4], "ELASTIC_NIC", ["nic-3"])
@@ -467,7 +467,7 @@ def test_subnets(cloud: UCloudStack) -> None:
 
 
 def test_lists_have_pages(api: Local, cloud: UCloudStack) -> None:
-    made = [cloud.allocate_vip(LAN) for _ in range(101)]
+    made = [cloud.allocate_vip(LAN) for _each in range(101)]
     assert [each["VIPID"] for each in cloud.describe_vips()] == made
     assert asked(api)[-2:] == ["DescribeVIP", "DescribeVIP"]
     page = post(api, form("DescribeVIP", Offset=90))

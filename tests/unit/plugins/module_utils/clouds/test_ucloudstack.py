@@ -323,7 +323,7 @@ def test_release():
 )
 def test_refusals_are_typed(code, message, kind):
     error = error_of(refused(code, message))
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert (error.code, error.resource) == (str(code), "vip-1")
     assert str(error).startswith(f"Cannot release VIP vip-1: RetCode {code}: {message}. ".rstrip())
 
@@ -337,14 +337,14 @@ def test_a_refusal_that_says_nothing():
 )
 def test_what_stands_before_the_api_refuses(status, kind):
     error = error_of((status, "<html>\n no </html>", {"retry-after": "3"}))
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert (error.status, error.retry_after) == (status, 3.0)
     assert f"status {status}: <html> no </html>." in str(error)
 
 
 def test_a_redirection_is_not_followed():
     error = error_of((302, "", {"location": "https://console.example/login"}))
-    assert type(error) is Invalid
+    assert error.__class__ is Invalid
     assert "redirected to https://console.example/login, which is not followed: check the endpoint." in str(error)
 
 
@@ -353,14 +353,14 @@ def test_a_redirection_is_not_followed():
 )
 def test_an_answer_that_is_not_the_apis(content):
     error = error_of((200, content))
-    assert type(error) is Lost
+    assert error.__class__ is Lost
     assert API in str(error)
 
 
 @pytest.mark.parametrize("kind", [Lost, Unavailable, Denied])
 def test_what_the_session_says(kind):
     error = error_of(kind("the connection broke"))
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert str(error) == "Cannot release VIP vip-1: the connection broke"
 
 
