@@ -500,7 +500,7 @@ def test_two_at_once(site):
     for _round in range(2):
         runs = [site.start(members=MEMBERS, vip={}, eip={"eip_id": "nginx-eip"}) for _each in range(2)]
         results = [run.result() for run in runs]
-        assert not any(result.get("failed") for result in results), results
+        assert [result["msg"] for result in results if result.get("failed")] == []
         site.settle()
         members, vips, eip = site.has()
         assert members == MEMBERS and len(vips) == 1 and eip == EIP

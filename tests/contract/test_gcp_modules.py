@@ -149,7 +149,7 @@ def world():
         principals=(
             *lab.principals,
             Principal("reader", ("reader-token",), frozenset(readers)),
-            Principal("node", ("node-token",), topology.AGENT_PERMISSIONS),
+            Principal("node", ("node-token",), topology.ROUTE_PERMISSIONS),
             Principal("least", ("least-token",), LEAST),
             *(Principal(f"all but {each}", (f"all-but-{each}",), LEAST - {each}) for each in LEAST),
             Principal("nobody", ("nobody-token",), frozenset()),

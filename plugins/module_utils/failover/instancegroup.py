@@ -342,9 +342,9 @@ def look(client: GroupApi, goal: GroupGoal) -> Observed:
     if group is None:
         return Observed(goal)
     gid = str(group["id"])
-    o = Observed(
-        goal, group, client.list_group_networks(gid), client.list_group_guests(gid), client.list_group_eips(gid)
-    )
+    # Before the VIPs: an EIP that is bound in between shall not look as if its association had failed.
+    eips = client.list_group_eips(gid)
+    o = Observed(goal, group, client.list_group_networks(gid), client.list_group_guests(gid), eips)
     # Who may see all projects finds the groups of all of them: a name could be that of a stranger's.
     if goal.group != gid and group.get("tenant_id") not in (None, project["id"]):
         o.problems.append(
@@ -700,7 +700,6 @@ def _check_address(client: GroupApi, o: Observed) -> None:
 
 def _decide_eip(client: GroupApi, o: Observed, memory: Memory) -> None:
     eip, bound = o.goal.eip, o.bound
-    asked = any(key[0] in _ASK for key in memory.done)  # type: ignore[index]
     if eip is None:
         return
     if not eip.present:
@@ -711,7 +710,7 @@ def _decide_eip(client: GroupApi, o: Observed, memory: Memory) -> None:
         if o.eip is None:
             o.problems.append(f"eip: eip_id: there is no EIP {eip.eip}")
             return
-    if asked:
+    if _asked(memory):
         _check_asked(client, o, memory)
         if o.dissociate or o.rubbish:
             return
@@ -812,6 +811,14 @@ def _check_same(o: Observed, eip: Eip, eip_id: str) -> None:
                 f"eip: {option}: the group's EIP {spell_eip(there)} has {there[option]}, and {value} is wanted: "
                 "change the EIP itself, or take it away first (state=absent)"
             )
+
+
+def _asked(memory: Memory) -> bool:
+    """Whether this run has asked for an EIP, of which it has to know what became. Not if it has had it dissociated since
+    because the VIP was one too many: then it asks anew.
+    """
+    names = [step.name for step in memory.steps if step.name in (*_ASK, DISSOCIATE_EIP)]
+    return "failed" in memory.facts or (bool(names) and names[-1] in _ASK)
 
 
 def _check_asked(client: GroupApi, o: Observed, memory: Memory) -> None:
