@@ -814,8 +814,9 @@ def _check_same(o: Observed, eip: Eip, eip_id: str) -> None:
 
 
 def _asked(memory: Memory) -> bool:
-    """Whether this run has asked for an EIP, of which it has to know what became. Not if it has had it dissociated since
-    because the VIP was one too many: then it asks anew.
+    """Whether this run has asked for an EIP, of which it has to know what became.
+
+    Not if it has had it dissociated since because the VIP was one too many: then it asks anew.
     """
     names = [step.name for step in memory.steps if step.name in (*_ASK, DISSOCIATE_EIP)]
     return "failed" in memory.facts or (bool(names) and names[-1] in _ASK)
