@@ -38,7 +38,8 @@ class SubnetPlane:
     def permit(self, server: str, vips: tuple[str, ...]) -> None:
         """Port security: the server's own address and these."""
         this = self._topology.machine(server)
-        fabric.secure(server, [fabric.Pair(this.mac, address) for address in (this.address, *vips)])
+        pairs = tuple(fabric.Pair(this.mac, address) for address in (this.address, *vips))
+        fabric.secure(server, fabric.Policy(sends=pairs, claims=pairs))
 
 
 class Plane:
