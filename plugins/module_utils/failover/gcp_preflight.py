@@ -95,4 +95,4 @@ def _within(instance: Mapping[str, Any], network: str, ranges: Iterable[str]) ->
         for interface in instance.get("networkInterfaces", ())
         if normalise(interface.get("network", "")) == network and interface.get("networkIP")
     ]
-    return any(address in ipaddress.ip_network(cidr) for cidr in ranges for address in addresses)
+    return any(address in ipaddress.ip_network(cidr, strict=False) for cidr in ranges for address in addresses)

@@ -517,7 +517,7 @@ def host(text: str | None) -> str:
 
 def inside(address: str, cidr: str) -> bool:
     try:
-        return ipaddress.ip_address(address) in ipaddress.ip_network(cidr)
+        return ipaddress.ip_address(address) in ipaddress.ip_network(cidr, strict=False)
     except ValueError:
         return False
 

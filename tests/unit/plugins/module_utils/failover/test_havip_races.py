@@ -215,7 +215,7 @@ def race(seed, make, crashes):
     assert crashes or all(ended[: len(wishes) + 2]), [str(result) for result in results]
     if any(ended[: len(wishes)]):
         # What a run has reported stays, whatever others do and however they end.
-        reported = set().union(*(members for members, done in zip(wishes, ended) if done))
+        reported = set().union(*(members for number, members in enumerate(wishes) if ended[number]))
         assert cloud.bound() >= before | reported
     assert cloud.bound(Y) >= {"n1", "n4"} | ({"n5"} if ended[len(wishes) + 1] else set())
     for members in wishes:

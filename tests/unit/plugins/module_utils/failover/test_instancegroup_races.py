@@ -55,7 +55,7 @@ class Actor:
 def race(cloud, first, second, alone, then):
     """The first goes `alone` items, then the second `then`, and then they take turns."""
     actors = Actor(cloud, first), Actor(cloud, second)
-    for actor, count in zip(actors, (alone, then)):
+    for actor, count in ((actors[0], alone), (actors[1], then)):
         for _each in range(count):
             if not actor.over:
                 actor.go()
