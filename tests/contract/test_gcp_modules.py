@@ -35,7 +35,7 @@ WHERE = {"name": NAME, "project": PROJECT, "network": "ip-failover", "destinatio
 LEAST = frozenset(
     re.findall(
         r"^  - (compute\.\w+\.\w+)$",
-        (ROOT / "docs/gcp.md").read_text().partition("Floating address, controller")[2],
+        (ROOT / "docs/gcp.md").read_text().partition("Floating address, controller")[2].partition("```")[0],
         re.M,
     )
 )
