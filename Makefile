@@ -21,7 +21,7 @@ test: lint sanity units ## Everything that CI runs
 	$(RUN) pytest -q -n 2 --dist loadfile $(PYTEST_ARGS) tests/contract
 	@# Looks for what is left anywhere on the machine, so it is alone on it.
 	$(RUN) pytest -q $(PYTEST_ARGS) tests/system/test_lab.py
-	$(RUN) pytest -q -n 2 --dist loadgroup $(PYTEST_ARGS) tests/node tests/system --ignore=tests/system/test_lab.py
+	$(RUN) pytest -q -n 2 --dist loadfile $(PYTEST_ARGS) tests/node tests/system --ignore=tests/system/test_lab.py
 
 lint: ## The checks that take seconds
 	@tests/lint

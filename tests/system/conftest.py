@@ -19,14 +19,6 @@ from lab import image  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file share a lab, and so a process of ``-n 2 --dist loadgroup``; each scenario has its own."""
-    for item in items:
-        if item.path.parent == HERE and item.path.stem != "test_molecule":
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def cached_image() -> Path:
     """The image is built before the first test, so that no test's bound includes its building."""
