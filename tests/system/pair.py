@@ -60,7 +60,7 @@ class Pair:
             env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000"},
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=900,
             check=False,
         )
 
