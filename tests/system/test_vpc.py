@@ -592,7 +592,7 @@ print(json.load(urllib.request.urlopen(request))["access_token"])
     else:
         assert script(vpc, "node2", get_token) != before
     eventually(lambda: {row["machine"]: row["state"] for row in vpc.status()}["node1"] == "running")
-    assert api.behaviour()["faults"] == []
+    eventually(lambda: api.behaviour()["faults"] == [])
     vpc.wait_for_ssh(["node1"])
 
 
