@@ -16,7 +16,7 @@ import time
 from ..failover import alias, engine
 from ..failover.errors import CloudError, NotFound, Unavailable
 from ..failover.route import normalise
-from .actions import Seen
+from .actions import CONTESTED_LOOK, Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Answer = Union[dict[str, Any], CloudError]
 
 # The API does not tell since when a range is where it is. What a peer had under way when it lost mastership, a removal
-# and an addition, takes no longer than that, as a rule.
+# and an addition, takes about as long as they took here, which is doubled; and this long at most, as a rule.
 UNDER_WAY = 20.0
 
 
@@ -48,6 +48,7 @@ class GcpAliasIp:
         self._node = Identity(config)
         self._api = _Instances(self._connect, Answers(config.endpoint))
         self._holders: dict[str, alias.Place | None] = dict.fromkeys(self.ranges)
+        self._under_way = UNDER_WAY
 
     @property
     def here(self) -> alias.Place:
@@ -92,7 +93,7 @@ class GcpAliasIp:
             not away,
             [f"{step.name} {step.resource}" for step in steps],
             "; ".join(_why(survey, cidr, place) for cidr, place in away.items() if cidr not in survey.spared),
-            UNDER_WAY,
+            self._under_way,
             "; ".join(
                 f"{cidr} is on {alias.spell(place)}, {self._how(place)}" for cidr, place in survey.spared.items()
             ),
@@ -139,6 +140,8 @@ class GcpAliasIp:
                 self._holders = error.observed.holders
             raise
         self._holders = outcome.after.holders
+        if outcome.changed:
+            self._under_way = min(UNDER_WAY, CONTESTED_LOOK + 2 * outcome.elapsed_ms / 1000)
         return outcome
 
     def status(self) -> dict[str, Any]:

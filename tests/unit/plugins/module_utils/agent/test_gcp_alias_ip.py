@@ -113,6 +113,21 @@ def test_it_reads_only_this_instance_and_the_peers_and_nothing_after_the_additio
     assert told[5]["resource"] == X
 
 
+def test_what_a_peer_has_under_way_takes_about_as_long_as_it_took_here(make, cloud):
+    action = make()
+    assert action.look().age == 20, "it is not known"
+    cloud.latency = 0.25
+    run(action)
+    assert action.look().age == pytest.approx(2 + 2 * 0.5)
+    cloud.latency = 60
+    run(action)
+    assert action.look().age == pytest.approx(2 + 2 * 0.5), "nothing was changed"
+    cloud.take(B, X)
+    cloud.put(A, X)
+    run(action)
+    assert action.look().age == 20, "at most"
+
+
 def test_a_range_of_somebody_else_is_not_taken(make, cloud):
     cloud.take(A, X)
     cloud.put(C, X)
