@@ -63,6 +63,8 @@ ln -sf /dev/null "$root/etc/systemd/system/apt-daily.timer"
 ln -sf /dev/null "$root/etc/systemd/system/apt-daily-upgrade.timer"
 : > "$root/etc/resolv.conf"
 : > "$root/etc/machine-id"
+cat > "$root/usr/lib/python3/dist-packages/usercustomize.py" <<'PYTHON'
+{(Path(__file__).parent / "usercustomize.py").read_text()}PYTHON
 printf 'PermitRootLogin prohibit-password\\nUseDNS no\\nX11Forwarding no\\n' > "$root/etc/ssh/sshd_config.d/lab.conf"
 """
 
