@@ -13,6 +13,7 @@ import http.client
 import json
 import socket
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -20,26 +21,49 @@ from typing import Any
 from lab import LabError, fabric, vpc
 from lab.cloudpods import region
 from lab.cloudpods.world import World as Cloudpods
+from lab.openstack.world import World as OpenStack
 from lab.site import Site
 from lab.topology import CONTROLLER
+from lab.ucloudstack.world import World as UCloudStack
 
 LOG = "api.log"
 _GROUP = "api"  # its control group
 _SOCKET = "api.sock"
 
 
-class SubnetPlane:
-    """`lab.cloudpods.dataplane.DataPlane`: the ports of the lab's bridge, and its gateway."""
+class Bridge:
+    """What the clouds on a bridge have under them: the ports of the lab's bridge, and its gateway."""
 
     def __init__(self, site: Site) -> None:
         self._topology = site.topology
         self.translate = site.subnet.translate
 
+    def secure(self, machine: str, policy: fabric.Policy | None) -> None:
+        """`lab.openstack.follower.DataPlane`: the controller, which is no machine, keeps its way in."""
+        if machine != CONTROLLER:
+            fabric.secure(machine, policy)
+
+    def allow(self, machine: str, *addresses: str) -> None:
+        """Port security: to send from these addresses, and no others."""
+        if machine != CONTROLLER:
+            pairs = tuple(fabric.Pair(self._topology.machine(machine).mac, address) for address in addresses)
+            fabric.secure(machine, fabric.Policy(sends=pairs, claims=pairs))
+
+
+class CloudpodsPlane(Bridge):
+    """`lab.cloudpods.dataplane.DataPlane`."""
+
     def permit(self, server: str, vips: tuple[str, ...]) -> None:
-        """Port security: the server's own address and these."""
-        this = self._topology.machine(server)
-        pairs = tuple(fabric.Pair(this.mac, address) for address in (this.address, *vips))
-        fabric.secure(server, fabric.Policy(sends=pairs, claims=pairs))
+        """The server's own address and these."""
+        self.allow(server, self._topology.machine(server).address, *vips)
+
+
+class UCloudStackPlane(Bridge):
+    """`lab.ucloudstack.dataplane.DataPlane`."""
+
+    def permit(self, vm: str, device: str, addresses: tuple[str, ...]) -> None:
+        """A machine has one interface here."""
+        self.allow(vm, *addresses)
 
 
 class Plane:
@@ -132,7 +156,7 @@ class Admin:
         else:
             self.behave(sender_propagation_s={**self.behaviour().get("sender_propagation_s", {}), sender: seconds})
 
-    def wait(self, timeout: float = 15.0) -> None:
+    def wait(self, timeout: float = 60.0) -> None:
         """Return when the API answers; then its tables are in force."""
         deadline = time.monotonic() + timeout
         while True:
@@ -168,15 +192,39 @@ class _Connection(http.client.HTTPConnection):
 def _serve(words: list[str]) -> None:
     from lab.cloudpods import server as cloudpods
     from lab.gce import server as gce
+    from lab.ucloudstack import server as ucloudstack
+    from lab.ucloudstack.region import API
 
     site = Site.of(words)
     site.groups.join(_GROUP)
     world, admin = site.topology.world, site.state / _SOCKET
     assert world is not None
     if isinstance(world, Cloudpods):
-        cloudpods.serve(world, SubnetPlane(site), identity=region.IDENTITY, compute=region.COMPUTE, admin=admin)
+        cloudpods.serve(world, CloudpodsPlane(site), identity=region.IDENTITY, compute=region.COMPUTE, admin=admin)
+    elif isinstance(world, OpenStack):
+        tempfile.tempdir = str(site.state)  # so that nothing stays behind when the lab is killed
+        _serve_openstack(site, world, admin)
+    elif isinstance(world, UCloudStack):
+        ucloudstack.serve(world, UCloudStackPlane(site), api=API, admin=admin)
     else:
         gce.serve(world, Plane(site), api=(vpc.API, 80), metadata=(vpc.METADATA, 80), admin=admin)
+
+
+def _serve_openstack(site: Site, world: OpenStack, admin: Path) -> None:
+    from lab.huaweicloud import security as huawei_security
+    from lab.huaweicloud import server as huawei
+    from lab.openstack import region as places
+    from lab.openstack import security, service
+
+    service.serve(
+        world,
+        Bridge(site),
+        huawei_security.policy if site.topology.huawei else security.policy,
+        address=places.ADDRESS,
+        ports=places.PORTS,
+        admin=admin,
+        beside=lambda cloud: huawei.beside(cloud, places.VPC_PORT) if site.topology.huawei else None,
+    )
 
 
 if __name__ == "__main__":

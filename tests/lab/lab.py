@@ -20,6 +20,8 @@ from pathlib import Path
 from lab import LabError, api, fabric, faults, image, inventory, topology
 from lab.groups import PREFIX, Groups, hierarchies
 from lab.keeper import Keeper, enter_network
+from lab.openstack import environment
+from lab.openstack.world import World as OpenStack
 from lab.process import run
 from lab.site import Site
 
@@ -64,6 +66,8 @@ class Lab:
                 f"lab '{self.name}' is running already: `down --name {self.name}` it, or take another --name"
             )
         root = image.ensure(progress)
+        if isinstance(plan.world, OpenStack):
+            environment.ensure(progress)  # from inside the lab there is no way to the packages
         self.down()
         begin = time.monotonic()
         self.state.mkdir(parents=True)

@@ -16,7 +16,12 @@ from lab import LabError, vpc
 from lab.cloudpods import region
 from lab.cloudpods.world import World as Cloudpods
 from lab.gce.world import Firewall, Instance, Network, Principal, Subnetwork, World
+from lab.openstack import prepare
+from lab.openstack import region as openstack
+from lab.openstack.world import World as OpenStack
 from lab.subnet import Outside
+from lab.ucloudstack import region as ucloudstack
+from lab.ucloudstack.world import World as UCloudStack
 
 CONTROLLER = "controller"
 
@@ -42,7 +47,8 @@ class Topology:
     """Machines on one network, and what the playbooks must know of them.
 
     With a ``gateway`` the network is a VPC (layer 3), else a segment (layer 2), which may have an ``outside``;
-    ``world`` is what the cloud's API has in it when the lab starts, and says which cloud it is.
+    ``world`` is what the cloud's API has in it when the lab starts, and says which cloud it is. With ``huawei`` it
+    is OpenStack with Huawei Cloud's API and rules in front.
     """
 
     name: str
@@ -50,8 +56,9 @@ class Topology:
     controller: tuple[str, ...]
     variables: dict[str, object] = field(default_factory=dict)
     gateway: str | None = None
-    world: World | Cloudpods | None = None
+    world: World | Cloudpods | OpenStack | UCloudStack | None = None
     outside: Outside | None = None
+    huawei: bool = False
 
     def machine(self, name: str) -> Machine:
         """The machine called ``name``."""
@@ -127,6 +134,78 @@ def _cloudpods_pair(name: str) -> Topology:
             "cloudpods_network_id": region.NETWORK_ID,
             "cloudpods_eip": region.WORLD.eips[0].name,
             "cloudpods_eip_address": region.EIP,
+        },
+    )
+
+
+_BACKEND = (
+    Machine("node1", "vip_nodes", ("10.0.0.11/24",), "02:00:0a:00:00:0b"),
+    Machine("node2", "vip_nodes", ("10.0.0.12/24",), "02:00:0a:00:00:0c"),
+    Machine("client1", "vip_clients", ("10.0.0.50/24",), "02:00:0a:00:00:32"),
+)
+
+
+def _keystone_login() -> dict[str, str]:
+    """As in clouds.yaml."""
+    return {
+        "auth_url": f"http://{openstack.ADDRESS}:{openstack.PORTS[0]}/v3",
+        "username": "operator",
+        "password": prepare.PASSWORDS["operator"],
+        "project_name": prepare.PROJECT,
+        "user_domain_name": "Default",
+        "project_domain_name": "Default",
+    }
+
+
+def _openstack_pair(name: str, provider: str, variables: dict[str, object]) -> Topology:
+    """Two servers and a client in a network, and another client that comes from outside by a floating IP."""
+    outside = Machine(
+        "outside1",
+        "vip_clients",
+        ("198.51.100.10/24",),
+        "02:00:00:00:64:10",
+        {"drill_url": f"http://{openstack.FLOATING}/healthz"},
+    )
+    return Topology(
+        name=name,
+        machines=(*_BACKEND, outside),
+        controller=(f"{openstack.CONTROLLER_ADDRESS}/24",),
+        world=openstack.WORLD,
+        outside=Outside(openstack.GATEWAY, openstack.BEYOND, openstack.EXTERNAL_RANGE, {outside.name: outside.address}),
+        huawei=provider == "huaweicloud",
+        variables={
+            "vip_address": f"{openstack.VIP}/24",
+            "vip_interface": "eth0",
+            "havip_provider": provider,
+            "havip_network": openstack.NETWORK,
+            "havip_name": "web",
+            "havip_external": openstack.FLOATING,
+            **variables,
+        },
+    )
+
+
+def _ucloudstack_pair(name: str) -> Topology:
+    """Two VMs and a client in a subnet of UCloudStack."""
+    return Topology(
+        name=name,
+        machines=_BACKEND,
+        controller=("10.0.0.2/24",),
+        world=ucloudstack.WORLD,
+        # Only for the API's sake: nothing is outside.
+        outside=Outside("10.0.0.1/24", "198.51.100.1/24", "203.0.113.0/24", {}),
+        variables={
+            "vip_address": f"{ucloudstack.VIP}/24",
+            "vip_interface": "eth0",
+            "havip_provider": "ucloudstack",
+            "havip_endpoint": "http://{}:{}/api".format(*ucloudstack.API),
+            "havip_region_name": ucloudstack.WORLD.region,
+            "havip_company_id": ucloudstack.WORLD.company,
+            "havip_public_key": ucloudstack.KEY.public,
+            "havip_private_key": ucloudstack.KEY.private,
+            "havip_network": ucloudstack.VPC,
+            "havip_subnet": ucloudstack.SUBNET,
+            "havip_name": "web",
         },
     )
 
@@ -228,6 +307,17 @@ TOPOLOGIES = {
     for topology in (
         _pair("onprem_active_standby"),
         _cloudpods_pair("cloudpods_active_standby"),
+        _openstack_pair(
+            "openstack_active_standby",
+            "openstack",
+            {"havip_auth": _keystone_login(), "havip_region_name": openstack.REGION},
+        ),
+        _openstack_pair(
+            "huawei_active_standby",
+            "huaweicloud",
+            {"havip_auth": _keystone_login(), "havip_region_name": openstack.HUAWEI_REGION},
+        ),
+        _ucloudstack_pair("ucloudstack_internal"),
         # The floating address is in no subnet.
         _vpc(
             "gcp_route_heartbeat",

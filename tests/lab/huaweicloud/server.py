@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 from lab.huaweicloud.vpc import Vpc
 from lab.openstack import server
+from lab.openstack.region import HUAWEI_REGION
 from lab.openstack.server import Cloud
 from lab.openstack.world import World
 
-REGION = "lab-1"
+REGION = HUAWEI_REGION
 
 
 def beside(cloud: Cloud, port: int = 0) -> str:

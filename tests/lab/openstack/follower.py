@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Protocol
 
 from lab.emulation.timeline import Timeline
@@ -20,18 +21,26 @@ class DataPlane(Protocol):
     def secure(self, machine: str, policy: Policy | None) -> None:
         """Let pass what the policy says, all at once; None: everything."""
 
+    def translate(self, eips: Mapping[str, str]) -> None:
+        """Which address inside each floating IP leads to. It is the whole table."""
+
 
 class MemoryPlane:
-    """A data plane without a network: ``policies`` by machine, and their ``history``."""
+    """A data plane without a network: ``policies`` by machine, and their ``history``; ``eips``."""
 
     def __init__(self) -> None:
         self.policies: dict[str, Policy | None] = {}
         self.history: list[tuple[str, Policy | None]] = []
+        self.eips: dict[str, str] = {}
 
     def secure(self, machine: str, policy: Policy | None) -> None:
         """See `DataPlane`."""
         self.policies[machine] = policy
         self.history.append((machine, policy))
+
+    def translate(self, eips: Mapping[str, str]) -> None:
+        """See `DataPlane`."""
+        self.eips = dict(eips)
 
 
 class Follower:
@@ -42,6 +51,7 @@ class Follower:
 
     def __init__(self, cloud: Cloud, plane: DataPlane, translate: Translate) -> None:
         self.in_force: dict[str, Policy | None] = {}
+        self._eips: dict[str, str] = {}
         self._cloud = cloud
         self._plane = plane
         self._translate = translate
@@ -73,6 +83,11 @@ class Follower:
             if name not in self.in_force or self.in_force[name] != policy:
                 self._plane.secure(name, policy)
                 self.in_force[name] = policy
+        floating = ask("GET", "/floatingips")["floatingips"]
+        eips = {each["floating_ip_address"]: each["fixed_ip_address"] for each in floating if each["fixed_ip_address"]}
+        if eips != self._eips:
+            self._plane.translate(eips)
+            self._eips = eips
 
     def _later(self) -> None:
         self._timeline.at(time.monotonic() + self._cloud.front.behaviour.propagation_s, self.follow)

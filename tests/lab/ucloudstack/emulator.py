@@ -143,5 +143,9 @@ VERBS: Verbs = {
     ("PATCH", "/behaviour"): _behave,
     ("GET", "/log"): lambda emulator, _: list(emulator.requests),
     ("DELETE", "/log"): lambda emulator, _: emulator.requests.clear(),
-    ("GET", "/state"): lambda emulator, _: {**emulator.cloud.state(), "violations": emulator.violations},
+    ("GET", "/state"): lambda emulator, _: {
+        "servers": [{"name": each.name, "status": each.state} for each in emulator.cloud.world.vms],
+        **emulator.cloud.state(),
+        "violations": emulator.violations,
+    },
 }
