@@ -10,12 +10,11 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
-import sys
 from urllib.parse import urlsplit
 
 import pytest
 
+from ansible_collections.cloudha.vip.tests.contract import forked
 from ansible_collections.cloudha.vip.tests.contract.proxy import Proxy, certificate
 from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import Kill
 from lab.cloudpods.region import EIP, GROUP, NETWORK, PASSWORD, PROJECT, USER, VIP, WORLD
@@ -33,17 +32,7 @@ class Module:
     def __init__(self, module, environment, options):
         given = {key: value for key, value in options.items() if value is not None}
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "YUNION_"))}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", f"ansible_collections.cloudha.vip.plugins.modules.{module}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**clean, **environment},
-        )
-        self.process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": given}))
-        self.process.stdin.close()
-        self.process.stdin = None
+        self.process = forked.Module(module, given, {**clean, **environment})
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)

@@ -11,14 +11,13 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.cloudha.vip.tests.contract import forked
 from ansible_collections.cloudha.vip.tests.contract.proxy import Proxy
 from lab import topology
 from lab.gce.server import MemoryPlane, local
@@ -58,17 +57,8 @@ class Module:
         }
         arguments = {key: value for key, value in arguments.items() if value is not None}
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("GCP_", "GOOGLE_"))}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", f"ansible_collections.cloudha.vip.plugins.modules.{module}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**environment, "NO_GCE_CHECK": "true", "CLOUDSDK_CONFIG": "/nonexistent"},
-        )
-        self.process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
-        self.process.stdin.close()
-        self.process.stdin = None
+        environment |= {"NO_GCE_CHECK": "true", "CLOUDSDK_CONFIG": "/nonexistent"}
+        self.process = forked.Module(module, arguments, environment)
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)

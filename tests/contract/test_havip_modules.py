@@ -11,12 +11,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
 
+from ansible_collections.cloudha.vip.tests.contract.forked import Module
 from ansible_collections.cloudha.vip.tests.contract.proxy import Proxy
 from lab.openstack.world import Network, Server, World
 from lab.ucloudstack import world as ucloud
@@ -65,18 +64,10 @@ class Site:
         settle = {"settle": 0.5} if module == "havip_bind" else {}
         arguments = {**self.options, **settle, **options}
         arguments = {key: value for key, value in arguments.items() if value is not None}
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"ansible_collections.cloudha.vip.plugins.modules.{module}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={key: value for key, value in os.environ.items() if not key.startswith(("OS_", "HW_", "UCLOUD_"))},
-        )
-        process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
-        process.stdin.close()
-        process.stdin = None
-        return process
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("OS_", "HW_", "UCLOUD_"))
+        }
+        return Module(module, arguments, environment)
 
     def result(self, process):
         out, err = process.communicate(timeout=400)
@@ -302,7 +293,6 @@ BAD_INPUT = [
 ]
 
 
-@pytest.mark.parametrize("site", [Generic, Stack], indirect=True)
 def test_bad_input(site):
     for kinds, options, words in BAD_INPUT:
         if type(site) in kinds:
@@ -354,7 +344,6 @@ def test_the_port_was_deleted_by_somebody_else(generic):
     assert generic.info()["problems"] == []
 
 
-@pytest.mark.parametrize("site", [Generic, Stack], indirect=True)
 def test_errors_of_the_api_pass(site):
     for fault in (
         {"kind": "lose-before", "times": 2},
@@ -384,7 +373,6 @@ class Kill:
             self.victim.wait(10)
 
 
-@pytest.mark.parametrize("site", [Stack], indirect=True)
 def test_killed_at_every_request(site):
     """From the first one that changes something; before that, nothing has happened."""
     present, absent = {"address": X, "members": ["node1", "node2"]}, {"address": X, "state": "absent"}
@@ -408,7 +396,6 @@ def test_killed_at_every_request(site):
             assert site.bound() == members and bool(site.vip()) == bool(members), number
 
 
-@pytest.mark.parametrize("site", [Generic, Stack], indirect=True)
 def test_writers_at_once(site):
     """Of one list: a member's port in Neutron, elsewhere that of the virtual IP."""
     if isinstance(site, Generic):

@@ -34,7 +34,9 @@ provider = fernet
 [fernet_tokens]
 key_repository = {keys}
 [cache]
-enabled = false
+# Without it Keystone looks up the roles of a token again and again: checking one takes 0.7 s instead of 7 ms.
+enabled = true
+backend = oslo_cache.dict
 """
 
 

@@ -1,0 +1,68 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Modules as processes of their own, forked from one that has imported already what all of them need."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+
+MODULES = "ansible_collections.cloudha.vip.plugins.modules."
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["ansible.module_utils.basic", "openstack", "requests", "urllib.request"])
+
+
+class Module:
+    """A module that runs; as `subprocess.Popen`. environment: the variables that it has. of: the Python package."""
+
+    def __init__(self, module, arguments, environment, of=MODULES):
+        self._place = tempfile.TemporaryDirectory(prefix="cloudha-module-")
+        self._process = _context.Process(target=_run, args=(of + module, arguments, environment, self._place.name))
+        self._process.start()
+
+    @property
+    def returncode(self):
+        return self._process.exitcode
+
+    def send_signal(self, number):
+        os.kill(self._process.pid, number)
+
+    def wait(self, timeout=None):
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("module", timeout or 0)
+        return self._process.exitcode
+
+    def communicate(self, timeout=None):
+        """What it said: its standard output, and its standard error."""
+        self.wait(timeout)
+        with self._place:
+            return tuple(_text(f"{self._place.name}/{name}") for name in ("out", "err"))
+
+
+def _text(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:  # it was killed before it began
+        return ""
+
+
+def _run(module, arguments, environment, place):
+    for descriptor, name in ((1, "out"), (2, "err")):
+        opened = os.open(f"{place}/{name}", os.O_WRONLY | os.O_CREAT)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [module]
+    sys.stdin = io.TextIOWrapper(io.BytesIO(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()))
+    importlib.import_module(module).main()
