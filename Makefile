@@ -18,7 +18,7 @@ demo: ## Build a topology in the lab, break it in every way, show what clients l
 	@tests/demo $(TOPOLOGY)
 
 test: lint sanity units ## Everything that CI runs
-	$(RUN) pytest -q -n 2 --dist loadfile $(PYTEST_ARGS) tests/contract
+	$(RUN) pytest -q -n 2 --dist worksteal $(PYTEST_ARGS) tests/contract
 	@# They look for what a lab leaves anywhere on the machine, so they are alone on it.
 	$(RUN) pytest -q $(PYTEST_ARGS) $(addprefix tests/system/test_,lab.py vpc.py cloudpods_lab.py fabric.py)
 	@# Two labs at a time; the file that takes longest comes first.

@@ -14,10 +14,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 MODULES = "ansible_collections.cloudha.vip.plugins.modules."
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["ansible.module_utils.basic", "openstack", "requests", "urllib.request"])
+_context.set_forkserver_preload(["ansible.module_utils.basic", "openstack.version", "requests", "urllib.request"])
 
 
 class Module:
@@ -27,19 +29,24 @@ class Module:
         self._place = tempfile.TemporaryDirectory(prefix="cloudha-module-")
         self._process = _context.Process(target=_run, args=(of + module, arguments, environment, self._place.name))
         self._process.start()
+        self._turn = threading.Lock()  # of two who ask how it ended at once, one would be told wrongly
 
     @property
     def returncode(self):
-        return self._process.exitcode
+        with self._turn:
+            return self._process.exitcode
 
     def send_signal(self, number):
         os.kill(self._process.pid, number)
 
     def wait(self, timeout=None):
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("module", timeout or 0)
-        return self._process.exitcode
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while deadline is None or time.monotonic() < deadline:
+            with self._turn:
+                self._process.join(0.02)
+                if self._process.exitcode is not None:
+                    return self._process.exitcode
+        raise subprocess.TimeoutExpired("module", timeout)
 
     def communicate(self, timeout=None):
         """What it said: its standard output, and its standard error."""
