@@ -21,9 +21,9 @@ test: lint sanity units ## Everything that CI runs
 	$(RUN) pytest -q -n 2 --dist worksteal $(PYTEST_ARGS) tests/contract
 	@# They look for what a lab leaves anywhere on the machine, so they are alone on it.
 	$(RUN) pytest -q $(PYTEST_ARGS) $(addprefix tests/system/test_,lab.py vpc.py cloudpods_lab.py fabric.py)
-	@# Two labs at a time; the file that takes longest comes first.
-	$(RUN) pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) \
-	    $(addprefix tests/system/test_,molecule.py gcp_route.py gcp_alias.py onprem.py) tests/node
+	@# Two labs at a time; the files that take longest come first.
+	$(RUN) pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS) \
+	    $(addprefix tests/system/test_,gcp_route.py gcp_alias.py onprem.py molecule.py) tests/node
 
 lint: ## The checks that take seconds
 	@tests/lint
