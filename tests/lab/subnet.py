@@ -24,7 +24,12 @@ _SYSCTL = Path("/proc/sys/net")
 _BRIDGE_TABLE = """
 table bridge gateway {
     set cut { type ifname . ipv4_addr; }
-    chain input { type filter hook input priority 0; iifname . ip daddr @cut drop; }
+    set unheard { type ifname; }
+    chain input {
+        type filter hook input priority 0
+        iifname . ip daddr @cut drop
+        iifname @unheard ether type arp drop
+    }
     chain output { type filter hook output priority 0; oifname . ip saddr @cut drop; }
 }
 """
@@ -110,7 +115,11 @@ class Subnet:
         ]
         if across:
             elements = [f'"{port}" . {outside[other]}' for port, other in across]
-            run("nft", "-f", "-", stdin=fabric.set_elements("bridge gateway cut", elements, on))
+            rules = fabric.set_elements("bridge gateway cut", elements, on)
+            if name not in outside:
+                # The gateway is beyond the cut, too: it must not learn from there who has an address.
+                rules += fabric.set_elements("bridge gateway unheard", [f'"{name}"'], on)
+            run("nft", "-f", "-", stdin=rules)
 
     def translate(self, eips: Mapping[str, str]) -> None:
         """Which address inside each EIP leads to, and is sent for from there; no other one leads anywhere."""
