@@ -9,6 +9,7 @@ has the addresses of the document it comes from.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 
@@ -101,6 +102,12 @@ def _pair(name: str) -> Topology:
     )
 
 
+def _outside(address: str) -> Machine:
+    """A client that is not in the subnet, and asks this address."""
+    url: dict[str, object] = {"drill_url": f"http://{address}/healthz"}
+    return Machine("outside1", "vip_clients", ("198.51.100.10/24",), "02:00:00:00:64:10", url)
+
+
 def _cloudpods_pair(name: str) -> Topology:
     """The same pair as guests of Cloudpods: one client is in their subnet, the other one comes from outside."""
     prefix = region.GATEWAY.partition("/")[2]
@@ -114,8 +121,7 @@ def _cloudpods_pair(name: str) -> Topology:
         )
         for each in region.WORLD.servers
     ]
-    url: dict[str, object] = {"drill_url": f"http://{region.EIP}/healthz"}
-    outside = Machine("outside1", "vip_clients", ("198.51.100.10/24",), "02:00:00:00:64:10", url)
+    outside = _outside(region.EIP)
     return Topology(
         name=name,
         machines=(*guests, outside),
@@ -138,11 +144,18 @@ def _cloudpods_pair(name: str) -> Topology:
     )
 
 
-_BACKEND = (
-    Machine("node1", "vip_nodes", ("10.0.0.11/24",), "02:00:0a:00:00:0b"),
-    Machine("node2", "vip_nodes", ("10.0.0.12/24",), "02:00:0a:00:00:0c"),
-    Machine("client1", "vip_clients", ("10.0.0.50/24",), "02:00:0a:00:00:32"),
-)
+def _inside(servers: Iterable[openstack.Server | ucloudstack.Vm]) -> tuple[Machine, ...]:
+    """The machines of a subnet 10.0.0.0/24; the controller is none."""
+    return tuple(
+        Machine(
+            each.name,
+            "vip_clients" if each.name.startswith("client") else "vip_nodes",
+            (f"{each.address}/24",),
+            each.mac or "",
+        )
+        for each in servers
+        if each.name != CONTROLLER
+    )
 
 
 def _keystone_login() -> dict[str, str]:
@@ -159,16 +172,10 @@ def _keystone_login() -> dict[str, str]:
 
 def _openstack_pair(name: str, provider: str, variables: dict[str, object]) -> Topology:
     """Two servers and a client in a network, and another client that comes from outside by a floating IP."""
-    outside = Machine(
-        "outside1",
-        "vip_clients",
-        ("198.51.100.10/24",),
-        "02:00:00:00:64:10",
-        {"drill_url": f"http://{openstack.FLOATING}/healthz"},
-    )
+    outside = _outside(openstack.FLOATING)
     return Topology(
         name=name,
-        machines=(*_BACKEND, outside),
+        machines=(*_inside(openstack.WORLD.servers), outside),
         controller=(f"{openstack.CONTROLLER_ADDRESS}/24",),
         world=openstack.WORLD,
         outside=Outside(openstack.GATEWAY, openstack.BEYOND, openstack.EXTERNAL_RANGE, {outside.name: outside.address}),
@@ -189,7 +196,7 @@ def _ucloudstack_pair(name: str) -> Topology:
     """Two VMs and a client in a subnet of UCloudStack."""
     return Topology(
         name=name,
-        machines=_BACKEND,
+        machines=_inside(ucloudstack.WORLD.vms),
         controller=("10.0.0.2/24",),
         world=ucloudstack.WORLD,
         # Only for the API's sake: nothing is outside.

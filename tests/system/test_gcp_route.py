@@ -17,18 +17,6 @@ from lab.lab import Lab
 NODES = ("node1", "node2")
 VIP, ROUTE = "10.200.1.1", "floating-ip-route"
 LATENCY_S = 0.2
-# Where VRRP, the nodes or the API come in by a way of their own; test_gcp_alias.py has others. The demo takes all.
-FAULTS = (
-    "planned_switchover",
-    "keepalived_stop",
-    "service_kill",
-    "api_slow",
-    "agent_kill",
-    "partition_peers",
-    "node_hang",
-    "partition",
-    "link_down",
-)
 PATHS = ("/etc/keepalived/keepalived.conf", "/etc/vip-agent", "/usr/local/lib/vip-agent", "/run/cloudha-vip")
 
 
@@ -138,12 +126,11 @@ def test_bad_input_is_refused_before_anything_changes(pair: RoutePair, variables
     assert ([pair.ssh(node, look) for node in NODES], pair.routes()) == before
 
 
-def test_faults(pair: RoutePair) -> None:
+def test_every_fault(pair: RoutePair) -> None:
     report_dir = pair.scratch / "drill"
     # Without a way back, faults hit both nodes.
     done = pair.play(
         "drill",
-        drill_faults=FAULTS,
         # A busy machine is slow; how fast the pair is, is measured elsewhere.
         drill_rto_ms=5000,
         drill_lossless_ms=1000,
@@ -153,8 +140,9 @@ def test_faults(pair: RoutePair) -> None:
     print(done.stdout[-3000:])
     report = json.loads((report_dir / "report.json").read_text())
     faults = {each["fault"]: each for each in report["faults"]}
+    assert len(faults) == 15
     assert {name: each["reason"] for name, each in faults.items() if each["verdict"] != "passed"} == {}
-    assert done.returncode == 0 and set(faults) == set(FAULTS)
+    assert done.returncode == 0
     assert faults["planned_switchover"]["requests_lost"] == 0
     assert pair.holder() in NODES
     assert pair.play("status").returncode == 0
