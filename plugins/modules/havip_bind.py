@@ -83,6 +83,14 @@ options:
         be off. It is not known whether something else needs it to be off.
       - Only with O(provider=huaweicloud).
     type: bool
+  source_check_off:
+    description:
+      - Servers or ports, given like O(members), whose source/destination check is switched off although they are not
+        bound. The real servers behind LVS directors answer from the virtual IP, and need it off.
+      - With O(state=absent) and O(restore_source_check) they get it back.
+      - Only with O(provider=huaweicloud).
+    type: list
+    elements: str
   external:
     description:
       - The floating IP (elastic IP) to attach, by id or address; an empty string to detach the one that is attached.
@@ -108,6 +116,7 @@ options:
     description:
       - The type of a new virtual IP of UCloudStack. If it is omitted, V(internal).
       - Fails if there is one of the other type.
+      - An external one is on a O(segment), and in no O(subnet).
     type: str
     choices: [internal, external]
   segment:
@@ -169,6 +178,15 @@ EXAMPLES = r"""
     members: [10.0.0.11, 10.0.0.12]
     exclusive: true
     restore_source_check: true
+
+- name: Huawei Cloud, two LVS directors, and two real servers which answer for them
+  cloudha.vip.havip_bind:
+    provider: huaweicloud
+    region_name: ap-southeast-1
+    subnet: subnet-web
+    address: 10.0.0.100
+    members: [director1, director2]
+    source_check_off: [web1, web2]
 
 - name: UCloudStack, an external one
   cloudha.vip.havip_bind:
@@ -302,6 +320,7 @@ def main() -> None:
             members=dict(type="list", elements="str"),
             exclusive=dict(type="bool", default=False),
             restore_source_check=dict(type="bool"),
+            source_check_off=dict(type="list", elements="str"),
             external=dict(type="str"),
             max_members=dict(type="int"),
             max_vips=dict(type="int"),

@@ -15,6 +15,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lab.cloudpods import region
 from lab.cloudpods.world import World as Cloudpods
 from lab.openstack.world import World as OpenStack
 from lab.site import Site
+from lab.subnet import UPLINK
 from lab.topology import CONTROLLER
 from lab.ucloudstack.world import World as UCloudStack
 
@@ -43,11 +45,13 @@ class Bridge:
         if machine != CONTROLLER:
             fabric.secure(machine, policy)
 
-    def allow(self, machine: str, *addresses: str) -> None:
+    def allow(self, machine: str, addresses: Iterable[str], device: str = "eth0") -> None:
         """Port security: to send from these addresses, and no others."""
         if machine != CONTROLLER:
-            pairs = tuple(fabric.Pair(self._topology.machine(machine).mac, address) for address in addresses)
-            fabric.secure(machine, fabric.Policy(sends=pairs, claims=pairs))
+            this = self._topology.machine(machine)
+            mac = this.uplink.mac if this.uplink and device == UPLINK else this.mac
+            pairs = tuple(fabric.Pair(mac, address) for address in addresses)
+            fabric.secure(fabric.port_of(machine, device), fabric.Policy(sends=pairs, claims=pairs))
 
 
 class CloudpodsPlane(Bridge):
@@ -55,15 +59,15 @@ class CloudpodsPlane(Bridge):
 
     def permit(self, server: str, vips: tuple[str, ...]) -> None:
         """The server's own address and these."""
-        self.allow(server, self._topology.machine(server).address, *vips)
+        self.allow(server, (self._topology.machine(server).address, *vips))
 
 
 class UCloudStackPlane(Bridge):
     """`lab.ucloudstack.dataplane.DataPlane`."""
 
     def permit(self, vm: str, device: str, addresses: tuple[str, ...]) -> None:
-        """A machine has one interface here."""
-        self.allow(vm, *addresses)
+        """The interface's own address and those of its VIPs."""
+        self.allow(vm, addresses, device)
 
 
 class Plane:

@@ -10,6 +10,7 @@ is named after the machine on the fabric's side and ``eth0`` on the machine's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -93,18 +94,31 @@ def add_bridge(name: str) -> None:
 def attach(name: str, addresses: Iterable[str], mac: str | None = None, bridge: str = BRIDGE) -> None:
     """Make the network namespace ``name`` and plug its ``eth0`` into the bridge."""
     run("ip", "netns", "add", name)
-    run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
-    batch = ["link set lo up", *([f"link set eth0 address {mac}"] if mac else []), "link set eth0 up"]
-    batch += [f"address add {address} dev eth0{' nodad' if ':' in address else ''}" for address in addresses]
+    run("ip", "-netns", name, "link", "set", "lo", "up")
+    plug(name, "eth0", addresses, mac, bridge)
+
+
+def plug(name: str, device: str, addresses: Iterable[str], mac: str | None, bridge: str) -> None:
+    """Plug an interface of the network namespace ``name`` into a bridge."""
+    port = port_of(name, device)
+    run("ip", "link", "add", port, "type", "veth", "peer", "name", device, "netns", name)
+    batch = [*([f"link set {device} address {mac}"] if mac else []), f"link set {device} up"]
+    batch += [f"address add {address} dev {device}{' nodad' if ':' in address else ''}" for address in addresses]
     run("ip", "-netns", name, "-batch", "-", stdin="\n".join(batch))
-    run("ip", "link", "set", name, "master", bridge, "up")
+    run("ip", "link", "set", port, "master", bridge, "up")
+
+
+def port_of(name: str, device: str) -> str:
+    """The fabric's side of an interface of ``name``."""
+    return name if device == "eth0" else f"{name}.{device}"
 
 
 def detach(name: str) -> None:
     """Unplug ``name`` at once (nothing it still sends arrives) and forget its namespace."""
-    if f" {name}@" in run("ip", "-oneline", "link", "show", "type", "veth"):
-        run("ip", "link", "set", name, "nomaster")
-        run("ip", "link", "delete", name)
+    links = run("ip", "-oneline", "link", "show", "type", "veth").split()
+    for port in [link.partition("@")[0] for link in links if re.match(rf"{re.escape(name)}(\.eth\d+)?@", link)]:
+        run("ip", "link", "set", port, "nomaster")
+        run("ip", "link", "delete", port)
     if (NETWORKS / name).exists():
         run("ip", "netns", "delete", name)
 

@@ -52,7 +52,8 @@ class Site:
     def subnet(self) -> Subnet:
         """The bridge with its gateway, of a topology that has an outside."""
         assert self.topology.outside is not None
-        return Subnet(self.topology.outside, self.topology.instances[CONTROLLER])
+        uplinks = {each.name: each.uplink for each in self.topology.machines if each.uplink}
+        return Subnet(self.topology.outside, self.topology.instances[CONTROLLER], uplinks)
 
     @property
     def vpc(self) -> Vpc:

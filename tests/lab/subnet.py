@@ -18,7 +18,8 @@ from pathlib import Path
 from lab import fabric
 from lab.process import run
 
-OUTSIDE = "outside"
+OUTSIDE, SEGMENT = "outside", "segment"
+UPLINK = "eth1"
 _SYSCTL = Path("/proc/sys/net")
 # What goes through the gateway has no port as its other end: the addresses of the other side say what to cut.
 _BRIDGE_TABLE = """
@@ -48,6 +49,8 @@ table ip gateway {
         iifname "%(inside)s" ip saddr %(controller)s accept
         iifname "%(outside)s" ip daddr %(controller)s accept
         iifname "%(inside)s" oifname "%(outside)s" ip saddr set ip saddr map @vips accept
+        iifname "%(outside)s" oifname "%(segment)s" accept
+        iifname "%(segment)s" oifname "%(outside)s" accept
     }
 }
 """
@@ -55,36 +58,54 @@ table ip gateway {
 
 @dataclass(frozen=True)
 class Outside:
-    """The gateway's addresses on both sides, where EIPs are taken from, and who is outside: name -> address."""
+    """The gateway's addresses on both sides, where EIPs are taken from, and who is outside: name -> address.
+
+    ``segment``: the gateway's address on a third bridge, of external addresses that are not translated, to which
+    machines have a second interface.
+    """
 
     gateway: str
     beyond: str
     eips: str
     machines: Mapping[str, str]
+    segment: str | None = None
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """A machine's second interface, ``eth1``, on the segment."""
+
+    address: str
+    mac: str
 
 
 class Subnet:
-    """The subnet whose gateway and outside are ``outside``; ``controller``: its address."""
+    """The subnet whose gateway and outside are ``outside``; ``controller``: its address; ``uplinks``: of whom."""
 
-    def __init__(self, outside: Outside, controller: str) -> None:
+    def __init__(self, outside: Outside, controller: str, uplinks: Mapping[str, Uplink]) -> None:
         self._outside = outside
         self._controller = controller
+        self._uplinks = uplinks
 
     def build(self) -> None:
         """Make the bridges and the gateway; no EIP leads anywhere yet."""
         fabric.build()
-        fabric.add_bridge(OUTSIDE)
+        sides = {fabric.BRIDGE: self._outside.gateway, OUTSIDE: self._outside.beyond}
+        if self._outside.segment:
+            sides[SEGMENT] = self._outside.segment
+        for bridge in list(sides)[1:]:
+            fabric.add_bridge(bridge)
         bridged = _SYSCTL / "bridge/bridge-nf-call-iptables"
         if bridged.exists():
             bridged.write_text("0")  # what stays on a bridge does not go through the gateway
-        for bridge, address in ((fabric.BRIDGE, self._outside.gateway), (OUTSIDE, self._outside.beyond)):
+        for bridge, address in sides.items():
             # One of its own: else it would be another one whenever a machine is plugged in or out.
             mac = "02:00:" + ip_interface(address).ip.packed.hex(":")
             run("ip", "link", "set", bridge, "address", mac)
             run("ip", "address", "add", address, "dev", bridge)
         # An EIP that nothing is mapped to is lost in silence.
         run("ip", "route", "add", "blackhole", self._outside.eips)
-        names = {"inside": fabric.BRIDGE, "outside": OUTSIDE, "controller": self._controller}
+        names = {"inside": fabric.BRIDGE, "outside": OUTSIDE, "segment": SEGMENT, "controller": self._controller}
         run("nft", "-f", "-", stdin=_BRIDGE_TABLE + _TABLE % names)
         (_SYSCTL / "ipv4/ip_forward").write_text("1")
 
@@ -94,19 +115,23 @@ class Subnet:
         fabric.attach(name, addresses, mac, OUTSIDE if outside else fabric.BRIDGE)
         gateway = ip_interface(self._outside.beyond if outside else self._outside.gateway).ip
         run("ip", "-netns", name, "route", "add", "default", "via", str(gateway))
+        uplink = self._uplinks.get(name)
+        if uplink:
+            fabric.plug(name, UPLINK, (uplink.address,), uplink.mac, SEGMENT)
 
     def detach(self, name: str) -> None:
         """See `lab.fabric.detach`."""
         fabric.detach(name)
 
     def set_carrier(self, name: str, up: bool) -> None:
-        """See `lab.fabric.set_carrier`."""
-        fabric.set_carrier(name, up)
+        """See `lab.fabric.set_carrier`; of two links, that by which clients come."""
+        fabric.set_carrier(self._ports(name)[-1], up)
 
     def cut(self, name: str, peers: Iterable[str], on: bool) -> None:
         """See `lab.fabric.cut`; also between the two sides."""
         there = list(peers)
-        fabric.cut(name, there, on)
+        for port in self._ports(name):
+            fabric.cut(port, [each for peer in there for each in self._ports(peer)], on)
         outside = self._outside.machines
         across = [
             (name, peer) if peer in outside else (peer, name)
@@ -114,12 +139,17 @@ class Subnet:
             if (peer in outside) != (name in outside)
         ]
         if across:
-            elements = [f'"{port}" . {outside[other]}' for port, other in across]
+            elements = [f'"{port}" . {outside[other]}' for inner, other in across for port in self._ports(inner)]
             rules = fabric.set_elements("bridge gateway cut", elements, on)
             if name not in outside:
                 # The gateway is beyond the cut, too: it must not learn from there who has an address.
-                rules += fabric.set_elements("bridge gateway unheard", [f'"{name}"'], on)
+                ports = [f'"{port}"' for port in self._ports(name)]
+                rules += fabric.set_elements("bridge gateway unheard", ports, on)
             run("nft", "-f", "-", stdin=rules)
+
+    def _ports(self, name: str) -> list[str]:
+        """The fabric's side of each interface of ``name``."""
+        return [name, fabric.port_of(name, UPLINK)] if name in self._uplinks else [name]
 
     def translate(self, eips: Mapping[str, str]) -> None:
         """Which address inside each EIP leads to, and is sent for from there; no other one leads anywhere."""

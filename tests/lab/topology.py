@@ -10,7 +10,7 @@ has the addresses of the document it comes from.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 
 from lab import LabError, vpc
@@ -20,7 +20,7 @@ from lab.gce.world import Firewall, Instance, Network, Principal, Subnetwork, Wo
 from lab.openstack import prepare
 from lab.openstack import region as openstack
 from lab.openstack.world import World as OpenStack
-from lab.subnet import Outside
+from lab.subnet import UPLINK, Outside, Uplink
 from lab.ucloudstack import region as ucloudstack
 from lab.ucloudstack.world import World as UCloudStack
 
@@ -29,13 +29,14 @@ CONTROLLER = "controller"
 
 @dataclass(frozen=True)
 class Machine:
-    """A systemd machine with one interface on the fabric."""
+    """A systemd machine with an interface on the fabric, and maybe a second one."""
 
     name: str
     group: str
     addresses: tuple[str, ...]
     mac: str
     variables: dict[str, object] = field(default_factory=dict)
+    uplink: Uplink | None = None
 
     @property
     def address(self) -> str:
@@ -192,18 +193,57 @@ def _openstack_pair(name: str, provider: str, variables: dict[str, object]) -> T
     )
 
 
-def _ucloudstack_pair(name: str) -> Topology:
+def _ucloudstack_internal(name: str) -> Topology:
     """Two VMs and a client in a subnet of UCloudStack."""
+    return _ucloudstack_pair(
+        name,
+        ucloudstack.WORLD,
+        _inside(ucloudstack.WORLD.vms),
+        # Only for the API's sake: nothing is outside.
+        Outside("10.0.0.1/24", "198.51.100.1/24", "203.0.113.0/24", {}),
+        {"vip_address": f"{ucloudstack.VIP}/24", "vip_interface": "eth0", "havip_subnet": ucloudstack.SUBNET},
+    )
+
+
+def _ucloudstack_external(name: str) -> Topology:
+    """Two VMs that are in a subnet and on a segment of external addresses, and a client beyond its gateway."""
+    nics = {nic.vm: Uplink(f"{nic.address}/24", nic.mac) for nic in ucloudstack.EXTERNAL.nics}
+    ids = {vm.name: vm.id for vm in ucloudstack.EXTERNAL.vms}
+    nodes = [replace(each, uplink=nics[ids[each.name]]) for each in _inside(ucloudstack.EXTERNAL.vms)]
+    outside = _outside(ucloudstack.EXTERNAL_VIP)
+    gateway = f"{ucloudstack.SEGMENT_GATEWAY}/24"
+    return _ucloudstack_pair(
+        name,
+        ucloudstack.EXTERNAL,
+        (*nodes, outside),
+        Outside("10.0.0.1/24", "198.51.100.1/24", "203.0.113.0/24", {outside.name: outside.address}, gateway),
+        {
+            "vip_address": f"{ucloudstack.EXTERNAL_VIP}/24",
+            "vip_interface": UPLINK,
+            "vip_gateway": ucloudstack.SEGMENT_GATEWAY,
+            "vrrp_interface": "eth0",
+            "havip_segment": ucloudstack.SEGMENT,
+            "havip_bandwidth": 10,
+            "havip_charge_type": "Dynamic",
+        },
+    )
+
+
+def _ucloudstack_pair(
+    name: str,
+    world: UCloudStack,
+    machines: tuple[Machine, ...],
+    outside: Outside,
+    variables: dict[str, object],
+) -> Topology:
     return Topology(
         name=name,
-        machines=_inside(ucloudstack.WORLD.vms),
+        machines=machines,
         controller=("10.0.0.2/24",),
-        world=ucloudstack.WORLD,
-        # Only for the API's sake: nothing is outside.
-        outside=Outside("10.0.0.1/24", "198.51.100.1/24", "203.0.113.0/24", {}),
+        world=world,
+        outside=outside,
         variables={
-            "vip_address": f"{ucloudstack.VIP}/24",
-            "vip_interface": "eth0",
+            **variables,
             "havip_provider": "ucloudstack",
             "havip_endpoint": "http://{}:{}/api".format(*ucloudstack.API),
             "havip_region_name": ucloudstack.WORLD.region,
@@ -211,7 +251,6 @@ def _ucloudstack_pair(name: str) -> Topology:
             "havip_public_key": ucloudstack.KEY.public,
             "havip_private_key": ucloudstack.KEY.private,
             "havip_network": ucloudstack.VPC,
-            "havip_subnet": ucloudstack.SUBNET,
             "havip_name": "web",
         },
     )
@@ -324,7 +363,8 @@ TOPOLOGIES = {
             "huaweicloud",
             {"havip_auth": _keystone_login(), "havip_region_name": openstack.HUAWEI_REGION},
         ),
-        _ucloudstack_pair("ucloudstack_internal"),
+        _ucloudstack_internal("ucloudstack_internal"),
+        _ucloudstack_external("ucloudstack_external"),
         # The floating address is in no subnet.
         _vpc(
             "gcp_route_heartbeat",

@@ -73,6 +73,7 @@ _ONLY = {
     "external": (OPENSTACK, HUAWEI),
     "remark": (OPENSTACK, UCLOUDSTACK),
     "restore_source_check": (HUAWEI,),
+    "source_check_off": (HUAWEI,),
 }
 # Of members of a virtual IP, and of virtual IPs of a member; whether more is refused. Huawei only advises against it.
 _LIMITS: dict[str, tuple[int | None, int | None, bool]] = {
@@ -193,6 +194,7 @@ def goal(params: Mapping[str, Any]) -> havip.Goal:
         exclusive=params["exclusive"],
         external=params["external"],
         restore_check=bool(params["restore_source_check"]),
+        unchecked=params["source_check_off"] or (),
         limits=(
             most_members if params["max_members"] is None else params["max_members"],
             most_vips if params["max_vips"] is None else params["max_vips"],

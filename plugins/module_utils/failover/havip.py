@@ -127,7 +127,8 @@ class Goal:
     changed. network, subnet: where, by id or name. kind: internal or external. members: who shall be bound, each by an
     id, an address or a name. exclusive: nobody else. external: the external address to attach, by id or address; "":
     none. restore_check: whether a member that is unbound gets its source/destination check back, unless another
-    virtual IP needs it off. limits: how many members a virtual IP, and virtual IPs a member, may have; None: any
+    virtual IP needs it off. unchecked: whose check is off, too, without being bound; with restore_check on again when
+    the virtual IP is deleted. limits: how many members a virtual IP, and virtual IPs a member, may have; None: any
     number. enforce: refuse what is beyond the limits, and not only say so. creation: more parameters for who creates
     it, with the API's names. settle: see SETTLE.
     """
@@ -147,6 +148,7 @@ class Goal:
         exclusive: bool = False,
         external: str | None = None,
         restore_check: bool = False,
+        unchecked: Sequence[str] = (),
         limits: tuple[int | None, int | None] = (None, None),
         enforce: bool = True,
         creation: dict[str, Any] | None = None,
@@ -164,6 +166,7 @@ class Goal:
         self.exclusive = exclusive
         self.external = external
         self.restore_check = restore_check
+        self.unchecked = list(dict.fromkeys(unchecked))
         self.limits = limits
         self.enforce = enforce
         self.creation = creation or {}

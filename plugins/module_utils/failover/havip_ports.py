@@ -54,12 +54,13 @@ UNCHECKED = "1.1.1.1/0"  # Huawei Cloud's word for no source/destination check
 
 class PortSurvey(Survey):
     """ports: of the network, by id. The data of a Vip is its port, and so is that of a Member. address: that of the
-    virtual IP that is not there any more.
+    virtual IP that is not there any more. unchecked: the members that Goal.unchecked names.
     """
 
     def __init__(self, goal: Goal) -> None:
         super().__init__(goal)
         self.address = ""
+        self.unchecked: list[Member] = []
         self.ports: dict[str, Port] = {}
         self.subnets: list[dict[str, Any]] = []
 
@@ -87,7 +88,7 @@ class _Ports(Havip):
             return s
         s.ports = {port["id"]: port for port in client.list_ports(s.network)}
         refs = goal.members if goal.present and goal.members is not None else []
-        names = self._server_names(s, client, refs)
+        names = self._server_names(s, client, [*refs, *goal.unchecked])
         s.vips = [_vip(port, s) for port in s.ports.values() if self.is_vip(port) and _fixed(port, s)]
         self.bind_all(s, names)
         externals = client.list_external()
@@ -99,13 +100,16 @@ class _Ports(Havip):
         choose(s, memory)
         _check_address(s, memory)
         if goal.present and not s.problems:
-            self._check_members(s, refs, names)
+            s.wanted = self._members(s, "members", refs, names)
+            self._check_limits(s)
             check_external(s, externals)
+        if not s.problems:
+            s.unchecked = self._members(s, "source_check_off", goal.unchecked, names)
         if not goal.present and s.vip is None:
             s.address = memory.facts["vip"][1] if "vip" in memory.facts else goal.address or ""
             s.loose = self.loose(s)
         concerned = {s.vip.id, *s.vip.members} if s.vip else set()
-        concerned.update(member.id for member in s.wanted)
+        concerned.update(member.id for member in (*s.wanted, *s.unchecked))
         s.signature = tuple(
             (each, tuple(sorted(_key(pair) for pair in _pairs(s.ports[each]))))
             for each in sorted(concerned)
@@ -164,29 +168,36 @@ class _Ports(Havip):
             return {}
         return {server["id"]: server["name"] for server in client.list_servers()}
 
-    def _check_members(self, s: PortSurvey, refs: Iterable[str], names: dict[str, str]) -> None:
-        """Find the members that are wanted, and say what is wrong with them."""
+    def _members(self, s: PortSurvey, option: str, refs: Iterable[str], names: dict[str, str]) -> list[Member]:
+        """Those that an option names. What is wrong with them is said, if they are to be used."""
+        members: dict[str, Member] = {}
+        problems: list[str] = []
         for ref in refs:
             found = _resolve(s, ref, names)
             if isinstance(found, str):
-                s.problems.append(f"members: {found}")
+                problems.append(f"{option}: {found}")
                 continue
             member = _member(found, s.subnet.get("id"), names)
             if self.is_vip(found) and (found.get("device_owner") or (s.vip and s.vip.id == found["id"])):
-                s.problems.append(f"members: {ref} is a virtual IP itself ({member})")
+                problems.append(f"{option}: {ref} is a virtual IP itself ({member})")
             elif str(found.get("device_owner") or "").startswith("network:"):
-                s.problems.append(f"members: {ref} is {_whose(found)}, and no server's port")
+                problems.append(f"{option}: {ref} is {_whose(found)}, and no server's port")
             elif not member.address:
                 there = ", ".join(f"{fixed['ip_address']}" for fixed in found.get("fixed_ips") or ()) or "no address"
                 subnet = f"{_name(s.subnet)} ({s.subnet['cidr']})"
-                s.problems.append(f"members: {ref} is not in the virtual IP's subnet {subnet}: it has {there}")
+                problems.append(f"{option}: {ref} is not in the virtual IP's subnet {subnet}: it has {there}")
             elif found.get("port_security_enabled") is False:
-                s.problems.append(
-                    f"members: port security is off on {member}, port {found['id']}: the cloud allows it every address,"
+                problems.append(
+                    f"{option}: port security is off on {member}, port {found['id']}: the cloud allows it every address,"
                     " and takes no binding. Switch it on, or leave this member out"
                 )
-            elif member.id not in {each.id for each in s.wanted}:
-                s.wanted.append(member)
+            else:
+                members.setdefault(member.id, member)
+        if s.goal.present:
+            s.problems += problems
+        return list(members.values())
+
+    def _check_limits(self, s: PortSurvey) -> None:
         held = {}
         for member in s.wanted:
             device = member.data.get("device_id")
@@ -289,14 +300,11 @@ class Huawei(_Ports):
     def rebind(self, s: Any, vip: Vip, target: dict[str, Member]) -> Iterator[Step]:
         # Who is listed gets packets for the address. So whoever comes is able to take them before, and whoever goes
         # is recognised until all of it is done.
-        for member in s.wanted:
-            if member.id in target and not _unchecked(member.data):
+        for member in {member.id: member for member in (*s.wanted, *s.unchecked)}.values():
+            if s.goal.present and not _unchecked(member.data):
                 yield _edit(CHECK_OFF, "", member, lambda pairs: _add(pairs, {"ip_address": UNCHECKED}), locked=False)
         leaving = [member for member in vip.members.values() if member.id not in target]
-        if s.goal.restore_check:
-            for member in leaving:
-                if _unchecked(member.data) and not self._needed(s.ports.values(), vip, member):
-                    yield self._check_on(s.network, vip, member)
+        yield from self._restore(s, leaving, vip.id)
         coming = [member for member in target.values() if member.address not in _listed(vip.data)]
         if not leaving and not coming:
             return
@@ -312,6 +320,9 @@ class Huawei(_Ports):
         words = [f"+{member}" for member in coming] + [f"-{member}" for member in leaving]
         yield _edit(MEMBERS, f"{vip}: {', '.join(words)}", listed, edit, locked=False)
 
+    def release(self, s: Any) -> Iterator[Step]:
+        return self._restore(s, [], "")
+
     def complaints(self, s: Survey) -> list[str]:
         said = super().complaints(s)
         for vip in s.vips:
@@ -325,15 +336,27 @@ class Huawei(_Ports):
                     )
         return said
 
-    def _needed(self, ports: Iterable[Port], vip: Vip, member: Member) -> bool:
+    def _restore(self, s: PortSurvey, leaving: list[Member], vip_id: str) -> Iterator[Step]:
+        """Those that need it no longer get their source/destination check back, if that is wanted."""
+        gone = {member.id: member for member in leaving}
+        for member in s.unchecked:
+            if s.goal.present:
+                gone.pop(member.id, None)
+            else:
+                gone[member.id] = member
+        for member in gone.values() if s.goal.restore_check else ():
+            if _unchecked(member.data) and not self._needed(s.ports.values(), vip_id, member):
+                yield self._check_on(s.network, vip_id, member)
+
+    def _needed(self, ports: Iterable[Port], vip_id: str, member: Member) -> bool:
         """Whether another virtual IP needs the member's source/destination check to be off."""
         mine = _addresses(member.data)
-        return any(self.is_vip(port) and port["id"] != vip.id and mine & _listed(port) for port in ports)
+        return any(self.is_vip(port) and port["id"] != vip_id and mine & _listed(port) for port in ports)
 
-    def _check_on(self, network: str, vip: Vip, member: Member) -> Step:
+    def _check_on(self, network: str, vip_id: str, member: Member) -> Step:
         def do(client: PortsApi, request_id: str) -> None:
             ports = {port["id"]: port for port in client.list_ports(network)}
-            if self._needed(ports.values(), vip, member):
+            if self._needed(ports.values(), vip_id, member):
                 raise Stale(f"Another virtual IP is bound to {member} by now.", resource=member.id)
             if member.id not in ports:
                 raise NotFound(f"Port {member.id} is not there any more.", resource=member.id)

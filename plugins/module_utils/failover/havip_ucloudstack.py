@@ -175,6 +175,8 @@ def _check_new(s: Survey, client: UCloudStackApi, holders: list[dict[str, Any]])
         s.problems.append(f"network: {error}")
         return
     if goal.kind == "external":
+        if goal.subnet:
+            s.problems.append("subnet: an external virtual IP is on a segment, and in no subnet; leave it out")
         lacking = [
             option
             for option, key in (("segment", "SegmentID"), ("bandwidth", "Bandwidth"), ("charge_type", "ChargeType"))

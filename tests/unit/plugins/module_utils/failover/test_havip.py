@@ -211,6 +211,24 @@ def test_huawei_switches_the_check_off_and_on():
     assert cloud.pairs("n2") == {"1.1.1.1/0"}  # the other virtual IP needs it
 
 
+def test_huawei_switches_the_check_of_others_off_and_on():
+    cloud = Huawei()
+    cloud.write("n3", [{"ip_address": "10.0.0.77"}])
+    wanted = goal("n1", "n2", unchecked=["n2", "n3", "n3"])
+    assert names(bind(cloud, wanted))[1:] == ["switch source/destination check off"] * 3 + ["update members"]
+    assert cloud.bound() == {"n1", "n2"} and cloud.pairs("n3") == {"10.0.0.77", "1.1.1.1/0"}
+    assert not bind(cloud, wanted).changed
+    # Who is unbound and is to have it off keeps it off.
+    bind(cloud, goal("n1", exclusive=True, restore_check=True, unchecked=["n2"]))
+    assert cloud.bound() == {"n1"} and cloud.pairs("n2") == {"1.1.1.1/0"}
+    assert "source_check_off: there is no port" in refused_again(cloud, goal("n1", unchecked=["n9"]))
+    # What is not there any more need not be put right.
+    bind(cloud, goal(present=False, unchecked=["n3", "n9"]))
+    assert cloud.pairs("n3") == {"10.0.0.77", "1.1.1.1/0"}  # nobody has asked for it
+    bind(cloud, goal(present=False, restore_check=True, unchecked=["n3"]))
+    assert cloud.pairs("n3") == {"10.0.0.77"}
+
+
 def test_huawei_repairs_a_check_that_was_switched_on():
     cloud = Huawei()
     cloud.make(X, ["n1", "n2"])
@@ -247,6 +265,7 @@ def test_ucloudstack_deletes_what_failed():
 def test_ucloudstack_external():
     cloud = Stack()
     options = {"kind": "external", "subnet": None, "address": None}
+    assert "subnet: an external virtual IP" in refused(cloud, goal("n1", **{**options, "subnet": "subnet-a"}))
     assert "segment, bandwidth, charge_type" in refused(cloud, goal("n1", **options))
     wan = {"SegmentID": "seg", "Bandwidth": 10, "ChargeType": "Month"}
     outcome = bind(cloud, goal("n1", "far", **options, creation=wan))
@@ -365,12 +384,12 @@ def test_limits_that_are_only_advice(make):
 # --- what goes wrong on the way
 
 
-EXCHANGE = goal("n2", "n3", exclusive=True, restore_check=True)
+EXCHANGE = goal("n2", "n3", exclusive=True, restore_check=True, unchecked=["n4"])
 SCENES = {
     "create": (lambda cloud: None, lambda: goal("n1", "n2"), {"n1", "n2"}),
     "choose": (lambda cloud: None, lambda: goal("n1", address=None), {"n1"}),
     "exchange": (lambda cloud: cloud.make(X, ["n1", "n2"], name="old"), lambda: EXCHANGE, {"n2", "n3"}),
-    "delete": (lambda cloud: cloud.make(X, ["n1", "n2"]), lambda: goal(present=False, restore_check=True), None),
+    "delete": (lambda cloud: cloud.make(X, ["n1", "n2"]), lambda: goal(present=False, restore_check=True, unchecked=["n3"]), None),
 }
 
 
