@@ -287,10 +287,14 @@ BAD_INPUT = [
     ((Generic, Huawei), {"vip_type": "external"}, ["vip_type: not with provider"]),
     ((Generic, Huawei), {"region_name": "nowhere"}, ["nowhere"]),
     ((Huawei,), {"remark": "x"}, ["remark: not with provider=huaweicloud"]),
+    ((Huawei,), {"source_check_off": ["nosuch"]}, ["source_check_off:", "'nosuch'"]),
+    ((Huawei,), {"source_check_off": ["bare"]}, ["source_check_off: port security is off"]),
+    ((Generic,), {"source_check_off": ["node3"]}, ["source_check_off: not with provider=openstack"]),
     ((Generic,), {"restore_source_check": True}, ["restore_source_check: not with provider=openstack"]),
     ((Stack,), {"members": ["node1", "node2", "node3", "node4"]}, ["4 members, and may have 3"]),
     ((Stack,), {"external": "203.0.113.7"}, ["external: not with provider=ucloudstack"]),
     ((Stack,), {"subnet": None, "vip_type": "external"}, ["segment, bandwidth, charge_type"]),
+    ((Stack,), {"subnet": "subnet-a", "vip_type": "external"}, ["subnet: an external virtual IP is on a segment"]),
     ((Stack,), {"endpoint": "nonsense"}, ["endpoint: 'nonsense'"]),
     ((Stack,), {"private_key": None}, ["private_key: provider=ucloudstack needs it"]),
 ]
@@ -380,6 +384,7 @@ def test_killed_at_every_request(site):
     """That changes something: between two of them nothing happens."""
     present, absent = {"address": X, "members": ["node1", "node2"]}, {"address": X, "state": "absent"}
     if isinstance(site, Huawei):
+        present["source_check_off"] = absent["source_check_off"] = ["node3"]
         absent["restore_source_check"] = True
     for before, wanted, members in ((absent, present, {"node1", "node2"}), (present, absent, set())):
         site.bind(**before)
@@ -399,6 +404,8 @@ def test_killed_at_every_request(site):
             result = site.bind(**wanted)
             assert not result.get("failed"), (number, result)
             assert site.bound() == members and bool(site.vip()) == bool(members), number
+            if isinstance(site, Huawei):
+                assert site.pairs("node3") == ({"1.1.1.1/0"} if members else set()), number
 
 
 def test_writers_at_once(site):

@@ -188,8 +188,8 @@ class _Ports(Havip):
                 problems.append(f"{option}: {ref} is not in the virtual IP's subnet {subnet}: it has {there}")
             elif found.get("port_security_enabled") is False:
                 problems.append(
-                    f"{option}: port security is off on {member}, port {found['id']}: the cloud allows it every address,"
-                    " and takes no binding. Switch it on, or leave this member out"
+                    f"{option}: port security is off on {member}, port {found['id']}: the cloud allows it every "
+                    "address, and takes no binding. Switch it on, or leave this member out"
                 )
             else:
                 members.setdefault(member.id, member)

@@ -389,7 +389,11 @@ SCENES = {
     "create": (lambda cloud: None, lambda: goal("n1", "n2"), {"n1", "n2"}),
     "choose": (lambda cloud: None, lambda: goal("n1", address=None), {"n1"}),
     "exchange": (lambda cloud: cloud.make(X, ["n1", "n2"], name="old"), lambda: EXCHANGE, {"n2", "n3"}),
-    "delete": (lambda cloud: cloud.make(X, ["n1", "n2"]), lambda: goal(present=False, restore_check=True, unchecked=["n3"]), None),
+    "delete": (
+        lambda cloud: cloud.make(X, ["n1", "n2"]),
+        lambda: goal(present=False, restore_check=True, unchecked=["n3"]),
+        None,
+    ),
 }
 
 
