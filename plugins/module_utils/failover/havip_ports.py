@@ -338,13 +338,15 @@ class Huawei(_Ports):
 
     def _restore(self, s: PortSurvey, leaving: list[Member], vip_id: str) -> Iterator[Step]:
         """Those that need it no longer get their source/destination check back, if that is wanted."""
+        if not s.goal.restore_check:
+            return
         gone = {member.id: member for member in leaving}
         for member in s.unchecked:
             if s.goal.present:
                 gone.pop(member.id, None)
             else:
                 gone[member.id] = member
-        for member in gone.values() if s.goal.restore_check else ():
+        for member in gone.values():
             if _unchecked(member.data) and not self._needed(s.ports.values(), vip_id, member):
                 yield self._check_on(s.network, vip_id, member)
 
