@@ -7,16 +7,15 @@ from __future__ import annotations
 import sys
 
 import pytest
+import yaml
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import havip
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import OptionError
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.huaweicloud import HuaweiCloud
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.neutron import Neutron
+from ansible_collections.cloudha.vip.plugins.modules import havip_bind
 
-BINDING = (
-    *("state", "remark", "members", "exclusive", "restore_source_check", "external", "max_members", "max_vips"),
-    *("enforce_limits", "vip_type", "segment", "bandwidth", "charge_type", "quantity", "settle"),
-)
+OPTIONS = (*havip.SPEC, *yaml.safe_load(havip_bind.DOCUMENTATION)["options"])
 
 
 class Failed(Exception):
@@ -27,7 +26,7 @@ class Module:
     """As much of an AnsibleModule as is needed."""
 
     def __init__(self, provider, **options):
-        self.params = dict.fromkeys((*havip.SPEC, *BINDING))
+        self.params = dict.fromkeys(OPTIONS)
         self.params.update(provider=provider, state="present", exclusive=False, settle=1.0, api_timeout=30.0)
         self.params.update(options)
         self.no_log_values = set((options.get("auth") or {}).values())
