@@ -32,7 +32,7 @@ from lab.openstack.world import Network, Server, World
 WORLD = World(networks=(Network("web", "10.0.0.0/24"),), servers=(Server("node1", "web", "10.0.0.11"),))
 WRITERS = (1, 4, 8)
 # What is in the environment would be taken for a login.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "ANSIBLE_CALLBACK"))}
 
 Run = Callable[..., dict[str, Any]]
 
