@@ -4,16 +4,6 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = """
-name: payload_cache
-type: aggregate
-short_description: Keep what is sent with a module from one run of Ansible to the next
-description:
-  - Ansible packs each module with what it imports and throws the packages away when a run ends.
-  - The tests run the same modules in hundreds of runs; two fifths of the time of a scenario went into packing them.
-  - Packages are kept for one state of the collection and one version of Ansible, beside E(ANSIBLE_HOME).
-"""
-
 import hashlib
 import os
 import shutil
@@ -23,6 +13,16 @@ import time
 from ansible import constants
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__
+
+DOCUMENTATION = """
+name: payload_cache
+type: aggregate
+short_description: Keep what is sent with a module from one run of Ansible to the next
+description:
+  - Ansible packs each module with what it imports and throws the packages away when a run ends.
+  - The tests run the same modules in hundreds of runs; two fifths of the time of a scenario went into packing them.
+  - Packages are kept for one state of the collection and one version of Ansible, beside E(ANSIBLE_HOME).
+"""
 
 _KEPT_S = 86400
 
