@@ -57,6 +57,19 @@ options:
     type: list
     elements: str
     default: []
+  pool:
+    description:
+      - Hosts that answer side by side, behind whoever holds the address, such as the real servers of LVS.
+      - Their names in answers then do not tell who holds it.
+    type: list
+    elements: str
+    default: []
+  spread:
+    description:
+      - How many times its even share one host of O(pool) may answer before a fault.
+      - A fault before which the answers were spread less evenly counts as failed.
+    type: float
+    default: 1.5
   phases:
     description:
       - What was done, and when. One entry for each fault and trial.
@@ -305,6 +318,8 @@ SPEC = dict(
     objective_ms=dict(type="int", required=True),
     failback_objective_ms=dict(type="int"),
     split_brain_objective_ms=dict(type="int"),
+    pool=dict(type="list", elements="str", default=[]),
+    spread=dict(type="float", default=1.5),
     slow_ms=dict(type="int", default=100),
     nodes=dict(type="list", elements="str", default=[]),
     phases=dict(type="list", elements="dict", required=True, options=PHASE),

@@ -108,6 +108,12 @@ def plug(name: str, device: str, addresses: Iterable[str], mac: str | None, brid
     run("ip", "link", "set", port, "master", bridge, "up")
 
 
+def attach_kernel(name: str, bridge: str = BRIDGE) -> None:
+    """A port for a machine with a kernel of its own, which makes its ``eth0`` of it."""
+    run("ip", "tuntap", "add", "dev", name, "mode", "tap")
+    run("ip", "link", "set", name, "master", bridge, "up")
+
+
 def port_of(name: str, device: str) -> str:
     """The fabric's side of an interface of ``name``."""
     return name if device == "eth0" else f"{name}.{device}"
@@ -115,8 +121,9 @@ def port_of(name: str, device: str) -> str:
 
 def detach(name: str) -> None:
     """Unplug ``name`` at once (nothing it still sends arrives) and forget its namespace."""
-    links = run("ip", "-oneline", "link", "show", "type", "veth").split()
-    for port in [link.partition("@")[0] for link in links if re.match(rf"{re.escape(name)}(\.eth\d+)?@", link)]:
+    links = run("ip", "-oneline", "link", "show").splitlines()
+    names = [link.split()[1].rstrip(":").partition("@")[0] for link in links]
+    for port in [each for each in names if re.fullmatch(rf"{re.escape(name)}(\.eth\d+)?", each)]:
         run("ip", "link", "set", port, "nomaster")
         run("ip", "link", "delete", port)
     if (NETWORKS / name).exists():

@@ -27,6 +27,7 @@ SYSTEM = [
     "dbus",
     "iproute2",
     "iputils-ping",
+    "kmod",
     "procps",
     "nftables",
     "openssh-server",
@@ -38,6 +39,8 @@ SYSTEM = [
 # What the roles may install: with their dependencies, but not installed yet.
 OFFERED = ["keepalived", "nginx-light", "nginx", "ipvsadm", "curl", "tcpdump"]
 PACKAGES = "/var/local/packages"
+# A Linux that runs as a process, for machines that need what the host's kernel lacks.
+KERNEL = "user-mode-linux"
 
 # Part of the cache key: whatever is run to build the image.
 RECIPE = f"""
@@ -46,6 +49,15 @@ root=$1
 chroot "$root" apt-get install --yes --download-only --no-install-recommends {" ".join(OFFERED)}
 mkdir -p "$root{PACKAGES}"
 mv "$root"/var/cache/apt/archives/*.deb "$root{PACKAGES}/"
+# Beside the root file system: a kernel, and the layer that has its modules.
+chroot "$root" sh -c 'cd /tmp && apt-get download {KERNEL}'
+unpacked=$root/../kernel/unpacked
+mkdir -p "$unpacked" "$root/../kernel/layer/usr/lib"
+dpkg-deb --extract "$root"/tmp/{KERNEL}_*.deb "$unpacked"
+rm "$root"/tmp/{KERNEL}_*.deb
+mv "$unpacked/usr/bin/linux.uml" "$root/../kernel/linux"
+mv "$unpacked/usr/lib/uml/modules" "$root/../kernel/layer/usr/lib/modules"
+rm -r "$unpacked"
 for deb in "$root{PACKAGES}"/*.deb; do
     dpkg-deb --field "$deb"
     echo "Filename: ./${{deb##*/}}"
@@ -61,6 +73,21 @@ ln -sf /dev/null "$root/etc/systemd/system/systemd-networkd.service"
 ln -sf /dev/null "$root/etc/systemd/system/systemd-resolved.service"
 ln -sf /dev/null "$root/etc/systemd/system/apt-daily.timer"
 ln -sf /dev/null "$root/etc/systemd/system/apt-daily-upgrade.timer"
+# A machine with a kernel of its own finds its interface bare.
+cat > "$root/etc/systemd/system/lab-network.service" <<'UNIT'
+[Unit]
+DefaultDependencies=no
+After=local-fs.target
+Before=network.target
+ConditionPathExists=/etc/lab-network
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -e /etc/lab-network
+[Install]
+WantedBy=multi-user.target
+UNIT
+chroot "$root" systemctl enable lab-network.service
 : > "$root/etc/resolv.conf"
 : > "$root/etc/machine-id"
 cat > "$root/usr/lib/python3/dist-packages/usercustomize.py" <<'PYTHON'
@@ -84,7 +111,10 @@ def key() -> str:
 
 
 def ensure(progress: Callable[[str], None] = print) -> Path:
-    """Return the image's root file system, building it (about 20 s) if the cache has none."""
+    """Return the image's root file system, building it (about 20 s) if the cache has none.
+
+    Beside it is ``kernel``: a Linux for `lab.machine`.
+    """
     directory = cache_directory() / f"image-{key()}"
     root = directory / "root"
     if root.is_dir():

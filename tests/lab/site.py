@@ -74,7 +74,6 @@ class Site:
             return
         this = self.topology.machine(name)
         self.fabric.detach(name)
-        self.fabric.attach(name, this.addresses, this.mac)
         hosts = "".join(f"{each.address} {each.name}\n" for each in self.topology.machines)
         if self.topology.gateway is not None:
             hosts += f"{METADATA} metadata.google.internal metadata\n"
@@ -83,7 +82,13 @@ class Site:
             "/etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n{hosts}",
             "/root/.ssh/authorized_keys": (self.state / "ssh_key.pub").read_text(),
         }
-        machine.start(self.groups, name, self.image, self.state / f"{name}.console", files)
+        console = self.state / f"{name}.console"
+        if this.own_kernel:
+            gateway = self.subnet.attach_kernel(name)
+            machine.start_kernel(self.groups, name, self.image, console, files, this.mac, this.addresses, gateway)
+        else:
+            self.fabric.attach(name, this.addresses, this.mac)
+            machine.start(self.groups, name, self.image, console, files)
 
     def power_off(self, name: str) -> None:
         """A power cut: silent on the network first, then everything dies with SIGKILL."""

@@ -119,6 +119,11 @@ class Subnet:
         if uplink:
             fabric.plug(name, UPLINK, (uplink.address,), uplink.mac, SEGMENT)
 
+    def attach_kernel(self, name: str) -> str:
+        """See `lab.fabric.attach_kernel`; returns the gateway."""
+        fabric.attach_kernel(name)
+        return str(ip_interface(self._outside.gateway).ip)
+
     def detach(self, name: str) -> None:
         """See `lab.fabric.detach`."""
         fabric.detach(name)

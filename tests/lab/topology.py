@@ -29,7 +29,10 @@ CONTROLLER = "controller"
 
 @dataclass(frozen=True)
 class Machine:
-    """A systemd machine with an interface on the fabric, and maybe a second one."""
+    """A systemd machine with an interface on the fabric, and maybe a second one.
+
+    With ``own_kernel`` its kernel is not the host's: see `lab.machine`.
+    """
 
     name: str
     group: str
@@ -37,6 +40,7 @@ class Machine:
     mac: str
     variables: dict[str, object] = field(default_factory=dict)
     uplink: Uplink | None = None
+    own_kernel: bool = False
 
     @property
     def address(self) -> str:
@@ -145,12 +149,15 @@ def _cloudpods_pair(name: str) -> Topology:
     )
 
 
+_GROUPS = {"node": "vip_nodes", "real": "vip_real_servers", "client": "vip_clients"}
+
+
 def _inside(servers: Iterable[openstack.Server | ucloudstack.Vm]) -> tuple[Machine, ...]:
     """The machines of a subnet 10.0.0.0/24; the controller is none."""
     return tuple(
         Machine(
             each.name,
-            "vip_clients" if each.name.startswith("client") else "vip_nodes",
+            _GROUPS[each.name.rstrip("0123456789")],
             (f"{each.address}/24",),
             each.mac or "",
         )
@@ -171,14 +178,20 @@ def _keystone_login() -> dict[str, str]:
     }
 
 
-def _openstack_pair(name: str, provider: str, variables: dict[str, object]) -> Topology:
-    """Two servers and a client in a network, and another client that comes from outside by a floating IP."""
+def _openstack_pair(
+    name: str, provider: str, variables: dict[str, object], world: OpenStack = openstack.WORLD, directors: bool = False
+) -> Topology:
+    """Two servers and a client in a network, and another client that comes from outside by a floating IP.
+
+    With ``directors`` the two have kernels of their own, which have IPVS.
+    """
     outside = _outside(openstack.FLOATING)
+    inside = [replace(each, own_kernel=directors and each.group == "vip_nodes") for each in _inside(world.servers)]
     return Topology(
         name=name,
-        machines=(*_inside(openstack.WORLD.servers), outside),
+        machines=(*inside, outside),
         controller=(f"{openstack.CONTROLLER_ADDRESS}/24",),
-        world=openstack.WORLD,
+        world=world,
         outside=Outside(openstack.GATEWAY, openstack.BEYOND, openstack.EXTERNAL_RANGE, {outside.name: outside.address}),
         huawei=provider == "huaweicloud",
         variables={
@@ -362,6 +375,13 @@ TOPOLOGIES = {
             "huawei_active_standby",
             "huaweicloud",
             {"havip_auth": _keystone_login(), "havip_region_name": openstack.HUAWEI_REGION},
+        ),
+        _openstack_pair(
+            "huawei_lvs_dr",
+            "huaweicloud",
+            {"havip_auth": _keystone_login(), "havip_region_name": openstack.HUAWEI_REGION},
+            openstack.LVS_WORLD,
+            directors=True,
         ),
         _ucloudstack_internal("ucloudstack_internal"),
         _ucloudstack_external("ucloudstack_external"),

@@ -31,6 +31,7 @@ class Objectives(t.NamedTuple):
     failback_gap_ms: float
     split_brain_ms: float
     slow_ms: float
+    spread: float = 1.5
 
 
 class Clock(t.NamedTuple):
@@ -159,6 +160,11 @@ def runs(points: t.Iterable[Point]) -> list[dict[str, t.Any]]:
     return result
 
 
+def unnamed(points: t.Iterable[Point], pool: t.Container[str | None]) -> list[Point]:
+    """The same without the names of those who answer side by side: they say nothing about who has the address."""
+    return [p._replace(by=None) if p.by in pool else p for p in points]
+
+
 def baseline(points: t.Sequence[Point]) -> dict[str, t.Any]:
     took = [p.ended - p.sent for p in points if p.ok]
     ends = good_ends(points)
@@ -166,6 +172,7 @@ def baseline(points: t.Sequence[Point]) -> dict[str, t.Any]:
     return {
         "requests_sent": len(points),
         "requests_lost": sum(not p.ok for p in points),
+        "served": served(points),
         "interval_ms": ms(statistics.median(b - a for a, b in zip(sends, sends[1:]))) if len(sends) > 1 else None,
         "gap_ms": ms(max(b - a for a, b in zip(ends, ends[1:]))) if len(ends) > 1 else None,
         "latency_p50_ms": maybe_ms(percentile(took, 0.5)),
@@ -173,6 +180,10 @@ def baseline(points: t.Sequence[Point]) -> dict[str, t.Any]:
         "latency_p99_ms": maybe_ms(percentile(took, 0.99)),
         "latency_max_ms": maybe_ms(max(took, default=None)),
     }
+
+
+def served(points: t.Iterable[Point]) -> dict[str, int]:
+    return dict(sorted(Counter(p.by or UNKNOWN for p in points if p.ok).items()))
 
 
 def best_recording(recordings: t.Iterable[Recording], clock: Clock, start: float, end: float) -> Recording | None:
@@ -187,7 +198,13 @@ def best_recording(recordings: t.Iterable[Recording], clock: Clock, start: float
     return best
 
 
-def measure(recording: Recording, clock: Clock, phase: t.Mapping[str, t.Any], slow_ms: float) -> dict[str, t.Any]:
+def measure(
+    recording: Recording,
+    clock: Clock,
+    phase: t.Mapping[str, t.Any],
+    slow_ms: float,
+    pool: t.Container[str | None] = (),
+) -> dict[str, t.Any]:
     """What one client saw of one phase."""
     start, end = clock.of_wall(phase["started_at"]), clock.of_wall(phase["ended_at"])
     failback = clock.of_wall(phase["failback_at"]) if phase.get("failback_at") else None
@@ -207,8 +224,9 @@ def measure(recording: Recording, clock: Clock, phase: t.Mapping[str, t.Any], sl
     recovered = last_good is not None and last_good > 0 and fault_end - last_good <= recording.timeout_ms
     if not recovered:
         gap = Gap(gap.start if last_good is None else last_good, max(fault_end, 0.0))
-    holder_before = next((p.by for p in reversed(before) if p.ok and p.by), None)
-    holder_after = next((p.by for p in sorted(during, key=lambda p: -p.ended) if p.ok and p.by), None)
+    held = [unnamed(part, pool) for part in (before, during, after)]
+    holder_before = next((p.by for p in reversed(held[0]) if p.ok and p.by), None)
+    holder_after = next((p.by for p in sorted(held[1], key=lambda p: -p.ended) if p.ok and p.by), None)
     # A gap of a few ms may lie anywhere; who took over, and when, does not depend on it.
     taken_over = [p.ended for p in during if p.ok and p.by == holder_after] if holder_after != holder_before else []
     first_good = min(taken_over) if taken_over else gap.end if recovered else None
@@ -216,8 +234,8 @@ def measure(recording: Recording, clock: Clock, phase: t.Mapping[str, t.Any], sl
         first_good = min(p.ended for p in during)  # nothing was interrupted
     sends = [p.sent for p in everything if gap.start - recording.interval_ms <= p.sent <= gap.end]
 
-    last_before = [p for p in before if p.ok][-1:]
-    split_brains = [span for span in (split_brain(last_before + during), split_brain(after)) if span]
+    last_before = [p for p in held[0] if p.ok][-1:]
+    split_brains = [span for span in (split_brain(last_before + held[1]), split_brain(held[2])) if span]
 
     result = {
         "client": recording.client,
@@ -233,7 +251,7 @@ def measure(recording: Recording, clock: Clock, phase: t.Mapping[str, t.Any], sl
         "requests_slow": sum(p.ok and p.ended - p.sent > slow_ms for p in during),
         "requests_broken": sum(p.err in BROKEN for p in during),
         "errors": dict(sorted(Counter(p.err or UNKNOWN for p in during if not p.ok).items())),
-        "served": dict(sorted(Counter(p.by or UNKNOWN for p in during if p.ok).items())),
+        "served": served(during),
         "split_brain_ms": ms(max((span.ms for span in split_brains), default=0.0)),
         "failback_gap_ms": None,
         "failback_gap_from_ms": None,
@@ -255,7 +273,7 @@ def measure(recording: Recording, clock: Clock, phase: t.Mapping[str, t.Any], sl
         back = longest_gap(ends, failback, back_end)
         result.update(failback_gap_ms=ms(back.ms), failback_gap_from_ms=ms(back.start), failback_gap_to_ms=ms(back.end))
         result["failback_lost"] = sum(not p.ok for p in after)
-        result["failback_holder"] = next((p.by for p in sorted(after, key=lambda p: -p.ended) if p.ok and p.by), None)
+        result["failback_holder"] = next((p.by for p in sorted(held[2], key=lambda p: -p.ended) if p.ok and p.by), None)
     return result
 
 
@@ -347,9 +365,24 @@ def number(value: float | None) -> str:
     return ("%.1f ms" % value if 0 < abs(value) < 10 else "%s ms" % format(round(value), ",d")).replace("-", "−")
 
 
-def shortcomings(fault: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any], objectives: Objectives) -> list[str]:
+def uneven(seen: t.Mapping[str, t.Any], pool: t.Sequence[str], spread: float) -> str | None:
+    """Whether one of those who answer side by side had far more than its share before the fault, in a sentence."""
+    answers = [seen["baseline"]["served"].get(name, 0) for name in pool]
+    if len(pool) < 2 or max(answers) * len(pool) <= spread * sum(answers):
+        return None
+    shares = ", ".join("%s %d" % pair for pair in zip(pool, answers))
+    return "Before the fault, %s was answered unevenly: %s times; at most %s of the even share is allowed." % (
+        seen["client"],
+        shares,
+        "%g times" % spread,
+    )
+
+
+def shortcomings(
+    fault: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any], objectives: Objectives, pool: t.Sequence[str] = ()
+) -> list[str]:
     """What is wrong with what one client saw, in sentences."""
-    found = []
+    found = [text for text in (uneven(seen, pool, objectives.spread),) if text]
     client = seen["client"]
     if seen["recorded_until_ms"] < fault["ended_ms"] - 1000:
         missing = fault["ended_ms"] - seen["recorded_until_ms"]
@@ -420,6 +453,7 @@ def analyse_phase(
     events: t.Sequence[t.Mapping[str, t.Any]],
     objectives: Objectives,
     offsets_ms: t.Mapping[str, float],
+    pool: t.Sequence[str] = (),
 ) -> dict[str, t.Any]:
     """One entry of the report's ``faults``."""
     found = []
@@ -452,19 +486,24 @@ def analyse_phase(
             (r for r in recordings if r.client == client), clock, fault["started_ms"], fault["ended_ms"]
         )
         if best:
-            seen.append(measure(best, clock, phase, objectives.slow_ms))
+            seen.append(measure(best, clock, phase, objectives.slow_ms, pool))
         else:
             found.append("%s recorded nothing during this phase." % client)
     if injected and not recordings:
         found.append("No client recorded anything.")
 
     fault.update(worst_of(seen))
+    if pool:
+        # Answers do not tell who has the address, but the nodes were asked.
+        for moment, name in (("before", "holder_before"), ("during", "holder_after")):
+            holders = [entry["holders"] for entry in fault["audit"] if entry["when"] == moment and entry["ok"]]
+            fault[name] = holders[-1][0] if holders and holders[-1] else None
     until = fault["ended_ms"] if fault["failback_ms"] is None else fault["failback_ms"]
     fault["detected_ms"], fault["moved_ms"] = detection(fault["events"], phase["target"], fault["holder_before"], until)
     fault["clients"] = seen
 
     for one in seen:
-        found += shortcomings(fault, one, objectives)
+        found += shortcomings(fault, one, objectives, pool)
     for entry in fault["audit"]:
         if not entry["ok"]:
             holders = " and ".join(entry["holders"]) or "nobody"
@@ -532,8 +571,10 @@ def analyse(
             or_objective("failback_objective_ms", objective),
             or_objective("split_brain_objective_ms", objective),
             params["slow_ms"],
+            params["spread"],
         )
-        faults.append(analyse_phase(phase, recordings, events, objectives, params["clock_offsets_ms"]))
+        offsets_ms, pool = params["clock_offsets_ms"], params["pool"]
+        faults.append(analyse_phase(phase, recordings, events, objectives, offsets_ms, pool))
     passed = bool(faults) and all(f["verdict"] == "passed" for f in faults)
     named = [by for f in faults for client in f["clients"] for by in client["served"] if by != UNKNOWN]
     nodes = list(dict.fromkeys([*params["nodes"], *(e["node"] for e in events), *named]))

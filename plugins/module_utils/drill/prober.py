@@ -368,11 +368,19 @@ class Follower:
     request sent before it must have ended too: one timeout later.
     """
 
-    def __init__(self, since: int, good_ms: float, by: str | None = None, not_by: str | None = None) -> None:
+    def __init__(
+        self,
+        since: int,
+        good_ms: float,
+        by: str | None = None,
+        not_by: str | None = None,
+        each_by: t.Iterable[str] = (),
+    ) -> None:
         self.since = since
         self.good_ns = int(good_ms * MS)
         self.by = by
         self.not_by = not_by
+        self.each_by = dict.fromkeys(each_by, since - self.good_ns)  # when each has answered last
         self.timeout_ns = 0
         self.waiting: list[tuple[int, int, bool, str | None]] = []
         self.newest = 0
@@ -409,7 +417,9 @@ class Follower:
             self.run = None
             return None
         self.run = self.run or (mono, wall)
-        if mono - self.run[0] < self.good_ns:
+        if who in self.each_by:
+            self.each_by[who] = wall
+        if mono - self.run[0] < self.good_ns or any(last <= wall - self.good_ns for last in self.each_by.values()):
             return None
         return {
             "ok": True,
@@ -438,7 +448,7 @@ def follow(path: str, deadline: float) -> t.Iterator[bytes]:
 
 
 def command_wait(args: argparse.Namespace) -> int:
-    follower = Follower(args.since, args.good_ms, args.by, args.not_by)
+    follower = Follower(args.since, args.good_ms, args.by, args.not_by, args.each_by.split(",") if args.each_by else ())
     found = None
     for line in follow(args.input, time.monotonic() + args.timeout):
         try:
@@ -453,6 +463,7 @@ def command_wait(args: argparse.Namespace) -> int:
     wanted = "%g ms of unbroken good answers" % args.good_ms
     wanted += " by %s" % args.by if args.by else ""
     wanted += " not by %s" % args.not_by if args.not_by else ""
+    wanted += " with some by each of %s" % args.each_by if args.each_by else ""
     message = "%s: no %s %s. %d requests seen since, %d lost%s" % (
         args.input,
         wanted,
@@ -484,6 +495,7 @@ def main(argv: list[str] | None = None) -> int:
     who = two.add_mutually_exclusive_group()
     who.add_argument("--by", help="every answer of the run must come from this node")
     who.add_argument("--not-by", help="no answer of the run may come from this node")
+    who.add_argument("--each-by", help="each of these nodes (A,B) must have answered within the run's length")
     two.add_argument("--timeout", type=float, default=30, help="give up after this many seconds (%(default)s)")
     args = parser.parse_args(argv)
     try:

@@ -52,6 +52,7 @@ VERDICT = one("string", "Whether all was as it should be.", enum=["passed", "fai
 BASELINE = {
     "requests_sent": count("Requests that ended between the start of the phase and the injection."),
     "requests_lost": count("Those without a good answer."),
+    "served": {"type": "object", "description": "Good answers by node.", "additionalProperties": {"type": "integer"}},
     "interval_ms": maybe("number", "Median time between two sends, in ms."),
     "gap_ms": maybe("number", "Longest time between two good answers, in ms: what a gap without any fault looks like."),
     "latency_p50_ms": maybe("number", "Median time from send to complete answer, in ms."),
@@ -81,8 +82,9 @@ SEEN = {
     "first_good_ms": maybe("number", "When the new holder's first good answer was complete, in ms. If the holder did"
                            " not change: the end of the gap, or, if nothing was lost, the first answer after the"
                            " injection. Null if not recovered."),
-    "holder_before": maybe("string", "Who gave the last good answer before the fault; null if answers carry no name."),
-    "holder_after": maybe("string", "Who gave the last good answer before the fail-back (or the end)."),
+    "holder_before": maybe("string", "Who gave the last good answer before the fault; null if answers carry no name, or"
+                           " that of a pool. Of a fault with a pool: who was seen to hold the address."),
+    "holder_after": maybe("string", "Who gave the last good answer before the fail-back (or the end); else the same."),
     "requests_sent": maybe("integer", "Requests that ended between the injection and the fail-back (or the end)."),
     "requests_lost": maybe("integer", "Those without a good answer: none in time, refused, broken or with an error"
                            " status."),

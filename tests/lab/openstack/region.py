@@ -1,9 +1,11 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The project of the lab: two servers and a client in a network behind a router, and a floating IP."""
+"""The projects of the lab: servers and a client in a network behind a router, and a floating IP."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from lab.openstack import prepare
 from lab.openstack.world import HTTP, PING, SSH, VRRP, Network, SecurityGroup, Server, World
@@ -34,3 +36,5 @@ WORLD = World(
     ),
     floating=(FLOATING,),
 )
+# With servers behind them, to which the two pass requests on.
+LVS_WORLD = replace(WORLD, servers=(*WORLD.servers, _server("real1", 21, "web"), _server("real2", 22, "web")))

@@ -287,6 +287,27 @@ def test_answers_without_a_name():
     assert fault["served"] == {"unknown": 750 - 25}
 
 
+def test_those_who_answer_side_by_side_are_no_two_holders():
+    def answers(at):
+        return lost("timeout") if 0 <= at < 300 else "real%d" % (1 + round(at / 4) % 2)
+
+    audit = [
+        {"when": "before", "at": 0, "holders": ["node1"], "ok": True},
+        {"when": "during", "at": 0, "holders": ["node2"], "ok": True},
+    ]
+    pool = ["real1", "real2"]
+    fault = one([recording(answers)], phases=[phase(audit=audit)], pool=pool)
+    assert fault["verdict"] == "passed", fault["reason"]
+    assert (fault["holder_before"], fault["holder_after"], fault["split_brain_ms"]) == ("node1", "node2", 0)
+    assert fault["gap_ms"] > 300 and set(fault["served"]) == set(fault["clients"][0]["baseline"]["served"]) == set(pool)
+    # One that has no part in it, or little.
+    fault = one([recording(lambda at: "real1")], phases=[phase(audit=audit)], pool=pool)
+    assert "unevenly: real1 250, real2 0 times" in fault["reason"] and fault["verdict"] == "failed"
+    mostly = [recording(lambda at: "real1" if round(at / 4) % 5 else "real2")]
+    assert one(mostly, phases=[phase(audit=audit)], pool=pool)["verdict"] == "failed"
+    assert one(mostly, phases=[phase(audit=audit)], pool=pool, spread=1.7)["verdict"] == "passed"
+
+
 def test_trials_are_taken_together():
     def trial(number, gap):
         shift = 10_000 * number

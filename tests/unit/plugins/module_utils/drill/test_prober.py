@@ -103,6 +103,15 @@ def test_wait_for_a_node_or_for_another():
     assert follow(lines, by="node3")[0] is None
 
 
+def test_wait_for_each_of_those_who_answer_side_by_side():
+    lines = [line(at, "real2" if at < 300 or at % 20 else "real1") for at in range(0, 600, 10)]
+    assert follow(lines, each_by=["real1", "real2"])[1]["last"] == 300_000_000
+    assert follow(lines, each_by=["real2"])[1]["last"] == 100_000_000
+    # Once is not enough, if it was long ago.
+    once = [line(at, "real1" if at == 0 else "real2") for at in range(0, 600, 10)]
+    assert follow(once, each_by=["real1", "real2"])[0] is None
+
+
 def test_wait_counts_the_tail_when_the_prober_has_stopped():
     lines = [line(at) for at in range(0, 110, 10)]
     assert follow(lines)[0] is None
