@@ -160,7 +160,7 @@ class Admin:
         else:
             self.behave(sender_propagation_s={**self.behaviour().get("sender_propagation_s", {}), sender: seconds})
 
-    def wait(self, timeout: float = 60.0) -> None:
+    def wait(self, timeout: float = 180.0) -> None:
         """Return when the API answers; then its tables are in force."""
         deadline = time.monotonic() + timeout
         while True:

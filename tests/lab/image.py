@@ -49,14 +49,14 @@ root=$1
 chroot "$root" apt-get install --yes --download-only --no-install-recommends {" ".join(OFFERED)}
 mkdir -p "$root{PACKAGES}"
 mv "$root"/var/cache/apt/archives/*.deb "$root{PACKAGES}/"
-# Beside the root file system: a kernel, and the layer that has its modules.
+# Beside the root file system: a kernel, whose modules are in it.
 chroot "$root" sh -c 'cd /tmp && apt-get download {KERNEL}'
-unpacked=$root/../kernel/unpacked
-mkdir -p "$unpacked" "$root/../kernel/layer/usr/lib"
+unpacked=$root/../unpacked
 dpkg-deb --extract "$root"/tmp/{KERNEL}_*.deb "$unpacked"
 rm "$root"/tmp/{KERNEL}_*.deb
-mv "$unpacked/usr/bin/linux.uml" "$root/../kernel/linux"
-mv "$unpacked/usr/lib/uml/modules" "$root/../kernel/layer/usr/lib/modules"
+mv "$unpacked/usr/bin/linux.uml" "$root/../linux"
+mkdir -p "$root/usr/lib/modules"
+mv "$unpacked"/usr/lib/uml/modules/* "$root/usr/lib/modules/"
 rm -r "$unpacked"
 for deb in "$root{PACKAGES}"/*.deb; do
     dpkg-deb --field "$deb"
@@ -73,7 +73,16 @@ ln -sf /dev/null "$root/etc/systemd/system/systemd-networkd.service"
 ln -sf /dev/null "$root/etc/systemd/system/systemd-resolved.service"
 ln -sf /dev/null "$root/etc/systemd/system/apt-daily.timer"
 ln -sf /dev/null "$root/etc/systemd/system/apt-daily-upgrade.timer"
-# A machine with a kernel of its own finds its interface bare.
+# A machine with a kernel of its own gets the files that are laid on others' disks as it boots,
+cat > "$root/usr/sbin/lab-init" <<'SCRIPT'
+#!/bin/sh
+mount -t hostfs -o "$lab_files" none /mnt
+cp -r /mnt/. /
+umount /mnt
+exec /sbin/init
+SCRIPT
+chmod 755 "$root/usr/sbin/lab-init"
+# and finds its interface bare.
 cat > "$root/etc/systemd/system/lab-network.service" <<'UNIT'
 [Unit]
 DefaultDependencies=no
@@ -113,7 +122,7 @@ def key() -> str:
 def ensure(progress: Callable[[str], None] = print) -> Path:
     """Return the image's root file system, building it (about 20 s) if the cache has none.
 
-    Beside it is ``kernel``: a Linux for `lab.machine`.
+    Beside it are ``linux``, a kernel that runs as a process, and ``disk``, the same file system as a disk of it.
     """
     directory = cache_directory() / f"image-{key()}"
     root = directory / "root"
@@ -143,6 +152,7 @@ def ensure(progress: Callable[[str], None] = print) -> Path:
                 SUITE,
                 str(building / "root"),
             )
+            run("mke2fs", "-q", "-t", "ext4", "-d", str(building / "root"), str(building / "disk"), "2G")
         except LabError:
             shutil.rmtree(building, ignore_errors=True)
             raise

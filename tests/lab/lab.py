@@ -177,7 +177,7 @@ class Lab:
         with _forwarding_signals(child):
             return child.wait()
 
-    def wait_for_ssh(self, names: Sequence[str], timeout: float = 60.0) -> None:
+    def wait_for_ssh(self, names: Sequence[str], timeout: float = 180.0) -> None:
         """Return when each machine lets root in over SSH; say which does not."""
         deadline = time.monotonic() + timeout
         waiting = list(names)

@@ -22,12 +22,17 @@ from lab.groups import Groups
 from lab.keeper import DISKS
 from lab.process import run
 
-_KERNELS = Path("/run/kernels")  # where those that are processes keep their sockets
-
 
 def start(groups: Groups, name: str, image: Path, console: Path, files: dict[str, str]) -> None:
     """Boot ``name``; its network namespace is there already. ``files`` are laid on its disk first."""
-    root = _disk(name, str(image), files)
+    disk = DISKS / name
+    root = disk / "root"
+    if not root.is_dir():
+        for part in ("root", "upper", "work"):
+            (disk / part).mkdir(parents=True)
+        layers = f"lowerdir={image},upperdir={disk}/upper,workdir={disk}/work"
+        run("mount", "-t", "overlay", "-o", layers, "overlay", str(root))
+    _lay(root, files)
     command = [
         "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--link-journal=no",
         "--resolv-conf=off", "--timezone=off", "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
@@ -48,36 +53,29 @@ def start_kernel(
     gateway: str,
 ) -> None:
     """Boot ``name`` with a kernel of its own, which takes the place of the bridge's port of this name."""
-    kernel = image.parent / "kernel"
     network = ["ip link set lo up", "ip link set vec0 name eth0", "ip link set eth0 up"]
     network += [f"ip address add {address} dev eth0" for address in addresses]
     network += [f"ip route add default via {gateway}"]
-    root = _disk(name, f"{kernel}/layer:{image}", {"/etc/lab-network": "\n".join(network) + "\n", **files})
+    disk = DISKS / name
+    _lay(disk / "files", {"/etc/lab-network": "\n".join(network) + "\n", **files})
     command = [
-        str(kernel / "linux"), "mem=384M", "rootfstype=hostfs", f"rootflags={root}", "rw", f"umid={name}",
-        f"uml_dir={_KERNELS}/", f"vec0:transport=tap,ifname={name},mac={mac},depth=128", "con=null", "con0=null,fd:1",
+        str(image.parent / "linux"), "mem=384M", f"ubd0={disk}/changes,{image.parent}/disk", "root=/dev/ubda", "rw",
+        "init=/usr/sbin/lab-init", f"lab_files={disk}/files", f"umid={name}", f"uml_dir={disk}/",
+        # Segments that were put together have to be taken as they come.
+        f"vec0:transport=tap,ifname={name},mac={mac},depth=128,gro=1", "con=null", "con0=null,fd:1",
         # What has no meaning here costs seconds.
         "systemd.mask=systemd-binfmt.service", "systemd.mask=proc-sys-fs-binfmt_misc.automount",
         "systemd.mask=e2scrub_reap.service", "systemd.mask=getty.target",
     ]  # fmt: skip
-    _KERNELS.mkdir(exist_ok=True)
     _launch(groups, name, command, dict(os.environ), console)
 
 
-def _disk(name: str, layers: str, files: dict[str, str]) -> Path:
-    """The root of a machine's file system: what it has written, over ``layers``."""
-    disk = DISKS / name
-    root = disk / "root"
-    if not root.is_dir():
-        for part in ("root", "upper", "work"):
-            (disk / part).mkdir(parents=True)
-        options = f"lowerdir={layers},upperdir={disk}/upper,workdir={disk}/work"
-        run("mount", "-t", "overlay", "-o", options, "overlay", str(root))
+def _lay(root: Path, files: dict[str, str]) -> None:
+    """Write ``files`` below ``root``."""
     for path, text in files.items():
         target = root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         target.write_text(text)
-    return root
 
 
 def _launch(groups: Groups, name: str, command: list[str], environment: dict[str, str], console: Path) -> None:
