@@ -75,12 +75,7 @@ ln -sf /dev/null "$root/etc/systemd/system/apt-daily.timer"
 ln -sf /dev/null "$root/etc/systemd/system/apt-daily-upgrade.timer"
 # A machine with a kernel of its own gets the files that are laid on others' disks as it boots,
 cat > "$root/usr/sbin/lab-init" <<'SCRIPT'
-#!/bin/sh
-mount -t hostfs -o "$lab_files" none /mnt
-cp -r /mnt/. /
-umount /mnt
-exec /sbin/init
-SCRIPT
+{(Path(__file__).parent / "lab-init").read_text()}SCRIPT
 chmod 755 "$root/usr/sbin/lab-init"
 # and finds its interface bare.
 cat > "$root/etc/systemd/system/lab-network.service" <<'UNIT'

@@ -496,8 +496,8 @@ def analyse_phase(
     if pool:
         # Answers do not tell who has the address, but the nodes were asked.
         for moment, name in (("before", "holder_before"), ("during", "holder_after")):
-            holders = [entry["holders"] for entry in fault["audit"] if entry["when"] == moment and entry["ok"]]
-            fault[name] = holders[-1][0] if holders and holders[-1] else None
+            audits = [entry["holders"] for entry in fault["audit"] if entry["when"] == moment and entry["ok"]]
+            fault[name] = audits[-1][0] if audits and audits[-1] else None
     until = fault["ended_ms"] if fault["failback_ms"] is None else fault["failback_ms"]
     fault["detected_ms"], fault["moved_ms"] = detection(fault["events"], phase["target"], fault["holder_before"], until)
     fault["clients"] = seen
