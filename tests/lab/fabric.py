@@ -131,8 +131,16 @@ def detach(name: str) -> None:
 
 
 def set_carrier(name: str, up: bool) -> None:
-    """The switch's side of the cable: down takes the carrier away from the machine."""
-    run("ip", "link", "set", name, "up" if up else "down")
+    """The switch's side of the cable: down takes the carrier away from the machine.
+
+    A kernel of its own does not see that: nothing goes through its cable, and its link stays up. Its tap may not be
+    set down, as ``vec0`` gives it up for good when a frame is refused.
+    """
+    taps = run("ip", "-oneline", "link", "show", "type", "tun").splitlines()
+    if name in [tap.split(":")[1].strip() for tap in taps]:
+        run("ip", "link", "set", name, "carrier", "on" if up else "off")
+    else:
+        run("ip", "link", "set", name, "up" if up else "down")
 
 
 def cut(name: str, peers: Iterable[str], on: bool) -> None:
