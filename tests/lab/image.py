@@ -147,7 +147,8 @@ def ensure(progress: Callable[[str], None] = print) -> Path:
                 SUITE,
                 str(building / "root"),
             )
-            run("mke2fs", "-q", "-t", "ext4", "-d", str(building / "root"), str(building / "disk"), "2G")
+            whole = "lazy_itable_init=0,lazy_journal_init=0"
+            run("mke2fs", "-q", "-t", "ext4", "-E", whole, "-d", str(building / "root"), str(building / "disk"), "2G")
         except LabError:
             shutil.rmtree(building, ignore_errors=True)
             raise

@@ -59,7 +59,9 @@ def start_kernel(
     disk = DISKS / name
     _lay(disk / "files", {"/etc/lab-network": "\n".join(network) + "\n", **files})
     command = [
-        str(image.parent / "linux"), "mem=384M", f"ubd0={disk}/changes,{image.parent}/disk", "root=/dev/ubda", "rw",
+        str(image.parent / "linux"), "mem=384M", "root=/dev/ubda", "rw",
+        # t: no zeroing of ranges. The driver takes them for changed, and after a power cut their changes are gone.
+        f"ubd0t={disk}/changes,{image.parent}/disk",
         "init=/usr/sbin/lab-init", f"lab_files={disk}/files", f"umid={name}", f"uml_dir={disk}/",
         # Segments that were put together have to be taken as they come.
         f"vec0:transport=tap,ifname={name},mac={mac},depth=128,gro=1", "con=null", "con0=null,fd:1",
@@ -69,7 +71,8 @@ def start_kernel(
     ]  # fmt: skip
     # Kernel and processes hand over to each other all the time, which between two processors takes seven times as long.
     cpus = sorted(os.sched_getaffinity(0))
-    _launch(groups, name, command, dict(os.environ), console, cpu=cpus[name.encode()[-1] % len(cpus)])
+    # Its memory is a file below TMPDIR.
+    _launch(groups, name, command, os.environ | {"TMPDIR": str(disk)}, console, cpu=cpus[name.encode()[-1] % len(cpus)])
 
 
 def _lay(root: Path, files: dict[str, str]) -> None:

@@ -23,7 +23,7 @@ def _test(scenario: str) -> Callable[[object], None]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=900,
+            timeout=1500,
             check=False,
         )
         assert done.returncode == 0, done.stdout[-8000:]
