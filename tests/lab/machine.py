@@ -72,7 +72,8 @@ def start_kernel(
     # Kernel and processes hand over to each other all the time, which between two processors takes seven times as long.
     cpus = sorted(os.sched_getaffinity(0))
     # Its memory is a file below TMPDIR.
-    _launch(groups, name, command, os.environ | {"TMPDIR": str(disk)}, console, cpu=cpus[name.encode()[-1] % len(cpus)])
+    environment = os.environ | {"TMPDIR": str(disk)}
+    _launch(groups, name, command, environment, console, cpu=cpus[name.encode()[-1] % len(cpus)])
 
 
 def _lay(root: Path, files: dict[str, str]) -> None:
@@ -86,7 +87,7 @@ def _lay(root: Path, files: dict[str, str]) -> None:
 def _launch(
     groups: Groups, name: str, command: list[str], environment: dict[str, str], console: Path, cpu: int | None = None
 ) -> None:
-    """Start ``command`` in the machine's control group, to outlive this process; on one processor, if ``cpu`` says so."""
+    """Start ``command`` in the machine's control group, to outlive this process; on the processor ``cpu``, if given."""
     child = os.fork()
     if child == 0:
         try:
