@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 
@@ -202,6 +203,15 @@ def test_a_drill_is_refused_where_the_topology_is_not_well(pair: OnPremises) -> 
         assert pair.ssh(holder, "systemctl is-active nginx") == "active\n"
     finally:
         pair.ssh(other, "systemctl start keepalived")
+
+
+def test_a_drill_ends_where_it_could_not_mend_what_it_broke(pair: OnPremises) -> None:
+    hooks = {"node_hang": {"inject": "true", "undo": "false"}}
+    faults, report = ["node_hang", "service_kill"], pair.scratch / "unmended"
+    done = pair.play("drill", drill_faults=faults, drill_hooks=hooks, drill_recover_s=3, drill_report_dir=str(report))
+    assert done.returncode != 0
+    (begun,) = json.loads((report / "report.json").read_text())["faults"]
+    assert (begun["fault"], begun["verdict"], begun["rolled_back"]) == ("node_hang", "failed", False)
 
 
 def test_the_script_health_check_moves_the_address_too(pair: OnPremises) -> None:
