@@ -32,6 +32,7 @@ class Seen:
     split_brain_ms: float
     answered_by: set[str]
     lost: int = 0
+    in_flight: int = 0
 
 
 class Pair:
@@ -125,6 +126,7 @@ class Pair:
         split = analysis.split_brain(points)
         seen.split_brain_ms = split.ms if split else 0.0
         seen.lost = sum(not point.ok for point in points)
+        seen.in_flight = analysis.in_flight(points)
         seen.answered_by = {point.by for point in points if point.ok and point.by}
         print(f"client: {seen}")
 

@@ -144,6 +144,17 @@ def split_brain(points: t.Iterable[Point]) -> Gap | None:
     return None
 
 
+def in_flight(points: t.Iterable[Point]) -> int:
+    """How many lost requests were under way when the first of them was cut.
+
+    However fast an address moves, the next packet of a connection goes to a node that knows nothing of it and resets
+    it. No request that began afterwards may be lost for that.
+    """
+    broken = [p for p in points if p.err in BROKEN]
+    first = min((p.ended for p in broken), default=0.0)
+    return sum(p.sent <= first for p in broken)
+
+
 def runs(points: t.Iterable[Point]) -> list[dict[str, t.Any]]:
     """The time line in short: equal outcomes in a row become one entry.
 
@@ -250,6 +261,7 @@ def measure(
         "requests_lost": sum(not p.ok for p in during),
         "requests_slow": sum(p.ok and p.ended - p.sent > slow_ms for p in during),
         "requests_broken": sum(p.err in BROKEN for p in during),
+        "requests_in_flight": in_flight(during),
         "errors": dict(sorted(Counter(p.err or UNKNOWN for p in during if not p.ok).items())),
         "served": served(during),
         "split_brain_ms": ms(max((span.ms for span in split_brains), default=0.0)),
@@ -258,6 +270,7 @@ def measure(
         "failback_gap_to_ms": None,
         "failback_recovered": None,
         "failback_lost": None,
+        "failback_in_flight": None,
         "failback_holder": None,
         "stall_ms": ms(max((b - a - recording.interval_ms for a, b in zip(sends, sends[1:])), default=0.0)),
         "recorded_until_ms": ms(recorded_until),
@@ -273,6 +286,7 @@ def measure(
         back = longest_gap(ends, failback, back_end)
         result.update(failback_gap_ms=ms(back.ms), failback_gap_from_ms=ms(back.start), failback_gap_to_ms=ms(back.end))
         result["failback_lost"] = sum(not p.ok for p in after)
+        result["failback_in_flight"] = in_flight(after)
         result["failback_holder"] = next((p.by for p in sorted(held[2], key=lambda p: -p.ended) if p.ok and p.by), None)
     return result
 
@@ -431,6 +445,8 @@ def good_news(fault: t.Mapping[str, t.Any], objectives: Objectives) -> str:
     if fault["holder_after"] and fault["holder_after"] != fault["holder_before"]:
         text += " %s took over" % fault["holder_after"]
         text += " after %s." % number(fault["moved_ms"]) if fault["moved_ms"] is not None else "."
+    if fault["requests_lost"] and fault["requests_lost"] == fault["requests_in_flight"]:
+        text += " Lost were only those under way when their connections were cut: %d." % fault["requests_lost"]
     if fault["failback_gap_ms"] is not None:
         text += " Fail-back: %s." % number(fault["failback_gap_ms"])
     return text
@@ -525,8 +541,8 @@ def analyse_phase(
 # The fields of a client's measurement that the fault takes over.
 MEASURED = (
     "client", "gap_ms", "gap_from_ms", "gap_to_ms", "recovered", "first_good_ms", "holder_before", "holder_after",
-    "requests_sent", "requests_lost", "requests_slow", "requests_broken", "errors", "served", "split_brain_ms",
-    "failback_gap_ms", "failback_lost", "failback_holder",
+    "requests_sent", "requests_lost", "requests_slow", "requests_broken", "requests_in_flight", "errors", "served",
+    "split_brain_ms", "failback_gap_ms", "failback_lost", "failback_in_flight", "failback_holder",
 )  # fmt: skip
 
 

@@ -281,6 +281,23 @@ def test_slow_and_broken():
     assert fault["requests_slow"] == fault["requests_sent"] - fault["requests_lost"]
 
 
+def test_requests_under_way_when_the_address_moves_are_told_from_those_lost_afterwards():
+    def moved(at):
+        return lost("closed") if 0 <= at <= 8 or at == 3000 else "node1" if at < 0 else "node2"
+
+    # Three requests of 10 ms are under way when the first is cut; on the way back, one.
+    fault = one([recording(moved, took=10)])
+    assert (fault["requests_lost"], fault["requests_in_flight"], fault["failback_in_flight"]) == (3, 3, 1)
+    assert "Lost were only those under way when their connections were cut: 3." in fault["reason"]
+    # If each takes 3 ms, two of them began when the address had moved already.
+    fault = one([recording(moved, took=3)])
+    assert (fault["requests_lost"], fault["requests_in_flight"]) == (3, 1)
+    assert "under way" not in fault["reason"]
+    # Who gets no answer at all was not cut.
+    fault = one([recording(lambda at: lost("timeout") if at == 0 else "node1", took=10)])
+    assert (fault["requests_lost"], fault["requests_in_flight"]) == (1, 0)
+
+
 def test_answers_without_a_name():
     fault = one([recording(lambda at: lost("refused") if 0 <= at < 100 else None)])
     assert (fault["holder_before"], fault["holder_after"], fault["gap_ms"]) == (None, None, 104)
