@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -53,6 +54,7 @@ class CallbackModule(CallbackBase):
         os.makedirs(mine, exist_ok=True)
         os.utime(mine)
         for other in os.scandir(kept):
-            if other.stat().st_mtime < time.time() - _KEPT_S:
-                shutil.rmtree(other, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another run clears up, too
+                if other.stat().st_mtime < time.time() - _KEPT_S:
+                    shutil.rmtree(other, ignore_errors=True)
         os.symlink(mine, os.path.join(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache"))

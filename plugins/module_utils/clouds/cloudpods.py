@@ -23,6 +23,7 @@ from ..failover.errors import (
     Quota,
     Unavailable,
 )
+from .session import read_answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -363,15 +364,8 @@ class Cloudpods:
         return random.choice(urls).rstrip("/")
 
     def _answer(self, response: Response, doing: str, resource: str) -> dict[str, Any]:
-        text = response.body.decode("utf-8", "replace")
-        succeeded = 200 <= response.status < 300
-        for secret in (self._token, self._login.password, self._login.token):
-            if secret and not succeeded:
-                text = text.replace(secret, "***")
-        try:
-            answer = json.loads(text)
-        except ValueError:
-            answer = None
+        secrets = (self._token, self._login.password, self._login.token)
+        succeeded, answer, text = read_answer(response, secrets)
         if not succeeded:
             raise _refusal(response, answer, text, doing, resource)
         if not isinstance(answer, dict):

@@ -22,6 +22,7 @@ from ..failover.errors import (
     Stale,
     Unavailable,
 )
+from .session import read_answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -318,14 +319,7 @@ class Compute:
         response, token = self._authorized(method, url, data, doing, resource, timeout or self.timeout)
         if response.status == 401 and self._tokens and self._tokens.invalidate(token):
             response, token = self._authorized(method, url, data, doing, resource, timeout or self.timeout)
-        text = response.body.decode("utf-8", "replace")
-        succeeded = 200 <= response.status < 300
-        if token and not succeeded:
-            text = text.replace(token, "***")
-        try:
-            answer = json.loads(text)
-        except ValueError:
-            answer = None
+        succeeded, answer, text = read_answer(response, [token])
         if not succeeded:
             raise _refusal(response, answer, text, doing, resource)
         if not isinstance(answer, dict):

@@ -10,6 +10,7 @@ import collections
 import functools
 import http.client
 import io
+import json
 import re
 import socket
 import ssl
@@ -21,7 +22,7 @@ from ..failover.errors import Denied, Lost, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any, NamedTuple, Protocol
 
     class Response(NamedTuple):
@@ -259,6 +260,19 @@ class StdlibSession:
             if not keep:
                 self._drop()
         return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+
+
+def read_answer(response: Response, secrets: Iterable[str | None]) -> tuple[bool, Any, str]:
+    """Whether it succeeded; its JSON, None if it is none; and its text, without the secrets if it did not succeed."""
+    succeeded = 200 <= response.status < 300
+    text = response.body.decode("utf-8", "replace")
+    if not succeeded:
+        for secret in filter(None, secrets):
+            text = text.replace(secret, "***")
+    try:
+        return succeeded, json.loads(text), text
+    except ValueError:
+        return succeeded, None, text
 
 
 class _Silent(Lost):
