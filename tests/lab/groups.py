@@ -11,6 +11,7 @@ it is in.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -65,9 +66,14 @@ class Groups:
     def state(self, machine: str) -> str:
         """``off``, ``running`` or ``hung``."""
         group = self._unified / machine
-        if not group.is_dir() or not self._populated(group):
+        try:
+            if not self._populated(group):
+                return "off"
+            return "hung" if (group / "cgroup.freeze").read_text().strip() == "1" else "running"
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):  # it is not there, or just being removed
+                raise
             return "off"
-        return "hung" if (group / "cgroup.freeze").read_text().strip() == "1" else "running"
 
     def remove(self) -> None:
         """Kill what is left in any group of the lab and remove them all."""

@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -156,6 +158,28 @@ def test_a_hung_machine_runs_nothing_until_it_is_repaired(lab: Lab) -> None:
     assert hung.returncode == 255
     lab.repair("node_hang", "node1", wait=True)
     assert lab_ssh(lab, "node1", "true").returncode == 0
+
+
+def test_a_state_can_be_asked_while_a_machine_goes(lab_name: Callable[[str], str]) -> None:
+    groups = Groups(lab_name("groups"))
+    said: list[str] = []
+    gone = threading.Event()
+
+    def ask() -> None:
+        while not gone.is_set():
+            said.append(groups.state("node1"))
+
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(ask)
+        try:
+            for _ in range(50):
+                with subprocess.Popen(["sleep", "60"], preexec_fn=lambda: groups.join("node1")):
+                    groups.kill("node1")
+        finally:
+            gone.set()
+            groups.remove()
+        asking.result()
+    assert set(said) == {"running", "off"}
 
 
 def test_a_partition_cuts_only_between_the_chosen(lab: Lab) -> None:
