@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every molecule scenario, run as its user runs it; each is a class, so that two of them can run at once."""
+"""The molecule scenarios, run as their user runs them; each is a class, so that two of them can run at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from collections.abc import Callable
 from commands import TESTS
 
 ROOT = TESTS.parent
-SCENARIOS = sorted(path.parent.name for path in (ROOT / "extensions/molecule").glob("*/molecule.yml"))
+# Its directors have kernels that are processes: a quarter of an hour of two processors. make molecule SCENARIO=…
+LEFT_OUT = {"huawei_lvs_dr"}
+SCENARIOS = sorted({path.parent.name for path in (ROOT / "extensions/molecule").glob("*/molecule.yml")} - LEFT_OUT)
 
 
 def _test(scenario: str) -> Callable[[object], None]:
@@ -23,7 +25,7 @@ def _test(scenario: str) -> Callable[[object], None]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=1500,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, done.stdout[-8000:]
