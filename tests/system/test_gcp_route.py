@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from pair import TIMEOUT_MS, Pair, changes
+from pair import Pair, changes
 
 from lab.lab import Lab
 
@@ -134,7 +134,6 @@ def test_every_fault(pair: RoutePair) -> None:
         # A busy machine is slow; how fast the pair is, is measured elsewhere.
         drill_rto_ms=5000,
         drill_lossless_ms=1000,
-        drill_timeout_ms=TIMEOUT_MS,
         drill_failback=False,
         drill_report_dir=str(report_dir),
     )

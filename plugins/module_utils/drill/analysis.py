@@ -145,14 +145,14 @@ def split_brain(points: t.Iterable[Point]) -> Gap | None:
 
 
 def in_flight(points: t.Iterable[Point]) -> int:
-    """How many lost requests were under way when the first of them was cut.
+    """How many lost requests were under way when the first of them was reset.
 
     However fast an address moves, the next packet of a connection goes to a node that knows nothing of it and resets
     it. No request that began afterwards may be lost for that.
     """
-    broken = [p for p in points if p.err in BROKEN]
-    first = min((p.ended for p in broken), default=0.0)
-    return sum(p.sent <= first for p in broken)
+    reset = [p for p in points if p.err == "reset"]
+    first = min((p.ended for p in reset), default=0.0)
+    return sum(p.sent <= first for p in reset)
 
 
 def runs(points: t.Iterable[Point]) -> list[dict[str, t.Any]]:
@@ -446,7 +446,7 @@ def good_news(fault: t.Mapping[str, t.Any], objectives: Objectives) -> str:
         text += " %s took over" % fault["holder_after"]
         text += " after %s." % number(fault["moved_ms"]) if fault["moved_ms"] is not None else "."
     if fault["requests_lost"] and fault["requests_lost"] == fault["requests_in_flight"]:
-        text += " Lost were only those under way when their connections were cut: %d." % fault["requests_lost"]
+        text += " Lost were only those under way when their connections were reset: %d." % fault["requests_lost"]
     if fault["failback_gap_ms"] is not None:
         text += " Fail-back: %s." % number(fault["failback_gap_ms"])
     return text

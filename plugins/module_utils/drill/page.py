@@ -226,7 +226,7 @@ def facts(fault: Report) -> str:
         ("Moved after", number(fault["moved_ms"])),
         ("First good answer after", number(fault["first_good_ms"])),
         ("Requests lost", lost),
-        ("Of them under way when cut", str(fault["requests_in_flight"] or 0)),
+        ("Of them under way when reset", str(fault["requests_in_flight"] or 0)),
         ("Why lost", pairs(fault["errors"])),
         ("Slow answers", str(fault["requests_slow"])),
         ("Answered by", pairs(fault["served"])),

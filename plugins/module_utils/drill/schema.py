@@ -90,8 +90,8 @@ SEEN = {
                            " status."),
     "requests_slow": maybe("integer", "Good answers that took longer than slow_ms."),
     "requests_broken": maybe("integer", "Lost requests whose connection was made, and then cut."),
-    "requests_in_flight": maybe("integer", "Those of them that were under way when the first was cut: a node that takes"
-                                " an address over resets connections that it does not know."),
+    "requests_in_flight": maybe("integer", "Those of them that were under way when the first was reset: a node that"
+                                " takes an address over resets connections that it does not know."),
     "errors": {"type": ["object", "null"], "description": "Lost requests by reason.",
                "additionalProperties": {"type": "integer"}},
     "served": {"type": ["object", "null"], "description": "Good answers by node.",
@@ -101,7 +101,7 @@ SEEN = {
     "failback_gap_ms": maybe("number", "Longest time between two good answers in a row after the fail-back began, in"
                              " ms; null if there was no fail-back."),
     "failback_lost": maybe("integer", "Requests lost after the fail-back began."),
-    "failback_in_flight": maybe("integer", "Those of them that were under way when the first was cut."),
+    "failback_in_flight": maybe("integer", "Those of them that were under way when the first was reset."),
     "failback_holder": maybe("string", "Who gave the last good answer of the phase."),
 }  # fmt: skip
 
