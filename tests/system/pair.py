@@ -113,10 +113,13 @@ class Pair:
             f"--url http://{self.address}/healthz --output {record} --max-seconds 300 && "
             f"python3 /run/test-prober.py wait --input {record} --good-ms 300 --timeout 30",
         )
-        begin = time.time_ns()
-        yield seen
-        self.ssh("client1", f"python3 /run/test-prober.py wait --input {record} --since {time.time_ns()} --good-ms 300")
-        self.ssh("client1", "systemctl stop test-prober")
+        try:
+            begin = time.time_ns()
+            yield seen
+            wait = f"python3 /run/test-prober.py wait --input {record} --since {time.time_ns()} --good-ms 300"
+            self.ssh("client1", wait)
+        finally:
+            self.ssh("client1", "systemctl stop test-prober")
         copy = self.scratch / "record"
         copy.write_text(self.ssh("client1", f"cat {record}"))
         recording = records.read_recording(str(copy))

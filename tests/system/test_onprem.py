@@ -72,6 +72,22 @@ def test_an_address_is_added_and_removed_without_a_second_holder(pair: OnPremise
         assert pair.holders(SECOND) == (before if len(addresses) == 2 else [])
 
 
+def test_a_reload_is_done_though_keepalived_is_slow_to_begin(pair: OnPremises) -> None:
+    (holder,) = pair.holders()
+    reload = """
+        vrrp=$(pgrep --parent "$(systemctl show --property=MainPID --value keepalived)")
+        kill -STOP "$vrrp"
+        systemctl reload keepalived &
+        for i in $(seq 500); do
+            pending=0x$(awk '$1 == "ShdPnd:" {print $2}' "/proc/$vrrp/status")
+            [ $((pending & 0x801)) != $((0x801)) ] || break # SIGHUP and SIGUSR2 wait
+            sleep 0.01
+        done
+        kill -CONT "$vrrp"
+        [ "$i" != 500 ] && wait $!"""
+    pair.ssh("node2" if holder == "node1" else "node1", reload)
+
+
 def test_a_change_of_nginx_reaches_clients_without_moving_the_address(pair: OnPremises) -> None:
     before = pair.holders()
     with pair.client() as seen:
