@@ -40,6 +40,9 @@ connection = sqlite:///{state}/neutron.sqlite
 sqlite_synchronous = false
 [oslo_concurrency]
 lock_path = {state}
+[oslo_policy]
+policy_file = {state}/none.yaml
+policy_dirs = {state}/none.d
 [keystone_authtoken]
 www_authenticate_uri = {identity}
 auth_url = {identity}

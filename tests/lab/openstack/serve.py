@@ -21,12 +21,16 @@ from pathlib import Path
 def main(name: str, fd: int, configuration: list[str]) -> None:
     """Serve for ever."""
     threading.Thread(target=_end_with_caller, args=(Path.cwd(),), daemon=True).start()
+    # Without a directory of its own, a service reads what an installed one has in /etc.
+    none = Path.cwd() / f"{name}.conf.d"
+    none.mkdir()
     if name == "keystone":
         os.environ["OS_KEYSTONE_CONFIG_FILES"] = ";".join(configuration)
-        sys.argv = ["keystone"]
+        sys.argv = ["keystone", "--config-dir", str(none)]
         from keystone.wsgi.api import application  # type: ignore[import-not-found]
     else:
-        sys.argv = ["neutron", *(word for path in configuration for word in ("--config-file", path))]
+        files = (word for path in configuration for word in ("--config-file", path))
+        sys.argv = ["neutron", *files, "--config-dir", str(none)]
         from neutron.wsgi.api import application  # type: ignore[import-not-found]
     from waitress import serve  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
