@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 TOPOLOGY ?= onprem_active_standby
 RUN := tests/run
 
-.PHONY: help setup demo test lint sanity units clean-lab bench-failover bench-gcp-route bench-alias bench-havip molecule
+.PHONY: help setup demo test fresh lint sanity units clean-lab bench-failover bench-gcp-route bench-alias bench-havip molecule
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -14,8 +14,11 @@ help: ## Show this list
 setup: ## Install what is missing: Debian packages (as root) and the Python tools (in the cache)
 	@tests/setup
 
-demo: ## Build a topology in the lab, break it in every way, show what clients lost [TOPOLOGY=onprem_active_standby]
-	@tests/demo $(TOPOLOGY)
+demo: ## Build a topology in the lab, break it in every way, show what clients lost [TOPOLOGY=onprem_active_standby FAULTS=a,b]
+	@tests/demo $(TOPOLOGY) $(FAULTS)
+
+fresh: ## Do what the README says on a new Debian root that has nothing but the base system [ROOT=bookworm, by default trixie, too]
+	@tests/fresh $(ROOT)
 
 test: lint sanity units ## Everything that CI runs
 	$(RUN) pytest -q -n 2 --dist worksteal $(PYTEST_ARGS) tests/contract
@@ -47,7 +50,7 @@ bench-alias: ## What moves alias ranges of Google Cloud, and what many of them c
 	$(RUN) python bench/alias_ip.py $(BENCH_ARGS)
 
 bench-havip: ## Who binds virtual IPs of OpenStack while others do: ours, openstack.cloud
-	$(RUN) python bench/havip.py $(BENCH_ARGS)
+	BENCH=yes $(RUN) python bench/havip.py $(BENCH_ARGS)
 
 clean-lab: ## Remove what a killed lab left behind
 	$(RUN) python -m lab clean
