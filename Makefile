@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 TOPOLOGY ?= onprem_active_standby
 RUN := tests/run
 
-.PHONY: help setup demo test fresh lint sanity units clean-lab bench-failover bench-gcp-route bench-alias bench-havip molecule
+.PHONY: help setup demo test fresh versions versions lint sanity units clean-lab bench-failover bench-gcp-route bench-alias bench-havip molecule
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,6 +27,9 @@ test: lint sanity units ## Everything that CI runs
 	@# Two labs at a time; the files that take longest come first.
 	$(RUN) pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS) \
 	    $(addprefix tests/system/test_,gcp_route.py gcp_alias.py onprem.py molecule.py) tests/node
+
+versions: ## With every ansible-core that the collection is for and this machine has a Python for
+	VERSIONS=all $(RUN) pytest -q tests/contract/test_versions.py
 
 lint: ## The checks that take seconds
 	@tests/lint

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user gets who installs the collection: every link leads somewhere, nothing is there by mistake."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tarfile
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# Everything at the top of the tarball; a new name here is a decision.
+TOP = {
+    "CHANGELOG.md", "COPYING", "FILES.json", "LICENSES", "MANIFEST.json", "README.md", "bench", "changelogs", "docs",
+    "meta", "playbooks", "plugins", "requirements.yml", "roles",
+}  # fmt: skip
+LINK = re.compile(
+    r"\]\(<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\)|\b(?:src|href)=\"([^\"]+)\"|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE
+)
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The collection as `ansible-galaxy collection build` packs it."""
+    directory = tmp_path_factory.mktemp("tarball")
+    build = ["ansible-galaxy", "collection", "build", "--output-path", str(directory), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (tarball,) = directory.glob("*.tar.gz")
+    with tarfile.open(tarball) as archive:
+        archive.extractall(directory / "vip", filter="data")
+    return directory / "vip"
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub and Galaxy make of the page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ +(.+?) *$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def dead(page: Path, top: Path) -> list[str]:
+    """The relative links of ``page`` that lead nowhere, or out of ``top``."""
+    found = []
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for groups in LINK.findall(text):
+        link = next(filter(None, groups))
+        if re.match(r"[a-z][a-z0-9+.-]*:", link):
+            continue
+        path, _, anchor = unquote(link).partition("#")
+        target = (page.parent / path).resolve() if path else page
+        here = target.is_relative_to(top.resolve()) and target.exists()
+        if not here or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+            found.append(link)
+    return found
+
+
+def test_no_link_of_the_tarball_is_dead(unpacked: Path) -> None:
+    pages = sorted(unpacked.rglob("*.md"))
+    assert {"README.md", "docs", "roles"} <= {page.relative_to(unpacked).parts[0] for page in pages}
+    assert {str(page.relative_to(unpacked)): links for page in pages if (links := dead(page, unpacked))} == {}
+
+
+def test_a_dead_link_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "top" / "page.md"
+    page.parent.mkdir()
+    (tmp_path / "outside.md").touch()
+    page.write_text(
+        "# A, b: c\n[1](#a-b-c) [2](#none) [3](page.md) ![4](no.svg) [5](../outside.md) [6](https://x.example/y)\n"
+    )
+    assert dead(page, page.parent) == ["#none", "no.svg", "../outside.md"]
+
+
+def test_the_tarball_holds_nothing_by_mistake(unpacked: Path) -> None:
+    assert {path.name for path in unpacked.iterdir()} <= TOP
+    odd = [
+        str(path)
+        for path in unpacked.rglob("*")
+        if path.name.startswith(".") or path.suffix in (".pyc", ".orig", ".rej")
+    ]
+    assert odd == []
+    assert {path.relative_to(unpacked).parts[1] for path in unpacked.glob("bench/*")} == {"results", "seed_pair.yml"}
