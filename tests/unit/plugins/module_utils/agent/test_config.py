@@ -80,7 +80,11 @@ def test_urls(url, host, port, path, header, server_name):
 
 @pytest.mark.parametrize(
     ("header", "server_name"),
-    [("[fd00:7::247]", "fd00:7::247"), ("www.example.org", "www.example.org"), ("www.example.org:8443", "www.example.org")],
+    [
+        ("[fd00:7::247]", "fd00:7::247"),
+        ("www.example.org", "www.example.org"),
+        ("www.example.org:8443", "www.example.org"),
+    ],
 )
 def test_the_name_in_the_certificate_is_that_of_the_host_header(header, server_name):
     assert parse(check(url="https://127.0.0.1/", host_header=header)).checks[0].tls_server_name == server_name
