@@ -176,6 +176,7 @@ def test_faults(nodes: AliasNodes) -> None:
         # A busy machine is slow; how fast the nodes are, is measured elsewhere.
         drill_rto_ms=5000,
         drill_lossless_ms=1000,
+        drill_zone_outage_ms=13300,
         drill_failback=False,
         drill_report_dir=str(report_dir),
     )
@@ -184,6 +185,7 @@ def test_faults(nodes: AliasNodes) -> None:
     faults = {each["fault"]: each for each in report["faults"]}
     assert {name: each["reason"] for name, each in faults.items() if each["verdict"] != "passed"} == {}
     assert done.returncode == 0 and set(faults) == set(FAULTS)
+    assert faults["zone_outage"]["objective_ms"] == 18300
     assert {each["split_brain_ms"] for each in faults.values()} == {0}
     assert nodes.holder() in NODES
     assert nodes.ranges()[STRANGER] == ["node2"], "what others have stays"

@@ -131,8 +131,11 @@ def test_every_fault(pair: RoutePair) -> None:
     # Without a way back, faults hit both nodes.
     done = pair.play(
         "drill",
-        # A busy machine is slow; how fast the pair is, is measured elsewhere.
-        drill_rto_ms=5000,
+        # A busy machine is slow; how fast the pair is, is measured elsewhere. The objective is both and 300 ms.
+        drill_detection_ms=3000,
+        drill_operation_ms=1700,
+        drill_api_slow_ms=6100,
+        drill_api_refuse_ms=13200,
         drill_lossless_ms=1000,
         drill_failback=False,
         drill_report_dir=str(report_dir),
@@ -143,6 +146,8 @@ def test_every_fault(pair: RoutePair) -> None:
     assert len(faults) == 15
     assert {name: each["reason"] for name, each in faults.items() if each["verdict"] != "passed"} == {}
     assert done.returncode == 0
+    objectives = {name: faults[name]["objective_ms"] for name in ("node_hang", "api_slow", "api_refuse")}
+    assert objectives == {"node_hang": 5000, "api_slow": 11100, "api_refuse": 18200}
     planned = faults["planned_switchover"]
     assert planned["requests_lost"] == planned["requests_in_flight"], planned["errors"]
     assert pair.holder() in NODES

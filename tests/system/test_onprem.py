@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+import statistics
 import time
 from collections.abc import Callable, Iterator
 
@@ -134,6 +137,37 @@ def test_a_switchover_to_a_node_that_cannot_serve_is_refused(pair: OnPremises) -
         pair.ssh(other, "systemctl start keepalived")
 
 
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"switchover_group": "vip_clients"}, "the group vip_clients has 1"),
+        ({"switchover_addresses": ["192.0.2.1/32"]}, "192.0.2.1/32: held by no node"),
+        ({"switchover_to": "client1"}, "client1 is not in the group vip_nodes"),
+    ],
+)
+def test_a_switchover_of_what_is_not_there_is_refused(
+    pair: OnPremises, variables: dict[str, object], says: str
+) -> None:
+    before = pair.holders()
+    done = pair.play("switchover", **variables)
+    assert done.returncode != 0 and says in done.stdout, done.stdout
+    assert set(changes(done.stdout).values()) == {0} and pair.holders() == before
+
+
+def test_a_switchover_to_a_node_that_hangs_is_given_up_in_time(pair: OnPremises) -> None:
+    (holder,) = pair.holders()
+    other = "node2" if holder == "node1" else "node1"
+    pair.ssh(other, "systemctl kill --kill-who=all --signal=STOP keepalived")
+    try:
+        done = pair.play("switchover", switchover_timeout=3)
+    finally:
+        pair.ssh(other, "systemctl kill --kill-who=all --signal=CONT keepalived")
+    assert done.returncode != 0 and "after 3 s" in done.stdout, done.stdout
+    deadline = time.monotonic() + 30
+    while pair.status().returncode != 0:
+        assert time.monotonic() < deadline, pair.status().stdout
+
+
 INSTANCE = {"name": "VI_1", "interface": "eth0", "virtual_router_id": 66, "addresses": [f"{VIP}/22"]}
 
 
@@ -154,6 +188,7 @@ INSTANCE = {"name": "VI_1", "interface": "eth0", "virtual_router_id": 66, "addre
         ),
         ({"vip_address": "192.168.4.10/22"}, "already answered for by 02:00:00:00:07:10"),
         ({"health_check_kind": "guess"}, "health_check_kind"),
+        ({"keepalived_group": "vip_clients"}, "keepalived_group is vip_clients, and node1 is not in it"),
     ],
 )
 def test_bad_input_is_refused_before_anything_changes(
@@ -166,6 +201,13 @@ def test_bad_input_is_refused_before_anything_changes(
     assert says in done.stdout, done.stdout[-3000:]
     assert set(changes(done.stdout).values()) == {0}, done.stdout[-3000:]
     assert [pair.ssh(node, look) for node in ("node1", "node2")] == before
+
+
+def test_an_address_that_others_answer_for_is_accepted_when_told_so(pair: OnPremises) -> None:
+    client = {"vip_address": "192.168.4.10/22"}
+    done = pair.play("onprem_active_standby", "--check", "--diff", **client, keepalived_stranger_check=False)
+    assert done.returncode == 0 and "already answered for" not in done.stdout, done.stdout[-3000:]
+    assert "192.168.4.10/22" in done.stdout
 
 
 def test_an_unknown_fault_is_refused_with_those_there_are(pair: OnPremises) -> None:
@@ -230,16 +272,70 @@ def test_a_drill_ends_where_it_could_not_mend_what_it_broke(pair: OnPremises) ->
     assert (begun["fault"], begun["verdict"], begun["rolled_back"]) == ("node_hang", "failed", False)
 
 
+SCRIPTS = {
+    "health_check_kind": "script",
+    "health_check_user": "vip_checker",
+    "health_check_checks": [
+        # It would wait for a minute; keepalived waits for 2 s.
+        {"name": "web", "process": "nginx", "url": "http://127.0.0.1/healthz", "timeout_ms": 60000, "timeout": 2},
+        {"name": "port", "tcp": "127.0.0.1:80"},
+        {
+            "name": "counted",
+            "url": "http://127.0.0.1/counted",
+            "status": 204,
+            "timeout_ms": 900,
+            "restart": "bystander.service",
+            "interval": 2,
+            "timeout": 3,
+            "rise": 3,
+            "fall": 4,
+            "weight": -100,
+        },
+    ],
+    "keepalived_settle_timeout": 60,
+    "vip_nopreempt": False,  # a lower priority gives the address away
+    "nginx_http_extra": ["log_format counted '$msec $status';"],
+    "nginx_server_extra": [
+        "location = /counted { access_log /run/counted.log counted; if (-f /run/broken) { return 503; } return 204; }"
+    ],
+}
+ADDRESS_IS_GONE = f"for i in $(seq 400); do ip -o a | grep -q {VIP} || exit 0; sleep 0.1; done; exit 1"
+ADDRESS_IS_BACK = f"for i in $(seq 400); do ip -o a | grep -q {VIP} && exit 0; sleep 0.1; done; exit 1"
+
+
 def test_the_script_health_check_moves_the_address_too(pair: OnPremises) -> None:
-    pair.deploy(health_check_kind="script")
+    pair.deploy(**SCRIPTS)
     try:
-        (holder,) = pair.holders()
+        pair.ssh("node1", ADDRESS_IS_BACK)  # it has the highest priority
         with pair.client() as seen:
-            pair.ssh(holder, "systemctl kill --kill-who=all --signal=STOP nginx")
-            pair.ssh(holder, f"for i in $(seq 200); do ip -o a | grep -q {VIP} || exit 0; sleep 0.1; done; exit 1")
+            pair.ssh("node1", "systemctl kill --kill-who=all --signal=STOP nginx")
+            pair.ssh("node1", ADDRESS_IS_GONE)
         assert len(seen.answered_by) == 2
-        pair.ssh(holder, "systemctl kill --kill-who=all --signal=CONT nginx")
+        pair.ssh("node1", f"systemctl kill --kill-who=all --signal=CONT nginx; {ADDRESS_IS_BACK}")
+
+        # keepalived counts as often as the options say, and does to the priority what they say.
+        main = "systemctl show --property=MainPID --value bystander"
+        bystander = pair.ssh("node1", f"systemd-run --quiet --unit=bystander sleep infinity; {main}")
+        pair.ssh("node1", f"touch /run/broken; {ADDRESS_IS_GONE}")
+        assert pair.ssh("node1", "stat --format=%U /run/cloudha-vip-health-check/counted.tried") == "vip_checker\n"
+        pair.ssh(
+            "node1", f'for i in $(seq 100); do [ "$({main})" = {bystander.strip()} ] || exit 0; sleep 0.1; done; exit 1'
+        )
+        pair.ssh("node1", f"rm /run/broken; {ADDRESS_IS_BACK}")
+        lines = [line.split() for line in pair.ssh("node1", "cat /run/counted.log").splitlines()]
+        asked = [(float(at), status) for at, status in lines]
+        journal = pair.ssh("node1", "journalctl --sync; journalctl --unit=keepalived --output=short-unix")
+        changed = re.findall(r"^(\S+) .*effective priority from (\d+) to (\d+)", journal, re.MULTILINE)
+        (fell, high, low), (rose, low_again, high_again) = changed[-2:]
+        assert int(high) - int(low) == 100 and (low_again, high_again) == (low, high)
+        failed = [at for at, status in asked if status == "503"]
+        assert sum(at <= float(fell) for at in failed) == 4, (asked, changed)
+        assert sum(failed[-1] < at <= float(rose) for at, _status in asked) == 3, (asked, changed)
+        pauses = [later - at for (at, _), (later, _) in itertools.pairwise(asked)]
+        assert statistics.median(pauses) > 1.5, asked
     finally:
+        for node in ("node1", "node2"):
+            pair.ssh(node, "systemctl stop bystander 2>/dev/null; rm -f /run/broken /run/counted.log")
         pair.deploy()
 
 

@@ -171,7 +171,10 @@ def _tls_context(verify: bool, ca_file: str | None) -> Any:
         import ssl
 
         _tls_waits.update({ssl.SSLWantReadError: READ, ssl.SSLWantWriteError: WRITE})
-        context = ssl.create_default_context(cafile=ca_file)
+        try:
+            context = ssl.create_default_context(cafile=ca_file)
+        except OSError as error:
+            raise Failed(f"tls_ca_file {ca_file}: {error.strerror or error}") from None
         if not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

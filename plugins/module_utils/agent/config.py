@@ -19,6 +19,7 @@ DEFAULT_PATH = "/etc/vip-agent/config.json"
 _REQUIRED = object()
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/:\[\]@?#]+)(?::([0-9]{1,5}))?(/[!-~]*)?")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
 _GCP_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _GCP_PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][-a-z0-9]{2,62}[a-z0-9]")
 _GCP_INTERFACE = re.compile(r"nic[0-9]{1,2}(?:\.[0-9]{1,4})?")
@@ -291,8 +292,19 @@ def _http(section: _Section) -> Check:
     check.body = section.take("body", str, None)
     check.tls_verify = section.take("tls_verify", bool, True)
     check.tls_ca_file = section.path("tls_ca_file", None)
-    check.tls_server_name = section.take("tls_server_name", str, check.host_header.rsplit(":", 1)[0].strip("[]"))
+    named = section.data.get("tls_server_name") is not None
+    check.tls_server_name = section.take("tls_server_name", str, _without_port(check.host_header))
+    if (check.tls or named) and not (
+        _HOST_NAME.fullmatch(check.tls_server_name) or normal_address(check.tls_server_name)
+    ):
+        key, advice = ("tls_server_name", "") if named else ("host_header", "; or set tls_server_name")
+        section.problem(key, f"{check.tls_server_name!r} is no name that a certificate could have{advice}")
     return check
+
+
+def _without_port(host: str) -> str:
+    """The host of a URL or of a header: [fd00::1]:443 and [fd00::1] are fd00::1."""
+    return re.sub(r":[0-9]*$", "", host) if not host.startswith("[") else host[1:].partition("]")[0]
 
 
 def _command(section: _Section) -> Check:

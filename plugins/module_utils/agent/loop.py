@@ -89,8 +89,9 @@ class _Task:
             self._end(None)
         except Failed as failed:
             self._end(failed)
-        except OSError as error:
-            self._end(Failed(f"{error.strerror or error} ({self._doing})"))
+        except (OSError, ValueError) as error:
+            # A value that a library refuses is a failure of this check, too, and no end of the others.
+            self._end(Failed(f"{getattr(error, 'strerror', None) or error} ({self._doing})"))
         else:
             self._loop.watch(self._waiting, mask, self._step)
 

@@ -102,6 +102,22 @@ def test_https_to_a_server_without_tls():
         assert http(url.replace("http:", "https:")) is not None
 
 
+def test_a_file_of_authorities_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "empty.pem").write_text("")
+    for name, says in (("none.pem", "No such file"), ("empty.pem", "")):
+        with server(hang=True) as (url, _request):
+            failed = str(http(url.replace("http:", "https:"), tls_ca_file=f"{tmp_path}/{name}"))
+        assert failed.startswith(f"tls_ca_file {tmp_path}/{name}: {says}")
+
+
+def test_a_value_that_a_library_refuses_fails_the_check_and_not_the_agent():
+    def refused(_check):
+        yield from ()
+        raise ValueError("no such thing")
+
+    assert str(attempt(refused, type="tcp", port=1)) == "no such thing (starting)"
+
+
 def test_tcp():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert attempt(checks.tcp, type="tcp", port=listener.getsockname()[1]) is None

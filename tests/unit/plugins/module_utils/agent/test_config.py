@@ -78,6 +78,35 @@ def test_urls(url, host, port, path, header, server_name):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("header", "server_name"),
+    [
+        ("[fd00:7::247]", "fd00:7::247"),
+        ("www.example.org", "www.example.org"),
+        ("www.example.org:8443", "www.example.org"),
+    ],
+)
+def test_the_name_in_the_certificate_is_that_of_the_host_header(header, server_name):
+    assert parse(check(url="https://127.0.0.1/", host_header=header)).checks[0].tls_server_name == server_name
+
+
+def test_an_ipv6_url_without_a_port_asks_for_its_address_in_the_certificate():
+    assert parse(check(url="https://[fd00:7::247]/")).checks[0].tls_server_name == "fd00:7::247"
+
+
+@pytest.mark.parametrize("name", ["", ".example.org", "a..b", "x" * 64, "www.example.org:443", "www example"])
+def test_a_name_that_no_certificate_could_have_is_refused(name):
+    (said,) = problems(check(url="https://127.0.0.1/", tls_server_name=name))
+    assert said.startswith("checks[0].tls_server_name: ") and "no name that a certificate could have" in said
+
+
+def test_a_host_header_that_is_no_name_is_refused_where_tls_needs_one():
+    (said,) = problems(check(url="https://127.0.0.1/", host_header=":443"))
+    assert said.startswith("checks[0].host_header: ") and "tls_server_name" in said
+    assert parse(check(url="http://127.0.0.1/", host_header=":443")).checks[0].host_header == ":443"
+    assert parse(check(url="https://127.0.0.1/", host_header=":443", tls_server_name="web")).checks
+
+
 def test_addresses_have_the_kernels_form():
     config = parse({"instances": [{"name": "VI 1", "addresses": ["192.168.7.246/22", "FD00:7::0246/64"]}]})
     assert config.instances[0].addresses == ["192.168.7.246", "fd00:7::246"]

@@ -1,0 +1,153 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every option of every role is given to the real program by a test that sees what it does. Reads the tests only."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.parent.parent.name for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
+# What runs on machines: the scenarios, the tests of whole topologies, the lab's inventories.
+ON_MACHINES = ["extensions/molecule/*/*.yml", "extensions/molecule/*/*/*.yml", "tests/system/*.py"]
+ON_MACHINES += ["tests/node/*.py", "tests/lab/inventory.py", "tests/lab/topology.py"]
+# A test by itself gives all options of this role, and says so, but for those in a set that it names.
+OWN_TEST = {"keepalived": ("tests/node/test_keepalived_grammar.py", "OF_THE_ROLE")}
+# What the agent does by itself with an action, the agent's own process has done to Google's API as it is emulated.
+AGENT = ["tests/contract/agent_node.py", "tests/contract/test_agent_*.py"]
+# Options that no test gives, and why.
+EXCEPTIONS: dict[str, str] = {}
+
+
+def files(*patterns: str) -> list[Path]:
+    return sorted({path for pattern in patterns for path in ROOT.glob(pattern)} - {Path(__file__)})
+
+
+def options(role: str) -> Iterator[tuple[str, ...]]:
+    """Paths, such as (vip_agent_checks, url)."""
+
+    def walk(specification: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        for name, option in specification.items():
+            yield (*above, name)
+            yield from walk(option.get("options", {}), (*above, name))
+
+    entries = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    yield from dict.fromkeys(path for entry in entries.values() for path in walk(entry.get("options", {})))
+
+
+def of_yaml(path: Path) -> list[Any]:
+    return list(yaml.safe_load_all(path.read_text()))
+
+
+def of_python(path: Path) -> list[Any]:
+    """The dictionaries and the keyword arguments of a file, names replaced by what the file assigns to them."""
+    tree = ast.parse(path.read_text())
+    assigned = {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+    def value(node: ast.AST | None, seen: tuple[str, ...] = ()) -> Any:
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.Name):
+            known = node.id in assigned and node.id not in seen
+            return value(assigned[node.id], (*seen, node.id)) if known else None
+        if isinstance(node, ast.Dict):
+            both = zip(node.keys, node.values, strict=True)
+            return [{key.value if isinstance(key, ast.Constant) else None: value(item, seen)} for key, item in both]
+        if isinstance(node, ast.Call):
+            return [{word.arg: value(word.value, seen)} for word in node.keywords] + [
+                value(item, seen) for item in [node.func, *node.args]
+            ]
+        return [value(item, seen) for item in ast.iter_child_nodes(node)] if node else None
+
+    return [value(tree)]
+
+
+def pairs(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every key, with its value, at any depth."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield str(key), item
+            yield from pairs(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from pairs(item)
+
+
+@functools.cache
+def given() -> dict[str, list[Any]]:
+    """What the tests set: each variable with its values. Playbooks count where a test runs them."""
+    tests = files(*ON_MACHINES)
+    texts = "\n".join(path.read_text() for path in tests)
+    played = [path for path in files("playbooks/*.yml") if re.search(rf"\b{path.stem}\b", texts)]
+    found: dict[str, list[Any]] = {}
+    for path in [*tests, *played, *files("playbooks/vars/*.yml", "playbooks/tasks/*.yml")]:
+        for key, value in pairs(of_python(path) if path.suffix == ".py" else of_yaml(path)):
+            found.setdefault(key, []).append(value)
+    found["vip_agent_actions"] += [of_python(path) for path in files(*AGENT)]
+    return found
+
+
+def keys_below(value: Any, seen: frozenset[str] = frozenset()) -> set[str]:
+    """The keys in a value, also in its templates and in the variables that these name."""
+    keys: set[str] = set()
+    if isinstance(value, str) and "{" in value:
+        keys.update(re.findall(r"['\"](\w+)['\"]\s*:", value))
+        named = set(re.findall(r"\b[a-z]\w+\b", value)) & set(given()) - seen
+        for name in named:
+            if "_" in name:  # variables; other words of templates are filters and tests
+                keys |= keys_below(given()[name], seen | named)
+    elif isinstance(value, list):
+        for item in value:
+            keys |= keys_below(item, seen)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            keys |= {str(key)} | keys_below(item, seen)
+    return keys
+
+
+def left_by_own_test(role: str) -> set[str] | None:
+    """The options that the role's own test leaves to others; None if it has no such test."""
+    if role not in OWN_TEST:
+        return None
+    path, name = OWN_TEST[role]
+    if not (ROOT / path).exists():
+        pytest.skip(f"{path} is not there")
+    return next(
+        ast.literal_eval(node.value)
+        for node in ast.parse((ROOT / path).read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_option_is_given_to_the_real_program(role: str) -> None:
+    left = left_by_own_test(role)
+    missing = []
+    for top, *rest in options(role):
+        path = ".".join([top, *rest])
+        there = top in given() and (not rest or rest[-1] in keys_below(given()[top]))
+        if not there and (left is None or path in left) and path not in EXCEPTIONS:
+            missing.append(path)
+    assert not missing, (
+        f"no scenario, and no test in tests/system or tests/node, sets these options of the role {role} "
+        f"and sees what they do: {', '.join(missing)}"
+    )
+
+
+def test_exceptions_are_options() -> None:
+    assert set(EXCEPTIONS) <= {".".join(path) for role in ROLES for path in options(role)}
