@@ -34,8 +34,8 @@ options:
     description:
       - With V(recorded), what the options name is recorded, unless it is already.
       - With V(read), nothing is changed.
-      - With V(restored), files that the role replaced are as they were, files that it made are gone, and the kernel's settings
-        have their former values. A file without O(marker) is not the role's any more, and stays.
+      - With V(restored), files that the role replaced are as they were, files that it made are gone, and the kernel's
+        settings have their former values. A file without O(marker) is not the role's any more, and stays.
       - With V(forgotten), there is no record any more.
     type: str
     choices: [recorded, read, restored, forgotten]
@@ -103,8 +103,8 @@ known:
   returned: success
 made:
   description:
-    - What was not there before, by kind (RV(ignore:programs), RV(ignore:files), RV(ignore:directories), RV(ignore:users) and
-      RV(ignore:groups)). A user or group that another record names as well is left out.
+    - What was not there before, by kind; programs, files, directories, users and groups.
+    - A user or group that another record names as well is left out.
   type: dict
   returned: success
   sample: {"programs": ["/usr/sbin/nginx"], "files": [], "directories": ["/etc/nginx"], "users": [], "groups": []}
@@ -136,7 +136,9 @@ from ansible_collections.cloudha.vip.plugins.module_utils.node.record import KIN
 
 def main() -> None:
     paths = {"programs", "files", "directories"}
-    kinds = {kind: dict(type="list", elements="path" if kind in paths else "str", default=[]) for kind in KINDS}
+    kinds: dict[str, Any] = {
+        kind: dict(type="list", elements="path" if kind in paths else "str", default=[]) for kind in KINDS
+    }
     module = AnsibleModule(
         argument_spec=dict(
             part=dict(type="str", required=True),

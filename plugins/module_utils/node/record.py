@@ -116,7 +116,7 @@ class Record:
         return made
 
     def strangers(self) -> list[str]:
-        """Files below the recorded directories that neither a package nor the role brought, as somebody put them there."""
+        """Files below the recorded directories that neither a package nor the role brought."""
         known = self.known or {}
         found = []
         for top in known.get("directories", {}):
@@ -192,7 +192,7 @@ def _read(directory: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as e:
-        raise OSError(f"{directory}/record.json is damaged ({e}): repair it, or remove it to forget what was there") from e
+        raise OSError(f"{directory}/record.json is damaged ({e}): repair it, or remove it to forget all") from e
     return found
 
 

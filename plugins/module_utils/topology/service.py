@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The service behind the address: what a node asks itself, what clients ask, and which settings cannot serve anybody."""
+"""The service behind the address: what a node asks itself, what clients ask, and which settings serve nobody."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def _problems(given: Mapping[str, Any]) -> Iterator[str]:
     if given["service"] != "nginx":
         if not given["check_url"] and not given["own_checks"]:
             yield (
-                f"vip_service is {given['service']}, which the playbook does not know; say by vip_check_url how it is asked, "
-                "such as http://127.0.0.1:8080/healthz or tcp://127.0.0.1:5432"
+                f"vip_service is {given['service']}, which the playbook does not know; say by vip_check_url how it is "
+                "asked, such as http://127.0.0.1:8080/healthz or tcp://127.0.0.1:5432"
             )
         return
     for address in map(_ip, given["addresses"]):
@@ -102,9 +102,7 @@ def off_link(addresses: Sequence[str], interface: str, owned: Sequence[str]) -> 
     """
     wanted = [_ip(address) for address in addresses]
     own = [ipaddress.ip_interface(o) for o in owned]
-    networks = [
-        o.network for o in own if o.ip not in wanted and not o.ip.is_link_local and o.network.num_addresses > 1
-    ]
+    networks = [o.network for o in own if o.ip not in wanted and not o.ip.is_link_local and o.network.num_addresses > 1]
     for text, address in zip(addresses, wanted):
         mine = [n for n in networks if address is not None and n.version == address.version]
         # Of an interface without an address of this family, or with a host's only, nothing is known.
@@ -120,7 +118,7 @@ def off_link(addresses: Sequence[str], interface: str, owned: Sequence[str]) -> 
         elif any(
             n.version == 4 and n.num_addresses > 2 and address in (n.network_address, n.broadcast_address) for n in its
         ):
-            yield f"{text} is the network's or the broadcast address of {names}, which no host may have; correct vip_address"
+            yield f"{text} is the network's or the broadcast address of {names}, and no host's; correct vip_address"
 
 
 def _ip(text: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -43,7 +43,7 @@ def status_report(
     versions: Mapping[str, Sequence[str]] | None = None,
     by_node: bool = True,
 ) -> dict[str, Any]:
-    """lines: the table. problems: why the address is not served by exactly one node. redundancy: who could not take over.
+    """lines: the table. problems: why not exactly one node serves the address. redundancy: who could not take over.
 
     by_node: the nodes themselves know who holds the addresses, and may hold a part of them.
     """
@@ -95,18 +95,22 @@ def unserved(
 ) -> list[str]:
     """Why clients are not served, in sentences; an empty list if they are.
 
-    asked: for each who asked, its name (by), the url, and the error, or an empty text.
+    asked: for each host that asked (item) what cloudha.vip.service_ask returned, or what Ansible said in its place.
     """
-    failed = [f"{a['url']}, asked from {a['by']}: {a['error']}" for a in asked if a["error"]]
+    failed = []
+    for one in asked:
+        if "answers" not in one:
+            failed.append(f"{one['item']} cannot ask ({_first_line(one.get('msg', '')) or 'no answer from it'})")
+        failed += [f"{a['url']}, asked from {one['item']}: {a['error']}" for a in one.get("answers", []) if not a["ok"]]
     at_rest = len(holders) == 1 and not notes
     if not failed and at_rest:
         return []
     found = [f"the address is held by {' and '.join(holders) or 'no node'}", *notes]
     for node in nodes:
-        why = unfit(looks.get(node))
-        states = " ".join(dict.fromkeys((looks.get(node) or {}).get("instances", {}).values()))
-        checks = ", ".join(f"check {name} ok" for name, well in (looks.get(node) or {}).get("checks", {}).items() if well)
-        found.append(f"{node}: {', '.join([*why, *([states] if states else []), *([checks] if checks else [])]) or 'well'}")
+        look = looks.get(node) or {}
+        states = list(dict.fromkeys(look.get("instances", {}).values()))
+        passed = [f"check {name} ok" for name, well in look.get("checks", {}).items() if well]
+        found.append(f"{node}: {', '.join([*unfit(looks.get(node)), *states, *passed]) or 'well'}")
     return failed + found
 
 

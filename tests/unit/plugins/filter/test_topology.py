@@ -171,7 +171,7 @@ def test_a_whole_pair_has_no_problem():
         (look(checks={"nginx": False}), "web2: check nginx FAILED"),
         (look(instances={"VI_1": "FAULT"}), "web2: VI_1 is in state FAULT"),
         (look(drain=-254), "web2: is drained (-254)"),
-        (look(keepalived={"active": True, "unwatched": ["/run/x"], "deaf": []}), "web2: keepalived does not watch /run/x"),
+        (look(keepalived={"active": True, "unwatched": ["/x"], "deaf": []}), "web2: keepalived does not watch /x"),
         (look(keepalived={"active": True, "unwatched": [], "deaf": ["eth0"]}), "web2: keepalived is deaf: eth0"),
     ],
 )
@@ -210,7 +210,9 @@ def test_what_is_not_served_by_exactly_one_well_node_is_a_problem(looks, holders
     assert says in "; ".join(status(NODES, looks, holders, notes, ["a", "b"], None, by_node)["problems"])
 
 
-ASKED = {"by": "client1", "url": "http://10.77.0.246:8080/healthz", "error": ""}
+URL = "http://10.77.0.246:8080/healthz"
+ASKED = {"item": "client1", "answers": [{"url": URL, "ok": True, "error": ""}]}
+TIMED_OUT = {"item": "client1", "answers": [{"url": URL, "ok": False, "error": "timed out"}]}
 
 
 def test_clients_are_served():
@@ -219,7 +221,7 @@ def test_clients_are_served():
 
 def test_no_answer_says_who_asked_what_and_how_the_nodes_are():
     looks = {"web1": look(checks={"nginx": False}, instances={"VI_1": "FAULT"}), "web2": look()}
-    said = unserved([{**ASKED, "error": "timed out"}], NODES, looks, [])
+    said = unserved([ASKED, TIMED_OUT], NODES, looks, [])
     assert said == [
         "http://10.77.0.246:8080/healthz, asked from client1: timed out",
         "the address is held by no node",
@@ -231,3 +233,9 @@ def test_no_answer_says_who_asked_what_and_how_the_nodes_are():
 @pytest.mark.parametrize(("holders", "notes"), [([], []), (NODES, []), (["web1"], ["there is no route"])])
 def test_an_answer_is_not_enough_when_it_is_not_at_rest(holders, notes):
     assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, holders, notes)
+
+
+def test_a_client_that_cannot_ask_is_not_served():
+    looks = {"web1": HOLDS, "web2": look()}
+    for asked, why in (({"unreachable": True, "msg": "no route"}, "no route"), ({}, "no answer from it")):
+        assert f"client1 cannot ask ({why})" in unserved([{"item": "client1", **asked}], NODES, looks, ["web1"])
