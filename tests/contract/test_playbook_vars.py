@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+DRILL = f"{ROOT}/roles/drill/defaults/main.yml"
 TOLD = [
     "vip_agent_checks",
     "keepalived_track_files",
@@ -97,12 +98,7 @@ def _play(scratch: Path, case: str, file: str) -> dict[str, Any]:
         "vars_files": [f"{ROOT}/playbooks/vars/service.yml", f"{ROOT}/playbooks/vars/{file}.yml"],
         "roles": [{"role": "cloudha.vip.health_check", "when": False}],
         "post_tasks": [
-            {
-                "ansible.builtin.include_vars": {
-                    "file": f"{ROOT}/roles/drill/defaults/main.yml",
-                    "name": "drill_defaults",
-                }
-            },
+            {"ansible.builtin.include_vars": {"file": DRILL, "name": "drill_defaults"}},
             {
                 "ansible.builtin.copy": {
                     "content": "{{ values | to_json }}",
