@@ -19,7 +19,13 @@ from lab.lab import Lab
 
 VIP, SECOND = "192.168.7.246", "192.168.7.245"
 PATIENCE_MS = 5000  # a busy machine is slow; how fast the pair is, is measured elsewhere
-PATHS = ("/etc/keepalived/keepalived.conf", "/etc/vip-agent", "/usr/local/lib/vip-agent", "/run/cloudha-vip")
+PATHS = (
+    "/etc/keepalived/keepalived.conf",
+    "/etc/vip-agent",
+    "/usr/local/lib/vip-agent",
+    "/run/cloudha-vip",
+    "/var/lib/cloudha-vip",
+)
 
 
 class OnPremises(Pair):
@@ -112,6 +118,33 @@ def test_an_upgrade_of_the_agent_does_not_move_the_address(pair: OnPremises) -> 
     assert "older" not in pair.ssh("node1", f"cat {code}")
 
 
+def test_another_port_and_path_reach_checks_and_clients(pair: OnPremises) -> None:
+    before = pair.holders()
+    # Without clients in the inventory a standby asks.
+    output = pair.deploy(nginx_port=8080, nginx_health_path="/ready", vip_served_from=[])
+    assert "Nobody has asked the address" not in output
+    assert pair.holders() == before
+    page = f"import urllib.request; print(urllib.request.urlopen('http://{VIP}:8080/ready').read())"
+    assert "ok" in pair.ssh("client1", f'python3 -c "{page}"')
+    assert "8080/ready" in pair.ssh("node1", "cat /etc/vip-agent/config.json")
+
+
+def test_a_run_that_serves_nobody_fails_and_says_what_it_found(pair: OnPremises) -> None:
+    try:
+        # A service of the operator's own, which does not run.
+        done = pair.play(pair.topology, vip_service="mine", vip_check_url="http://127.0.0.1:8088/ready")
+        assert done.returncode != 0
+        (said,) = re.findall(r"Clients are not served.*", done.stdout)
+        assert f"http://{VIP}:8088/ready, asked from client1" in said and "held by no node" in said
+        assert "node1: check mine FAILED" in said and "node2: check mine FAILED" in said
+        assert "keepalived.conf" in said and "cloudha.vip.teardown" in said
+        told = pair.status()
+        assert told.returncode != 0 and "held by no node; node1: check mine FAILED" in told.stdout
+    finally:
+        pair.deploy()
+    assert len(pair.holders()) == 1
+
+
 def test_a_switchover_moves_the_address_and_back(pair: OnPremises) -> None:
     (before,) = pair.holders()
     with pair.client() as seen:
@@ -132,7 +165,11 @@ def test_a_switchover_to_a_node_that_cannot_serve_is_refused(pair: OnPremises) -
         done = pair.play("switchover")
         assert done.returncode != 0 and other in done.stdout and "keepalived" in done.stdout
         assert pair.holders() == [holder]
-        assert pair.status().returncode == 0, "one holder, though a node is down"
+        told = pair.status()
+        assert told.returncode != 0 and f"no redundancy: {other}: keepalived does not run" in told.stdout
+        told = pair.play("status", status_redundancy=False)
+        assert told.returncode == 0, "one holder, though a node is down"
+        assert f"no redundancy: {other}: keepalived does not run" in told.stdout
     finally:
         pair.ssh(other, "systemctl start keepalived")
 
@@ -175,6 +212,9 @@ INSTANCE = {"name": "VI_1", "interface": "eth0", "virtual_router_id": 66, "addre
     ("variables", "says"),
     [
         ({"vip_address": "192.168.7.300/22"}, "192.168.7.300/22"),
+        ({"vip_address": "192.168.99.10/24"}, "vip_address_offlink"),
+        ({"nginx_listen_addresses": ["192.168.7.247"]}, "without 192.168.7.246: nobody would answer"),
+        ({"vip_service": "haproxy"}, "vip_check_url"),
         ({"vip_interface": "eth9"}, "eth0"),
         ({"vip_router_id": 256}, "255"),
         ({"keepalived_detection_ms": 10}, "keepalived_detection_ms"),
@@ -337,6 +377,22 @@ def test_the_script_health_check_moves_the_address_too(pair: OnPremises) -> None
         for node in ("node1", "node2"):
             pair.ssh(node, "systemctl stop bystander 2>/dev/null; rm -f /run/broken /run/counted.log")
         pair.deploy()
+
+
+def test_a_dry_run_of_teardown_passes_and_takes_nothing_away(pair: OnPremises) -> None:
+    before = pair.holders()
+    done = pair.play("teardown", "--check")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "vip_real_servers" not in done.stdout + done.stderr
+    assert pair.holders() == before and len(before) == 1
+
+
+def test_status_says_that_nobody_holds_the_address(pair: OnPremises) -> None:
+    for node in ("node1", "node2"):
+        pair.ssh(node, "systemctl stop keepalived")
+    told = pair.status()
+    assert told.returncode != 0 and "held by no node; node1: keepalived does not run" in told.stdout
+    assert "Error while resolving" not in told.stdout + told.stderr
 
 
 def test_teardown_takes_everything_away(pair: OnPremises) -> None:

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask a service once, as a client does."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+ATTEMPT_S = 2.0
+
+
+def ask(url: str, timeout: float = ATTEMPT_S, node_header: str = "X-Vip-Node") -> dict[str, Any]:
+    """ok, error (why not), and by: the node that the answer names. Whoever answers, whatever its certificate says.
+
+    Raises ValueError for what is no URL that can be asked.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https", "tcp") or not parts.hostname or (parts.scheme == "tcp" and not parts.port):
+        raise ValueError(
+            f"{url!r} cannot be asked; write it like http://192.0.2.10:8080/healthz or tcp://192.0.2.10:5432"
+        )
+    try:
+        if parts.scheme == "tcp":
+            socket.create_connection((parts.hostname, parts.port or 0), timeout).close()
+            return {"url": url, "ok": True, "error": "", "by": None}
+        status, by = _get(parts, timeout, node_header)
+    except (OSError, http.client.HTTPException) as e:
+        return {"url": url, "ok": False, "error": str(e) or type(e).__name__, "by": None}
+    well = 200 <= status < 400
+    return {"url": url, "ok": well, "error": "" if well else f"status {status}", "by": by}
+
+
+def _get(parts: Any, timeout: float, node_header: str) -> tuple[int, str | None]:
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=context)
+    else:
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+    try:
+        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        answer = connection.getresponse()
+        answer.read(65536)
+        return answer.status, answer.getheader(node_header)
+    finally:
+        connection.close()
+
+
+def ask_all(
+    urls: Iterable[str],
+    patience: float,
+    node_header: str = "X-Vip-Node",
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+    asking: Callable[..., dict[str, Any]] = ask,
+) -> list[dict[str, Any]]:
+    """Each URL until it answers, or until all patience is gone."""
+    end = clock() + patience
+    found = []
+    for url in urls:
+        answer = asking(url, node_header=node_header)
+        while not answer["ok"] and clock() < end:
+            pause(0.2)
+            answer = asking(url, node_header=node_header)
+        found.append(answer)
+    return found

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The service behind the address: what a node asks itself, what clients ask, and which settings serve nobody."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_URL = re.compile(r"(https?|tcp)://(\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]+)(?::([0-9]{1,5}))?(/\S*)?")
+_PORTS = {"http": 80, "https": 443}
+
+
+def service_url(address: str, port: Any = 80, path: str = "/healthz", check_url: str | None = None) -> str:
+    """The URL of the service at this address: as in check_url, or else of nginx at this port and path.
+
+    Raises ValueError for what is no URL.
+    """
+    plain = str(address).partition("/")[0]
+    host = f"[{plain}]" if ":" in plain else plain
+    scheme = "http"
+    if check_url:
+        match = _URL.fullmatch(str(check_url))
+        if not match or (match[1] == "tcp" and (not match[3] or match[4])):
+            raise ValueError(
+                f"vip_check_url is {check_url!r}; write it like http://127.0.0.1:8080/healthz or tcp://127.0.0.1:5432"
+            )
+        scheme, port, path = match[1], match[3] or _PORTS[match[1]], match[4] or ""
+    if not str(port).isdigit() or not 1 <= int(port) <= 65535:
+        raise ValueError(f"nginx_port or the port of vip_check_url is {port!r}; it must be from 1 to 65535")
+    if path and not re.fullmatch(r"/\S*", str(path)):
+        raise ValueError(f"nginx_health_path is {path!r}; it must begin with / and have no spaces")
+    return f"{scheme}://{host}{'' if _PORTS.get(scheme) == int(port) else f':{int(port)}'}{path}"
+
+
+def service_checks(url: str, service: str = "nginx", kind: str = "resident") -> list[dict[str, Any]]:
+    """The check of this URL: for the resident agent, or for the script that keepalived runs."""
+    match = _URL.fullmatch(url)
+    if not match:
+        raise ValueError(f"{url!r} is not a URL such as http://127.0.0.1/healthz")
+    scheme, host, port = match[1], match[2].strip("[]"), match[3]
+    if kind == "script":
+        if scheme == "https":
+            raise ValueError(
+                f"vip_check_url is {url!r}, and the script asks by http or tcp only; "
+                "choose another URL, or the health_check_kind resident"
+            )
+        process = {"process": "nginx"} if service == "nginx" else {}
+        target = {"tcp": f"{match[2]}:{port}"} if scheme == "tcp" else {"url": url}
+        return [{"name": service, **process, **target, "restart": f"{service}.service"}]
+    if scheme == "tcp":
+        return [{"name": service, "type": "tcp", "host": host, "port": int(port)}]
+    # Whether it lives, not who it is: its certificate is for its clients' name.
+    verify = {"tls_verify": False} if scheme == "https" else {}
+    return [{"name": service, "type": "http", "url": url, **verify}]
+
+
+def topology_problems(given: Mapping[str, Any]) -> list[str]:
+    """Why these settings of one node cannot serve clients, in sentences.
+
+    given: addresses, interface, interfaces (as vip_info tells), offlink, service, check_url, port, path, own_checks,
+    listen_addresses, ipv6.
+    """
+    return list(_problems(given))
+
+
+def _problems(given: Mapping[str, Any]) -> Iterator[str]:
+    if not given["offlink"]:
+        owned = given["interfaces"].get(given["interface"], [])
+        yield from off_link(given["addresses"], given["interface"], owned)
+    try:
+        service_url("127.0.0.1", given["port"], given["path"], given["check_url"])
+    except ValueError as e:
+        yield str(e)
+    if given["service"] != "nginx":
+        if not given["check_url"] and not given["own_checks"]:
+            yield (
+                f"vip_service is {given['service']}, which the playbook does not know; say by vip_check_url how it is "
+                "asked, such as http://127.0.0.1:8080/healthz or tcp://127.0.0.1:5432"
+            )
+        return
+    for address in map(_ip, given["addresses"]):
+        if address is None:
+            continue
+        listens = [_ip(one) for one in given["listen_addresses"]]
+        if listens and address not in listens:
+            yield (
+                f"nginx_listen_addresses is {', '.join(given['listen_addresses'])}, without {address}: "
+                f"nobody would answer there; add it, or leave the list empty"
+            )
+        elif not listens and address.version == 6 and not given["ipv6"]:
+            yield f"nginx_ipv6 is false, and {address} is an IPv6 address: nobody would answer there; set it to true"
+
+
+def off_link(addresses: Sequence[str], interface: str, owned: Sequence[str]) -> Iterator[str]:
+    """For each address that no neighbour on the interface would look for there.
+
+    owned: the addresses of the interface, which may include the given ones.
+    """
+    wanted = [_ip(address) for address in addresses]
+    own = [ipaddress.ip_interface(o) for o in owned]
+    networks = [o.network for o in own if o.ip not in wanted and not o.ip.is_link_local and o.network.num_addresses > 1]
+    for text, address in zip(addresses, wanted):
+        mine = [n for n in networks if address is not None and n.version == address.version]
+        # Of an interface without an address of this family, or with a host's only, nothing is known.
+        if address is None or not mine or address.is_link_local:
+            continue
+        its = [n for n in mine if address in n]
+        names = ", ".join(map(str, mine))
+        if not its:
+            yield (
+                f"{text} is not in the network of {interface} ({names}), so that no neighbour would look for it there; "
+                "correct vip_address, or set vip_address_offlink to true if a route leads to it"
+            )
+        elif any(
+            n.version == 4 and n.num_addresses > 2 and address in (n.network_address, n.broadcast_address) for n in its
+        ):
+            yield f"{text} is the network's or the broadcast address of {names}, and no host's; correct vip_address"
+
+
+def _ip(text: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_interface(str(text)).ip
+    except ValueError:  # keepalived's own check says so
+        return None

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a group's nodes say of themselves, as a table and as a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_ROW = "%-14s %-8s %-11s %-22s %-8s %s"
+
+Look = Mapping[str, Any]
+
+
+def unfit(look: Look | None) -> list[str]:
+    """Why this node could not hold the address now; an empty list if it could.
+
+    look: what cloudha.vip.vip_info said, or what Ansible said in its place; None if the node was not asked.
+    """
+    if look is None:
+        return ["was not asked (--limit?)"]
+    if "keepalived" not in look:
+        return ["does not answer" + (f" ({_first_line(look['msg'])})" if look.get("msg") else "")]
+    keepalived = look["keepalived"]
+    if not keepalived["active"]:
+        return ["keepalived does not run"]
+    reasons = [f"check {name} FAILED" for name, well in look.get("checks", {}).items() if not well]
+    reasons += [f"{name} is in state FAULT" for name, state in look.get("instances", {}).items() if state == "FAULT"]
+    if (look.get("drain") or 0) <= -254:
+        reasons.append(f"is drained ({look['drain']})")
+    reasons += [f"keepalived does not watch {file}" for file in keepalived.get("unwatched") or []]
+    reasons += [f"keepalived is deaf: {what}" for what in keepalived.get("deaf") or []]
+    return reasons
+
+
+def status_report(
+    nodes: Sequence[str],
+    looks: Mapping[str, Look],
+    holders: Sequence[str],
+    notes: Sequence[str] = (),
+    addresses: Sequence[str] = (),
+    versions: Mapping[str, Sequence[str]] | None = None,
+    by_node: bool = True,
+) -> dict[str, Any]:
+    """lines: the table. problems: why not exactly one node serves the address. redundancy: who could not take over.
+
+    by_node: the nodes themselves know who holds the addresses, and may hold a part of them.
+    """
+    partly = [node for node in holders if by_node and not looks.get(node, {}).get("holds_all")]
+    reasons = {node: unfit(looks.get(node)) for node in nodes}
+    lines = [_ROW % ("node", "address", "keepalived", "checks", "drain", "versions")]
+    lines += [_line(node, looks.get(node), holders, partly, (versions or {}).get(node, [])) for node in nodes]
+    problems = []
+    if len(holders) != 1:
+        problems.append(f"held by {' and '.join(holders) or 'no node'}")
+        if not holders:
+            problems += [f"{node}: {', '.join(why)}" for node, why in reasons.items() if why]
+    problems += [f"{node} holds it, but not all of {', '.join(addresses)}" for node in partly]
+    problems += notes
+    problems += [f"{node} holds it, though {', '.join(reasons[node])}" for node in holders if reasons.get(node)]
+    others = [node for node in nodes if node not in holders]
+    redundancy = [f"{node}: {', '.join(reasons[node])}" for node in others if reasons[node]] if holders else []
+    if len(nodes) < 2:
+        redundancy.append("there is no other node")
+    return {"lines": lines, "problems": problems, "redundancy": redundancy}
+
+
+def _line(node: str, look: Look | None, holders: Sequence[str], partly: Sequence[str], versions: Sequence[str]) -> str:
+    if look is None or "keepalived" not in look:
+        return ("%-14s %s" % (node, "; ".join(unfit(look)))).rstrip()
+    keepalived = look["keepalived"]
+    states = " ".join(dict.fromkeys(look.get("instances", {}).values())) or "runs"
+    trouble = ["unwatched"] * bool(keepalived.get("unwatched")) + ["deaf"] * bool(keepalived.get("deaf"))
+    checks = look.get("checks", {})
+    return (
+        _ROW
+        % (
+            node,
+            "partly" if node in partly else "holds" if node in holders else "-",
+            ",".join([states, *trouble]) if keepalived["active"] else "stopped",
+            ", ".join(f"{name} {'ok' if well else 'FAILED'}" for name, well in checks.items()) or "-",
+            look.get("drain") or "no",
+            ", ".join(versions),
+        )
+    ).rstrip()
+
+
+def unserved(
+    asked: Sequence[Mapping[str, Any]],
+    nodes: Sequence[str],
+    looks: Mapping[str, Look],
+    holders: Sequence[str],
+    notes: Sequence[str] = (),
+) -> list[str]:
+    """Why clients are not served, in sentences; an empty list if they are.
+
+    asked: for each host that asked (item) what cloudha.vip.service_ask returned, or what Ansible said in its place.
+    """
+    failed = []
+    for one in asked:
+        if "answers" not in one:
+            failed.append(f"{one['item']} cannot ask ({_first_line(one.get('msg', '')) or 'no answer from it'})")
+        failed += [f"{a['url']}, asked from {one['item']}: {a['error']}" for a in one.get("answers", []) if not a["ok"]]
+    at_rest = len(holders) == 1 and not notes
+    if not failed and at_rest:
+        return []
+    found = [f"the address is held by {' and '.join(holders) or 'no node'}", *notes]
+    for node in nodes:
+        look = looks.get(node) or {}
+        states = list(dict.fromkeys(look.get("instances", {}).values()))
+        passed = [f"check {name} ok" for name, well in look.get("checks", {}).items() if well]
+        found.append(f"{node}: {', '.join([*unfit(looks.get(node)), *states, *passed]) or 'well'}")
+    return failed + found
+
+
+def _first_line(text: Any) -> str:
+    return str(text).strip().splitlines()[0][:160] if str(text).strip() else ""

@@ -1,0 +1,184 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_record
+short_description: Remember what a node had before a role changed it, and put it back
+version_added: 0.5.0
+author:
+  - cloudha.vip contributors (@cloudha-vip)
+description:
+  - The roles use it so that taking them away takes away what they made, and nothing else.
+  - Each role has a record below C(/var/lib/cloudha-vip/before), with copies of the files that it replaces. An item is
+    recorded once, before the role changes it for the first time.
+  - A run that is killed at any point is done again by the next.
+extends_documentation_fragment:
+  - cloudha.vip.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  part:
+    description: Whose record it is, such as the name of the role.
+    type: str
+    required: true
+  state:
+    description:
+      - With V(recorded), what the options name is recorded, unless it is already.
+      - With V(read), nothing is changed.
+      - With V(restored), files that the role replaced are as they were, files that it made are gone, and the kernel's
+        settings have their former values. A file without O(marker) is not the role's any more, and stays.
+      - With V(forgotten), there is no record any more.
+    type: str
+    choices: [recorded, read, restored, forgotten]
+    default: recorded
+  marker:
+    description: A text by which a file that the role wrote is known.
+    type: str
+    default: cloudha.vip
+  programs:
+    description: Programs; whether they are there tells whether their package was.
+    type: list
+    elements: path
+    default: []
+  files:
+    description: Files that the role writes, and that somebody else may have written before.
+    type: list
+    elements: path
+    default: []
+  directories:
+    description: Directories in which somebody else may have files.
+    type: list
+    elements: path
+    default: []
+  units:
+    description: Units of systemd.
+    type: list
+    elements: str
+    default: []
+  users:
+    description: Users.
+    type: list
+    elements: str
+    default: []
+  groups:
+    description: Groups of users.
+    type: list
+    elements: str
+    default: []
+  sysctl:
+    description: Settings of the kernel.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Remember what there is
+  cloudha.vip.node_record:
+    part: nginx
+    programs: [/usr/sbin/nginx]
+    files: [/etc/nginx/nginx.conf]
+    directories: [/etc/nginx]
+    units: [nginx.service]
+
+- name: Put it back
+  cloudha.vip.node_record:
+    part: nginx
+    state: restored
+"""
+
+RETURN = r"""
+known:
+  description: Whether there is a record. Without one, nothing is known to be the role's.
+  type: bool
+  returned: success
+made:
+  description:
+    - What was not there before, by kind; programs, files, directories, users and groups.
+    - A user or group that another record names as well is left out.
+  type: dict
+  returned: success
+  sample: {"programs": ["/usr/sbin/nginx"], "files": [], "directories": ["/etc/nginx"], "users": [], "groups": []}
+units:
+  description: Whether each unit was active and enabled.
+  type: dict
+  returned: success
+  sample: {"nginx.service": {"active": false, "enabled": false}}
+strangers:
+  description: Files below the directories that neither a package nor the role brought.
+  type: list
+  elements: str
+  returned: O(state=read)
+  sample: [/etc/nginx/conf.d/mine.conf]
+restored:
+  description: Files that were put back or removed.
+  type: list
+  elements: str
+  returned: O(state=restored)
+  sample: [/etc/nginx/nginx.conf]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.cloudha.vip.plugins.module_utils.node.record import KINDS, Record
+
+
+def main() -> None:
+    paths = {"programs", "files", "directories"}
+    kinds: dict[str, Any] = {
+        kind: dict(type="list", elements="path" if kind in paths else "str", default=[]) for kind in KINDS
+    }
+    module = AnsibleModule(
+        argument_spec=dict(
+            part=dict(type="str", required=True),
+            state=dict(type="str", choices=["recorded", "read", "restored", "forgotten"], default="recorded"),
+            marker=dict(type="str", default="cloudha.vip"),
+            **kinds,
+        ),
+        supports_check_mode=True,
+    )
+    try:
+        result = _carry_out(module.params, module.check_mode)
+    except OSError as e:
+        module.fail_json(msg=f"The record of {module.params['part']}: {e}")
+    module.exit_json(**result)
+
+
+def _carry_out(params: dict[str, Any], dry: bool) -> dict[str, Any]:
+    record = Record(params["part"])
+    wanted = {kind: params[kind] for kind in KINDS}
+    changed, more = False, {}
+    if params["state"] == "recorded":
+        changed = record.known is None or any(record.missing(wanted).values())
+        if not dry:
+            record.add(wanted, params["marker"])
+    known = record.known or {}
+    result = {"known": record.known is not None, "made": record.made(), "units": known.get("units", {})}
+    if params["state"] == "read":
+        more = {"strangers": record.strangers()}
+    elif params["state"] == "restored":
+        files, values = record.to_restore(params["files"], params["marker"]), record.to_tell_the_kernel()
+        changed, more = bool(files or values), {"restored": files}
+        if not dry:
+            record.restore(files)
+            record.tell_the_kernel(values)
+    elif params["state"] == "forgotten":
+        changed = record.known is not None
+        if not dry:
+            record.forget()
+    return {"changed": changed, **result, **more}
+
+
+if __name__ == "__main__":
+    main()

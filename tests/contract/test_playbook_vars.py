@@ -1,0 +1,184 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the playbooks make of an inventory, by the real Ansible, on no machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DRILL = f"{ROOT}/roles/drill/defaults/main.yml"
+TOLD = [
+    "vip_agent_checks",
+    "keepalived_track_files",
+    "keepalived_track_scripts",
+    "keepalived_instances",
+    "keepalived_notify_fifo",
+    "topology_urls",
+    "asked_by_drill",
+    "vip_agent_actions",
+    "local_address_addresses",
+    "keepalived_virtual_servers",
+]
+GCP = {
+    "vip_address": "10.200.1.1",
+    "gcp_project": "p",
+    "gcp_zone": "z",
+    "topology_action": {"type": "gcp_route", "name": "r"},
+    "topology_given": {"project": "p"},
+}
+
+
+CHECKS = [
+    {"name": "app", "type": "tcp", "port": 8443},
+    {"name": "disk", "type": "command", "command": ["/bin/true"]},
+]
+FILES = [{"name": "mine", "file": "/run/mine"}, {"name": "disk", "file": "/run/other"}]
+INSTANCES = [{"name": "MINE", "interface": "eth9", "virtual_router_id": 9, "addresses": ["192.168.7.9/22"]}]
+MORE = {"vip_agent_actions": [{"type": "x", "name": "mine"}], "local_address_addresses": ["10.9.9.9/32"]}
+ELSEWHERE = {"nginx_port": 8080, "nginx_health_path": "/ready"}
+OWN = {"vip_service": "haproxy", "vip_check_url": "tcp://127.0.0.1:5432"}
+# A host for each: the variables file of its playbook, and its inventory.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "plain": ("vrrp", {}),
+    "elsewhere": ("vrrp", ELSEWHERE),
+    "elsewhere_gcp": ("gcp", {**GCP, **ELSEWHERE}),
+    "script": ("vrrp", {"health_check_kind": "script", **ELSEWHERE}),
+    "checks": ("vrrp", {"vip_agent_checks": CHECKS, "keepalived_track_files": FILES}),
+    "checks_gcp": ("gcp", {**GCP, "vip_agent_checks": CHECKS, "keepalived_track_files": FILES}),
+    "instances": ("vrrp", {"keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
+    "instances_gcp": ("gcp", {**GCP, "keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
+    "instances_lvs": ("lvs", {"keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
+    "more_gcp": ("gcp", {**GCP, **MORE}),
+    "own": ("vrrp", {**OWN, "vip_addresses": ["192.168.7.246/22", "fd00:7::246/64"]}),
+    "port_lvs": ("lvs", {"lvs_port": 8080}),
+}
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """For each case the variables of its host in a playbook of its topology: one run for all."""
+    scratch = tmp_path_factory.mktemp("told")
+    common = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "vip_address": "192.168.7.246/22",
+        "vip_interface": "eth0",
+    }
+    nodes = {case: inventory for case, (_file, inventory) in CASES.items()}
+    groups = {"vip_nodes": {"hosts": nodes}, "vip_real_servers": {"hosts": {"real1": {}}}}
+    (scratch / "inventory.json").write_text(json.dumps({"all": {"children": groups, "vars": common}}))
+    plays = [_play(scratch, case, file) for case, (file, _inventory) in CASES.items()]
+    (scratch / "plays.json").write_text(json.dumps(plays))
+    done = subprocess.run(
+        ["ansible-playbook", f"--inventory={scratch}/inventory.json", str(scratch / "plays.json")],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {case: json.loads((scratch / case).read_text()) for case in CASES}
+
+
+def _play(scratch: Path, case: str, file: str) -> dict[str, Any]:
+    values = {name: f"{{{{ {name} | default('undefined') }}}}" for name in TOLD}
+    return {
+        "hosts": case,
+        "gather_facts": False,
+        "vars_files": [f"{ROOT}/playbooks/vars/service.yml", f"{ROOT}/playbooks/vars/{file}.yml"],
+        "roles": [{"role": "cloudha.vip.health_check", "when": False}],
+        "post_tasks": [
+            {"ansible.builtin.include_vars": {"file": DRILL, "name": "drill_defaults"}},
+            {
+                "ansible.builtin.copy": {
+                    "content": "{{ values | to_json }}",
+                    "dest": f"{scratch}/{case}",
+                    "mode": "0600",
+                },
+                "vars": {
+                    "drill_plain": "{{ vip_addresses | default([vip_address]) | map('regex_replace', '/.*', '') }}",
+                    "asked_by_drill": "{{ drill_defaults.drill_url | trim }}",
+                    "values": values,
+                },
+            },
+        ],
+    }
+
+
+def tracked(found: dict[str, Any]) -> list[str]:
+    return [entry["file"] for entry in found["keepalived_track_files"]]
+
+
+Told = dict[str, dict[str, Any]]
+
+
+@pytest.mark.parametrize(
+    ("case", "asked", "address"),
+    [("elsewhere", "127.0.0.1", "192.168.7.246"), ("elsewhere_gcp", "10.200.1.1", "10.200.1.1")],
+)
+def test_the_port_and_the_path_of_nginx_reach_checks_drill_and_last_request(
+    told: Told, case: str, asked: str, address: str
+) -> None:
+    found = told[case]
+    assert [check["url"] for check in found["vip_agent_checks"]] == [f"http://{asked}:8080/ready"]
+    assert found["topology_urls"] == [f"http://{address}:8080/ready"] == [found["asked_by_drill"]]
+
+
+def test_without_a_wish_all_is_as_it_was(told: Told) -> None:
+    found = told["plain"]
+    assert found["vip_agent_checks"] == [{"name": "nginx", "type": "http", "url": "http://127.0.0.1/healthz"}]
+    assert found["keepalived_track_files"] == [{"name": "nginx", "file": "/run/cloudha-vip/check/nginx", "init": 1}]
+    (instance,) = found["keepalived_instances"]
+    assert instance["track_files"] == ["nginx"] and instance["track_scripts"] == []
+    assert found["keepalived_notify_fifo"] == "/run/cloudha-vip/notify"
+    assert found["topology_urls"] == ["http://192.168.7.246/healthz"] == [found["asked_by_drill"]]
+
+
+def test_the_script_asks_the_port_and_the_path_too(told: Told) -> None:
+    (script,) = told["script"]["keepalived_track_scripts"]
+    assert "url=http://127.0.0.1:8080/ready" in script["script"] and told["script"]["vip_agent_checks"] == []
+
+
+@pytest.mark.parametrize("case", ["checks", "checks_gcp"])
+def test_the_inventorys_checks_count_and_are_watched(told: Told, case: str) -> None:
+    found = told[case]
+    assert found["vip_agent_checks"] == CHECKS
+    assert tracked(found) == ["/run/cloudha-vip/check/app", "/run/mine", "/run/other"]
+    (instance,) = found["keepalived_instances"]
+    assert instance["track_files"] == ["app", "mine", "disk"]
+
+
+@pytest.mark.parametrize("case", ["instances", "instances_gcp", "instances_lvs"])
+def test_the_inventorys_instances_count(told: Told, case: str) -> None:
+    assert told[case]["keepalived_instances"] == INSTANCES
+    assert told[case]["keepalived_notify_fifo"] == "/run/mine"
+
+
+def test_more_actions_and_addresses_of_the_inventory_are_more(told: Told) -> None:
+    found = told["more_gcp"]
+    assert [action["name"] for action in found["vip_agent_actions"]] == ["r", "mine"]
+    assert found["local_address_addresses"] == ["10.200.1.1/32", "10.9.9.9/32"]
+
+
+def test_a_service_of_ones_own_takes_the_place_of_nginx(told: Told) -> None:
+    found = told["own"]
+    assert [(check["name"], check["type"]) for check in found["vip_agent_checks"]] == [("haproxy", "tcp")]
+    assert tracked(found) == ["/run/cloudha-vip/check/haproxy"]
+    assert found["topology_urls"] == ["tcp://192.168.7.246:5432", "tcp://[fd00:7::246]:5432"]
+
+
+def test_the_directors_and_the_real_servers_have_one_port(told: Told) -> None:
+    found = told["port_lvs"]
+    (server,) = found["keepalived_virtual_servers"]
+    assert int(server["port"]) == 8080 and int(server["real_servers"][0]["port"]) == 8080
+    assert found["topology_urls"] == ["http://192.168.7.246:8080/healthz"] == [found["asked_by_drill"]]

@@ -1,0 +1,241 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.cloudha.vip.plugins.filter import (
+    service_checks,
+    service_url,
+    topology_problems,
+    topology_status,
+    topology_unserved,
+)
+
+url = service_url.FilterModule().filters()["service_url"]
+checks = service_checks.FilterModule().filters()["service_checks"]
+problems = topology_problems.FilterModule().filters()["topology_problems"]
+status = topology_status.FilterModule().filters()["topology_status"]
+unserved = topology_unserved.FilterModule().filters()["topology_unserved"]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (("127.0.0.1",), "http://127.0.0.1/healthz"),
+        (("192.168.7.246/22", 8080), "http://192.168.7.246:8080/healthz"),
+        # Without native types of Jinja, a number is a text.
+        (("192.168.7.246/22", "80", "/ready"), "http://192.168.7.246/ready"),
+        (("fd00:7::246/64", "8080", "/ready"), "http://[fd00:7::246]:8080/ready"),
+        (("fd00:7::246/64", 80, "/x", "https://127.0.0.1/app"), "https://[fd00:7::246]/app"),
+        (("192.168.7.246", 80, "/x", "http://[::1]:8080/app?a=1"), "http://192.168.7.246:8080/app?a=1"),
+        (("192.168.7.246", 80, "/x", "tcp://127.0.0.1:5432"), "tcp://192.168.7.246:5432"),
+    ],
+)
+def test_the_port_and_the_path_reach_whoever_asks(given, wanted):
+    assert url(*given) == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("a", 80, "/x", "127.0.0.1:80"), "vip_check_url is '127.0.0.1:80'"),
+        (("a", 80, "/x", "tcp://127.0.0.1"), "vip_check_url is 'tcp://127.0.0.1'"),
+        (("a", 80, "/x", "tcp://127.0.0.1:1/x"), "vip_check_url is"),
+        (("a", 80, "/x", "http://127.0.0.1:99999/"), "it must be from 1 to 65535"),
+        (("a", "many"), "nginx_port"),
+        (("a", 80, "ready"), "nginx_health_path is 'ready'; it must begin with /"),
+    ],
+)
+def test_what_is_no_url_is_named(given, says):
+    with pytest.raises(AnsibleFilterError, match=says.replace("(", "\\(")):
+        url(*given)
+
+
+def test_the_check_asks_what_clients_ask():
+    assert checks("http://127.0.0.1:8080/ready") == [
+        {"name": "nginx", "type": "http", "url": "http://127.0.0.1:8080/ready"}
+    ]
+    assert checks("https://127.0.0.1/", "web") == [
+        {"name": "web", "type": "http", "url": "https://127.0.0.1/", "tls_verify": False}
+    ]
+    assert checks("tcp://[::1]:5432", "postgresql") == [
+        {"name": "postgresql", "type": "tcp", "host": "::1", "port": 5432}
+    ]
+    assert checks("http://127.0.0.1:8080/ready", kind="script") == [
+        {"name": "nginx", "process": "nginx", "url": "http://127.0.0.1:8080/ready", "restart": "nginx.service"}
+    ]
+    assert checks("tcp://127.0.0.1:5432", "postgresql", "script") == [
+        {"name": "postgresql", "tcp": "127.0.0.1:5432", "restart": "postgresql.service"}
+    ]
+    with pytest.raises(AnsibleFilterError, match="http or tcp only"):
+        checks("https://127.0.0.1/", "web", "script")
+
+
+GIVEN = {
+    "addresses": ["10.77.0.246/24"],
+    "interface": "eth0",
+    "interfaces": {"eth0": ["10.77.0.11/24", "fd00:77::11/64", "fe80::1/64"], "lo": ["127.0.0.1/8"]},
+    "offlink": False,
+    "service": "nginx",
+    "check_url": "",
+    "own_checks": False,
+    "port": "80",
+    "path": "/healthz",
+    "listen_addresses": [],
+    "ipv6": True,
+}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"addresses": ["10.77.0.246"]},
+        {"addresses": ["10.77.0.246/24", "fd00:77::246/64"]},
+        {"addresses": ["192.168.99.10/24"], "offlink": True},
+        # Nothing is known of the network of an interface without an address of its own, or with a host's only.
+        {"interfaces": {"eth0": []}},
+        {"interfaces": {"eth0": ["10.1.2.3/32"]}},
+        {"interfaces": {}},
+        {"addresses": ["fd00:99::1/64"], "interfaces": {"eth0": ["10.77.0.11/24", "fe80::1/64"]}},
+        {"addresses": ["fe80::246/64"]},
+        # keepalived's check says it.
+        {"addresses": ["192.168.7.300/22"]},
+        {"listen_addresses": ["10.77.0.246"]},
+        {"service": "haproxy", "check_url": "tcp://127.0.0.1:443"},
+        {"service": "haproxy", "own_checks": True, "listen_addresses": ["1.2.3.4"]},
+        {"addresses": ["10.77.0.0/31"], "interfaces": {"eth0": ["10.77.0.1/31"]}},
+    ],
+)
+def test_nothing_to_complain_about(given):
+    assert problems({**GIVEN, **given}) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"addresses": ["192.168.99.10/24"]}, "192.168.99.10/24 is not in the network of eth0 (10.77.0.0/24)"),
+        # The holder has the wrong address already: that is no reason to believe it.
+        (
+            {"addresses": ["192.168.99.10/24"], "interfaces": {"eth0": ["10.77.0.11/24", "192.168.99.10/24"]}},
+            "vip_address_offlink",
+        ),
+        ({"addresses": ["10.77.0.246/24", "fd00:78::246/64"]}, "fd00:78::246/64 is not in the network"),
+        ({"addresses": ["10.77.0.255/24"]}, "broadcast"),
+        ({"port": "0"}, "from 1 to 65535"),
+        ({"path": "ready"}, "must begin with /"),
+        ({"listen_addresses": ["10.77.0.11"]}, "without 10.77.0.246: nobody would answer there"),
+        ({"addresses": ["fd00:77::246/64"], "ipv6": False}, "nginx_ipv6 is false"),
+        ({"service": "haproxy"}, "vip_check_url"),
+    ],
+)
+def test_what_nobody_could_reach_is_refused(given, says):
+    (problem,) = problems({**GIVEN, **given})
+    assert says in problem
+
+
+def look(**more):
+    return {
+        "keepalived": {"active": True},
+        "holds_all": False,
+        "drain": 0,
+        "checks": {"nginx": True},
+        "instances": {"VI_1": "BACKUP"},
+        **more,
+    }
+
+
+HOLDS = look(holds_all=True, instances={"VI_1": "MASTER"})
+NODES = ["web1", "web2"]
+
+
+def test_a_whole_pair_has_no_problem():
+    said = status(NODES, {"web1": HOLDS, "web2": look()}, ["web1"], [], ["10.77.0.246/24"], {"web1": ["nginx/1.22"]})
+    assert said["problems"] == said["redundancy"] == []
+    assert said["lines"][0].split() == ["node", "address", "keepalived", "checks", "drain", "versions"]
+    assert said["lines"][1].split() == ["web1", "holds", "MASTER", "nginx", "ok", "no", "nginx/1.22"]
+    assert said["lines"][2].split() == ["web2", "-", "BACKUP", "nginx", "ok", "no"]
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (None, "web2: was not asked (--limit?)"),
+        ({"unreachable": True, "msg": "Failed to connect\nmore"}, "web2: does not answer (Failed to connect)"),
+        ({}, "web2: does not answer"),
+        (look(keepalived={"active": False}), "web2: keepalived does not run"),
+        (look(checks={"nginx": False}), "web2: check nginx FAILED"),
+        (look(instances={"VI_1": "FAULT"}), "web2: VI_1 is in state FAULT"),
+        (look(drain=-254), "web2: is drained (-254)"),
+        (look(keepalived={"active": True, "unwatched": ["/x"], "deaf": []}), "web2: keepalived does not watch /x"),
+        (look(keepalived={"active": True, "unwatched": [], "deaf": ["eth0"]}), "web2: keepalived is deaf: eth0"),
+    ],
+)
+def test_a_node_that_could_not_take_over_is_no_redundancy(other, says):
+    looks = {"web1": HOLDS, **({} if other is None else {"web2": other})}
+    said = status(NODES, looks, ["web1"])
+    assert said["problems"] == [] and said["redundancy"] == [says]
+    assert said["lines"][2].startswith("web2")
+
+
+def test_one_node_alone_is_no_redundancy():
+    assert status(["web1"], {"web1": HOLDS}, ["web1"])["redundancy"] == ["there is no other node"]
+
+
+def test_a_standby_that_gave_way_once_can_take_over():
+    assert status(NODES, {"web1": HOLDS, "web2": look(drain=-10)}, ["web1"])["redundancy"] == []
+
+
+def test_nobody_holds_the_address_and_why_is_said():
+    said = status(NODES, {"web1": look(keepalived={"active": False}), "web2": {"unreachable": True}}, [])
+    assert said["problems"] == ["held by no node", "web1: keepalived does not run", "web2: does not answer"]
+
+
+@pytest.mark.parametrize(
+    ("looks", "holders", "notes", "says"),
+    [
+        ({"web1": HOLDS, "web2": HOLDS}, NODES, [], "held by web1 and web2"),
+        ({"web1": look(), "web2": look()}, ["web1"], [], "web1 holds it, but not all of a, b"),
+        ({"web1": HOLDS, "web2": look()}, ["web1"], ["there is no route"], "there is no route"),
+        ({"web1": {**HOLDS, "checks": {"nginx": False}}, "web2": look()}, ["web1"], [], "though check nginx FAILED"),
+        ({"web1": {"unreachable": True}, "web2": look()}, ["web1"], [], "though does not answer"),
+    ],
+)
+def test_what_is_not_served_by_exactly_one_well_node_is_a_problem(looks, holders, notes, says):
+    by_node = "unreachable" not in looks["web1"]
+    assert says in "; ".join(status(NODES, looks, holders, notes, ["a", "b"], None, by_node)["problems"])
+
+
+URL = "http://10.77.0.246:8080/healthz"
+ASKED = {"item": "client1", "answers": [{"url": URL, "ok": True, "error": ""}]}
+TIMED_OUT = {"item": "client1", "answers": [{"url": URL, "ok": False, "error": "timed out"}]}
+
+
+def test_clients_are_served():
+    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, ["web1"]) == []
+
+
+def test_no_answer_says_who_asked_what_and_how_the_nodes_are():
+    looks = {"web1": look(checks={"nginx": False}, instances={"VI_1": "FAULT"}), "web2": look()}
+    said = unserved([ASKED, TIMED_OUT], NODES, looks, [])
+    assert said == [
+        "http://10.77.0.246:8080/healthz, asked from client1: timed out",
+        "the address is held by no node",
+        "web1: check nginx FAILED, VI_1 is in state FAULT, FAULT",
+        "web2: BACKUP, check nginx ok",
+    ]
+
+
+@pytest.mark.parametrize(("holders", "notes"), [([], []), (NODES, []), (["web1"], ["there is no route"])])
+def test_an_answer_is_not_enough_when_it_is_not_at_rest(holders, notes):
+    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, holders, notes)
+
+
+def test_a_client_that_cannot_ask_is_not_served():
+    looks = {"web1": HOLDS, "web2": look()}
+    for asked, why in (({"unreachable": True, "msg": "no route"}, "no route"), ({}, "no answer from it")):
+        assert f"client1 cannot ask ({why})" in unserved([{"item": "client1", **asked}], NODES, looks, ["web1"])

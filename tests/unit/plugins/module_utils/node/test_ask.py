@@ -1,0 +1,75 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.node.ask import ask, ask_all
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response({"/moved": 302, "/sick": 503}.get(self.path, 200))
+        self.send_header("X-Vip-Node", "web1")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.parametrize("path", ["/", "/moved", "/a?b=c", ""])
+def test_an_answer_names_its_node(port: int, path: str) -> None:
+    answer = ask(f"http://127.0.0.1:{port}{path}")
+    assert (answer["ok"], answer["by"], answer["error"]) == (True, "web1", "")
+
+
+def test_a_connection_is_an_answer_too(port: int) -> None:
+    assert ask(f"tcp://127.0.0.1:{port}")["ok"]
+
+
+def test_an_error_is_no_answer(port: int) -> None:
+    assert ask(f"http://127.0.0.1:{port}/sick")["error"] == "status 503"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "tcp"])
+def test_nobody_listens(scheme: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        answer = ask(f"{scheme}://127.0.0.1:{free.getsockname()[1]}")
+    assert not answer["ok"] and "refused" in answer["error"]
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1", "tcp://127.0.0.1", "udp://127.0.0.1:53", "http:///x"])
+def test_what_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="cannot be asked"):
+        ask(url)
+
+
+def test_it_asks_until_there_is_an_answer_or_no_patience_is_left() -> None:
+    now, script = [0.0], {"a": [False, False, True], "b": [False] * 1000}
+
+    def asking(url: str, node_header: str) -> dict[str, object]:
+        return {"url": url, "ok": script[url].pop(0)}
+
+    def pause(seconds: float) -> None:
+        now[0] += seconds
+
+    found = ask_all(["a", "b"], 5, clock=lambda: now[0], pause=pause, asking=asking)
+    assert [each["ok"] for each in found] == [True, False]
+    assert 5 <= now[0] < 6
