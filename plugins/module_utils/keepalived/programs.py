@@ -6,27 +6,14 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-# Runs as the user: what os.access says of another one, it says of root alone.
-_LOOK = """
-import os, sys
-try:
-    os.stat(sys.argv[1])
-    print(os.path.realpath(sys.argv[1]))
-except OSError as e:
-    print(e.strerror, file=sys.stderr)
-    sys.exit(1)
-"""
-
 
 def program_problems(command: Mapping[str, Any], pretended: tuple[str, ...] = ()) -> Iterator[str]:
     """Why a command cannot be run; nothing if it can.
@@ -84,19 +71,28 @@ def _ids(user: str) -> tuple[int, int]:
 
 def _real_path(program: str, uid: int, gid: int) -> str:
     """What the path leads to for this user. Raises OSError."""
-
-    def become() -> None:
-        if os.geteuid() == 0:
-            os.setgroups([gid])
-            os.setgid(gid)
-            os.setuid(uid)
-
-    look = subprocess.run(  # noqa: PLW1509 (no threads)
-        [sys.executable, "-I", "-c", _LOOK, program], preexec_fn=become, capture_output=True, text=True, check=False, cwd="/"
-    )
-    if look.returncode:
-        raise OSError(1, look.stderr.strip().splitlines()[-1] if look.stderr.strip() else "no answer", program)
-    return look.stdout.rstrip("\n")
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if not child:  # becomes the user, as what another one may reach cannot be asked for otherwise
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([gid])
+                os.setgid(gid)
+                os.setuid(uid)
+            os.stat(program)
+            os.write(sender, b"0" + os.fsencode(os.path.realpath(program)))
+        except OSError as e:
+            os.write(sender, str(e.errno).encode())
+        finally:
+            os._exit(0)
+    os.close(sender)
+    with os.fdopen(receiver, "rb") as file:
+        answer = file.read()
+    os.waitpid(child, 0)
+    if not answer.startswith(b"0"):
+        error = int(answer or errno.EIO)
+        raise OSError(error, os.strerror(error), program)
+    return os.fsdecode(answer[1:])
 
 
 def _executable(status: os.stat_result, uid: int, gid: int) -> bool:
