@@ -14,7 +14,10 @@ from pathlib import Path
 from lab.image import PACKAGES, ensure
 
 # The package and the libraries that the machines' image does not have yet.
-_NEEDED = ("keepalived", "libnl", "libsnmp", "libglib", "libip4tc", "libnftnl", "libmnl", "libsensors", "libpci", "libwrap")
+_NEEDED = (
+    "keepalived",
+    *(f"lib{name}" for name in ["nl", "snmp", "glib", "ip4tc", "nftnl", "mnl", "sensors", "pci", "wrap"]),
+)
 # $1 is where the image is, $2 what is laid over it, $3 a directory that both sides see; the rest is run inside.
 _ENTER = """
 image=$1 packages=$2 shared=$3

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.conf import parse
-from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.export import export
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems import find_problems
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.render import render
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settings import settings
@@ -158,7 +156,8 @@ def keepalived(tmp_path_factory):
 
 def written(**variables):
     """keepalived.conf for these variables of a node, and its settings; nothing may be wrong with them."""
-    interfaces = {"lo": ["127.0.0.1/8"], "eth0": ["192.168.7.247/22", "fd00:7::247/64"], "eth1": [], "eth2": []}
+    own = ["192.168.7.247/22", "fd00:7::247/64"]
+    interfaces = {"lo": ["127.0.0.1/8"], "eth0": own, "eth1": [], "eth2": []}
     nodes = {"node1": {**variables, "interfaces": interfaces}}
     assert find_problems(nodes, SPEC) == []
     return render(settings(nodes, "node1", SPEC), DRAIN, "2.2.7")
@@ -192,8 +191,8 @@ def test_a_keyword_which_keepalived_does_not_know_would_be_seen(keepalived, tmp_
 
 
 HOSTILE = [
-    '"', '""', 'say "hi"', "it's", "'", "''", """'"'"'""", ";", "a;b", "#", "a #b", "!", "a !b", "{", "}", "{ a }", "} }",
-    "$(id)", "$_PWD", "${_PWD}", "$_HASH ", "$HOME", "a$", "%d%s%n", "*", "~SEQ(A, 1, 2)", "@node1", "", " ", "  a  ",
+    '"', '""', 'say "hi"', "it's", "'", "''", """'"'"'""", ";", "a;b", "#", "a #b", "!", "a !b", "{", "}",
+    "{ a }", "} }", "$(id)", "$_PWD", "${_PWD}", "$_HASH ", "$HOME", "a$", "%d%s%n", "*", "~SEQ(A, 1, 2)", "@node1", "", " ", "  a  ",
     "a\nb", "\n}\n", "a\tb", "\r", "\x01", "\x7f", "é", "日本", "a=b", "<>|&", "include x", "\u00a0", "a,b", "x" * 800,
 ]  # fmt: skip
 BACKSLASHES = ["\\", "a\\", "\\n", "\\\\", 'a\\"b', "\\x41"]
@@ -283,21 +282,27 @@ def test_commands_of_virtual_servers_are_taken(keepalived, tmp_path):
             "quorum_up": record(number, word),
             "quorum_down": record(number, word),
             "real_servers": [
-                {"address": "192.168.7.1", "port": number + 1, "check": {"type": "misc", "command": record(number, word)}}
+                {
+                    "address": "192.168.7.1",
+                    "port": number + 1,
+                    "check": {"type": "misc", "command": record(number, word)},
+                }
             ],
         }
         for number, word in enumerate(words)
     ]
-    assert keepalived.refuses(tmp_path, written(keepalived_script_user="nobody", keepalived_virtual_servers=servers)) == ""
+    text = written(keepalived_script_user="nobody", keepalived_virtual_servers=servers)
+    assert keepalived.refuses(tmp_path, text) == ""
 
 
 def test_a_plain_word_is_read_as_it_is_or_refused(keepalived, shared):
     """The path of a file, among others: keepalived makes the files that it is told of."""
-    words = [word for word in (*HOSTILE, *BACKSLASHES, *TOO_LONG) if word]
-    files = [{"name": f"file{n}", "file": f"/shared/out/{n} {word}".replace("/", "∕").replace("∕", "/", 3)} for n, word in enumerate(words)]
+    words = [word for word in (*HOSTILE, *BACKSLASHES, *TOO_LONG) if word and "/" not in word]
+    files = [{"name": f"file{n}", "file": f"/shared/out/{n} {word}", "init": 0} for n, word in enumerate(words)]
     nodes = {"node1": {"keepalived_instances": [{**WEB, "unicast": False}], "keepalived_track_files": files}}
-    refused = [problem.partition("]")[0].partition("[")[2] for problem in find_problems(nodes, SPEC)]
-    taken = [{**item, "init": 0} for item in files if item["name"] not in refused and len(item["file"].encode()) < 250]
+    refused = {problem.partition("[")[2].partition("]")[0] for problem in find_problems(nodes, SPEC)}
+    # The file system takes no longer names.
+    taken = [item for item in files if item["name"] not in refused and len(item["file"].encode()) < 250]
     assert len(taken) > 15
     router_id = taken[-1]["file"].rpartition("/")[2]
     text = written(
@@ -310,9 +315,18 @@ def test_a_plain_word_is_read_as_it_is_or_refused(keepalived, shared):
     )
     assert keepalived.refuses(shared, text) == ""
     names = [Path(item["file"]).name for item in taken]
-    condition = f"[ $(ls /shared/out | wc -l) -ge {len(taken)} ] && [ -e \"/shared/it's a #fifo; {{!}}\" ]"
-    dump = 'kill -USR1 $pid; for turn in $(seq 100); do [ -s /tmp/keepalived_parent.data ] && break; sleep 0.1; done; sleep 0.5; cp /tmp/keepalived*.data /shared/'
+    condition = f'[ $(ls /shared/out | wc -l) -ge {len(taken)} ] && [ -e "/shared/it\'s a #fifo; {{!}}" ]'
+    dump = """
+        kill -USR1 $pid
+        for turn in $(seq 100); do
+            if grep -q 'Router ID' /tmp/keepalived_parent.data; then break; fi
+            sleep 0.1
+        done
+        cp /tmp/keepalived*.data /shared/
+    """
     done = keepalived.run(shared, WAIT.format(condition=condition, then=dump))
-    assert sorted(path.name for path in (shared / "out").iterdir()) == sorted(names), done.stderr + (shared / "log").read_text()
+    assert sorted(path.name for path in (shared / "out").iterdir()) == sorted(names), (
+        done.stderr + (shared / "log").read_text()
+    )
     data = "".join(path.read_text() for path in shared.glob("*.data"))
     assert f"Router ID = {router_id}\n" in data

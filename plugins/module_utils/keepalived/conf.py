@@ -72,7 +72,8 @@ def parse(
     open_blocks = [root]
     last: Statement | None = None  # where a brace on the next line belongs
     where = name
-    for where, line in _lines(text, config_id, read, name, {"_HASH": "#", "_BANG": "!"}, 0, [] if notes is None else notes):
+    known = {"_HASH": "#", "_BANG": "!"}
+    for where, line in _lines(text, config_id, read, name, known, 0, [] if notes is None else notes):
         words: list[str] = []
         for kind, token in _tokens(line, where):
             if kind == "word":
@@ -184,7 +185,7 @@ def _argument(word: str) -> str:
         return word
     quoted = ""
     for part in filter(None, re.split(r"('+)", word)):
-        quoted += "\"'\"" + r"\047" * len(part) + "\"'\"" if part[0] == "'" else f"'{_escape(part)}'"
+        quoted += '"\'"' + r"\047" * len(part) + '"\'"' if part[0] == "'" else f"'{_escape(part)}'"
     return quoted
 
 

@@ -67,9 +67,14 @@ def _flag(words: list[str]) -> bool:
 
 
 _NOTIFY = {
-    f"notify{event}": Option(_command) for event in ("", "_master", "_backup", "_fault", "_stop", "_master_rx_lower_pri")
+    f"notify{event}": Option(_command)
+    for event in ("", "_master", "_backup", "_fault", "_stop", "_master_rx_lower_pri")
 }
-GLOBALS = {"keepalived_rt_priority": 0, "keepalived_script_user": "keepalived_script", "keepalived_startup_delay_s": 4}  # the role's defaults
+GLOBALS = {  # the role's defaults
+    "keepalived_rt_priority": 0,
+    "keepalived_script_user": "keepalived_script",
+    "keepalived_startup_delay_s": 4,
+}
 SCRIPT = {
     "script": Option(_program),
     "interval": Option(_whole, 1, 1),

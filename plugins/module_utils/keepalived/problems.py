@@ -58,7 +58,7 @@ def find_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None = No
 
 def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> Iterator[Problem]:
     present = {host: node for host, node in nodes.items() if node.get("keepalived_state") != "absent"}
-    broken = [(host, text) for host, node in present.items() for text in (structure_problems(node, spec) if spec else ())]
+    broken = [(host, text) for host, node in present.items() if spec for text in structure_problems(node, spec)]
     if broken:
         yield from broken
         return
@@ -170,8 +170,8 @@ def _shared_routes(node: Node) -> Iterator[str]:
         if len(its) > 1 and len({together.get(name, name) for name in its}) > 1:
             names, text = " and in ".join(sorted(its)), sorted(its.values())[0]
             yield (
-                f"keepalived_instances: of {option}, {text} is in {names}, and would be gone once one of them gives it up; "
-                f"put these instances into one of keepalived_sync_groups, or write it as static_{option} in "
+                f"keepalived_instances: of {option}, {text} is in {names}, and would be gone once one of them gives it "
+                f"up; put these instances into one of keepalived_sync_groups, or write it as static_{option} in "
                 "keepalived_extra_config"
             )
 
@@ -293,15 +293,16 @@ def _source(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
     known = instance.node.get("interfaces")
     if not known:
         if known is not None and not all(sibling.given.get("peers") for sibling in siblings):
-            yield f"{where} is not known, as {instance.host} cannot be reached; bring it back, or list peers on the others"
+            advice = "bring it back, or list peers on the others"
+            yield f"{where} is not known, as {instance.host} cannot be reached; {advice}"
         return
     if interface not in known or instance.source:
         return
     usable = [a for a in own_addresses(instance.node, interface) if a.version == family and not a.is_link_local]
     if usable:
         yield (
-            f"{where} is not known, as {' and '.join(map(str, usable))} is all that {interface} of {instance.host} has, "
-            "and that is to be a virtual address; choose a virtual address which no node has as its own"
+            f"{where} is not known, as {' and '.join(map(str, usable))} is all that {interface} of {instance.host} "
+            "has, and that is to be a virtual address; choose a virtual address that no node has as its own"
         )
     else:
         yield f"{where} is not known, as {interface} of {instance.host} has no IPv{family} address; give it one"

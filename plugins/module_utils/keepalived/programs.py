@@ -15,10 +15,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+
 def program_problems(command: Mapping[str, Any], pretended: tuple[str, ...] = ()) -> Iterator[str]:
     """Why a command cannot be run; nothing if it can.
 
-    command: option, words and user, as values.commands() gives them. pretended: users who will be there, but are not yet.
+    command: option, words and user, as values.commands() gives them. pretended: users who will be there soon.
     """
     option, program, user = command["option"], command["words"][0], command["user"]
     if user in pretended and not _exists(user):

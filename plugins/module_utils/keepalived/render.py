@@ -64,7 +64,7 @@ def _global_defs(settings: Values, version: str) -> Iterator[str]:
     yield "enable_script_security"
     yield f"script_user {_word(settings['keepalived_script_user'])}"
     yield "vrrp_skip_check_adv_addr"
-    yield "# After a split, the holder which stays must hear of the other one, or it does not announce its addresses again."
+    yield "# After a split, the holder which stays must hear of the other one, or it announces its addresses no more."
     yield "vrrp_higher_prio_send_advert true"
     if float(settings["keepalived_startup_delay_s"]):
         yield f"vrrp_startup_delay {_number(settings['keepalived_startup_delay_s'])}"

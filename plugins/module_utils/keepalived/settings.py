@@ -18,8 +18,8 @@ def settings(
 ) -> dict[str, Any]:
     """The role's variables of a host with the defaults of the argument specification, and its instances resolved.
 
-    Each instance gains advert_int_s, worst_detection_ms, and worst_start_ms: how long after its start a node which hears
-    nobody becomes the holder; with version 2, the secret of its name, if none is given.
+    Each instance gains advert_int_s, worst_detection_ms, and worst_start_ms: how long after its start a node which
+    hears nobody becomes the holder; with version 2, the secret of its name, if none is given.
     Expects variables in which find_problems found nothing. Raises ValueError when the address of a peer is not known.
     """
     filled = _fill({k: v for k, v in nodes[host].items() if k in spec}, spec)

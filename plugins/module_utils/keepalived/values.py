@@ -62,7 +62,8 @@ def _label(item: Any, position: int) -> Any:
 def _shown(value: Any) -> str:
     """What kind of value it is, but not the value, which may be a secret."""
     kinds = {dict: "a dictionary", list: "a list", tuple: "a list", str: "a text", bool: "a boolean"}
-    return next((text for kind, text in kinds.items() if isinstance(value, kind)), "empty" if value is None else "a number")
+    other = "empty" if value is None else "a number"
+    return next((text for kind, text in kinds.items() if isinstance(value, kind)), other)
 
 
 def scalar_problems(node: Node, spec: Spec) -> Iterator[str]:

@@ -46,7 +46,9 @@ def specs(role):
 
 
 def test_the_entry_points_are_found():
-    assert {("keepalived", "check"), ("keepalived", "export"), ("holder", "wait"), ("holder", "gcp_route")} <= set(entered())
+    assert {("keepalived", "check"), ("keepalived", "export"), ("holder", "wait"), ("holder", "gcp_route")} <= set(
+        entered()
+    )
 
 
 @pytest.mark.parametrize(("role", "entry"), sorted(set(entered())))

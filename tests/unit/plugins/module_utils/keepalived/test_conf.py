@@ -112,7 +112,7 @@ def test_the_directory_of_a_file_is_substituted_where_it_includes(tmp_path):
 
 @pytest.mark.parametrize("parameter", ["$_INSTANCE", "${_RANDOM 1 9}", "${_ENV HOME}"])
 def test_a_parameter_whose_value_only_keepalived_knows_is_an_error(parameter):
-    with pytest.raises(ConfError, match="keepalived.conf:2: what keepalived makes of"):
+    with pytest.raises(ConfError, match=r"keepalived.conf:2: what keepalived makes of"):
         parse(f"a\nb {parameter}\n")
     assert flat(f"# {parameter}\n@other b {parameter}\na") == [["a"]]
 

@@ -78,7 +78,9 @@ GOOD = {
     },
     "a command in quotes": pair(
         {"notify_master": "/bin/sh -c 'echo \"a b\" > /run/x; exit 1'"},
-        keepalived_track_scripts=[{"name": "x", "script": "/bin/bash -c \"echo > /dev/tcp/127.0.0.1/80\"", "user": "a b"}],
+        keepalived_track_scripts=[
+            {"name": "x", "script": '/bin/bash -c "echo > /dev/tcp/127.0.0.1/80"', "user": "a b"}
+        ],
     ),
     "one route in a sync group": {
         "node1": {
@@ -276,7 +278,7 @@ BAD = [
     # The source address of a node
     (
         pair({"addresses": ["192.168.7.247/22"]}),
-        f"node1: {WEB}.source_address is not known, as 192.168.7.247 is all that eth0 of node1 has, and that is to be a",
+        f"node1: {WEB}.source_address is not known, as 192.168.7.247 is all that eth0 of node1 has, and that",
     ),
     (
         {**pair(), "node2": {**pair()["node2"], "interfaces": {"eth0": ["fe80::1/64"]}}},
@@ -284,7 +286,7 @@ BAD = [
     ),
     (
         {**pair(), "node2": {**pair()["node2"], "interfaces": {}}},
-        f"node2: {WEB}.source_address is not known, as node2 cannot be reached; bring it back, or list peers on the others",
+        f"node2: {WEB}.source_address is not known, as node2 cannot be reached; bring it back, or",
     ),
     # Types
     (
@@ -295,11 +297,17 @@ BAD = [
     (pair(keepalived_instances=["web"]), f"{BOTH}keepalived_instances[0] is a text; write a dictionary"),
     (pair({"peers": "192.168.7.248"}), f"{BOTH}{WEB}.peers is a text; write a list"),
     (pair({"peers": [{"a": 1}]}), f"{BOTH}{WEB}.peers[0] is a dictionary; write a single value"),
-    (pair({"addresses": [["192.168.7.246/22"]]}), f"{BOTH}{WEB}.addresses[0] is a list; write a single value or a dict"),
+    (
+        pair({"addresses": [["192.168.7.246/22"]]}),
+        f"{BOTH}{WEB}.addresses[0] is a list; write a single value or a dict",
+    ),
     (pair({"auth_pass": ["hunter2"]}), f"{BOTH}{WEB}.auth_pass is a list; write a single value"),
     (pair({"interface": None}), f"{BOTH}{WEB}.interface is missing; add it"),
     (pair(keepalived_track_files=[{"file": "/x"}]), f"{BOTH}keepalived_track_files[0].name is missing; add it"),
-    (pair(keepalived_virtual_servers=[{"fwmark": 1, "sorry_server": "x"}]), ".sorry_server is a text; write a dictionary"),
+    (
+        pair(keepalived_virtual_servers=[{"fwmark": 1, "sorry_server": "x"}]),
+        ".sorry_server is a text; write a dictionary",
+    ),
     (pair({"garp_master_delay": "1 }"}), f"{BOTH}{WEB}.garp_master_delay is 1 }}; write a whole number"),
     (pair({"nopreempt": "perhaps"}), f"{BOTH}{WEB}.nopreempt is perhaps; write true or false"),
     (
@@ -315,10 +323,13 @@ BAD = [
     (pair(keepalived_startup_delay_s="long"), f"{BOTH}keepalived_startup_delay_s is long; use 0 to 59"),
     # Syntax
     (pair({"notify": "tell"}), f"{BOTH}{WEB}.notify is no absolute path, and keepalived would not run it; write the"),
-    (pair({"notify_master": "/x 'y"}), f"{BOTH}{WEB}.notify_master cannot be split into words (no closing quotation); put"),
+    (
+        pair({"notify_master": "/x 'y"}),
+        f"{BOTH}{WEB}.notify_master cannot be split into words (no closing quotation); put",
+    ),
     (
         pair(keepalived_track_scripts=[{"name": "x", "script": "/bin/grep '\\.' /x"}]),
-        "keepalived_track_scripts[x].script has a backslash, which the versions of keepalived read differently; put the",
+        "keepalived_track_scripts[x].script has a backslash, which the versions of keepalived read differently;",
     ),
     (
         pair(keepalived_track_scripts=[{"name": "x", "script": "/x", "user": "a b c"}]),
@@ -326,8 +337,14 @@ BAD = [
     ),
     (pair(keepalived_track_scripts=[{"name": "x {", "script": "/x"}]), "keepalived_track_scripts[x {].name breaks the"),
     (pair(keepalived_track_files=[{"name": "x", "file": 'a"b'}]), "keepalived_track_files[x].file has a double quote;"),
-    (pair(keepalived_track_files=[{"name": "x", "file": "run/x"}]), "keepalived_track_files[x].file is no absolute path;"),
-    (pair(keepalived_track_processes=[{"name": "x", "process": ""}]), "keepalived_track_processes[x].process is empty;"),
+    (
+        pair(keepalived_track_files=[{"name": "x", "file": "run/x"}]),
+        "keepalived_track_files[x].file is no absolute path;",
+    ),
+    (
+        pair(keepalived_track_processes=[{"name": "x", "process": ""}]),
+        "keepalived_track_processes[x].process is empty;",
+    ),
     (pair(keepalived_notify_fifo="fifo"), f"{BOTH}keepalived_notify_fifo is no absolute path; write the path in full"),
     (pair(keepalived_router_id="$_PWD"), f"{BOTH}keepalived_router_id has a $ which keepalived takes for a parameter;"),
     (pair(keepalived_script_user="root }"), f"{BOTH}keepalived_script_user is no user; write its name"),
@@ -340,8 +357,14 @@ BAD = [
         f"{WEB}.addresses[{VIP}].scope is no scope; use host, link, global, or a number",
     ),
     (pair({"addresses": ["fe80::1%x }/64"]}), f"{WEB}.addresses: 'fe80::1%x }}/64' is not an address"),
-    (pair({"routes": ["203.0.113.0/24 }"]}), f"{BOTH}{WEB}.routes[0] has a line break, a control character or a brace;"),
-    (pair({"extra": ["x" * 2000]}), f"{BOTH}{WEB}.extra[0] has a line of 2000 bytes, and keepalived reads at most 1000;"),
+    (
+        pair({"routes": ["203.0.113.0/24 }"]}),
+        f"{BOTH}{WEB}.routes[0] has a line break, a control character or a brace;",
+    ),
+    (
+        pair({"extra": ["x" * 2000]}),
+        f"{BOTH}{WEB}.extra[0] has a line of 2000 bytes, and keepalived reads at most 1000;",
+    ),
     (pair(keepalived_extra_config="a\0"), f"{BOTH}keepalived_extra_config has a NUL character; remove it"),
     (
         pair(keepalived_virtual_servers=[{"fwmark": 1, "quorum_up": "up"}]),
@@ -474,7 +497,10 @@ def test_a_route_or_rule_of_two_instances_would_be_lost_with_one_of_them(option,
         node["keepalived_instances"].append(instance(**more))
     problem = only(nodes)
     assert problem.startswith(f"node1, node2: keepalived_instances: of {option}, ")
-    assert f"is in db and in web, and would be gone once one of them gives it up; put these instances into one of" in problem
+    assert (
+        "is in db and in web, and would be gone once one of them gives it up; put these instances into one of"
+        in problem
+    )
     assert f"static_{option} in keepalived_extra_config" in problem
     for node in nodes.values():
         node["keepalived_sync_groups"] = [{"name": "g", "instances": ["db", "web"]}]

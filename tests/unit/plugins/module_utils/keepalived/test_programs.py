@@ -70,7 +70,10 @@ def test_a_directory_is_no_program(tmp_path):
 
 
 def test_a_user_who_is_not_there(program):
-    assert only(program, "nobody2") == "notify runs as nobody2, and there is no user nobody2; make it, or choose another one"
+    assert (
+        only(program, "nobody2")
+        == "notify runs as nobody2, and there is no user nobody2; make it, or choose another one"
+    )
     assert only(program, f"{ME} group2").endswith("there is no group group2; make it, or choose another one")
     assert problems(program, "nobody2", pretended=("nobody2",)) == []
 
