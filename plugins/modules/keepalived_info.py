@@ -19,7 +19,7 @@ description:
   - C(advert_int) becomes C(keepalived_detection_ms), a round objective which gives the same interval again as long as
     the priorities of the other nodes are near this node's.
   - Understands quotes, comments, nested blocks, includes, conditions (C(@)) and parameters on one line (C($)).
-    Fails on C(~SEQ), C(~LST) and parameters over many lines.
+    Fails on C(~SEQ), C(~LST), parameters over many lines, and C($_INSTANCE), C($_RANDOM) and C($_ENV).
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
@@ -74,7 +74,7 @@ variables:
         peers: [192.168.7.248]
         addresses: [192.168.7.246/22]
 notes:
-  description: What the variables do not keep of the configuration, one message each.
+  description: What the variables do not keep of the configuration, and includes that no file matches, one message each.
   type: list
   elements: str
   returned: success
@@ -99,15 +99,16 @@ def main() -> None:
     )
     config_id = module.params["config_id"] or socket.gethostname().partition(".")[0]
     try:
-        statements = load(module.params["path"], config_id)
+        notes: list[str] = []
+        statements = load(module.params["path"], config_id, notes)
         known = (statements or []) if module.no_log else without_secrets(statements or [])
-        variables, notes = export(known)
+        variables, lost = export(known)
     except OSError as e:
         module.fail_json(msg=f"{e.filename} cannot be read: {e.strerror}; use become")
     except ValueError as e:
         module.fail_json(msg=f"the configuration is not understood: {e}")
     exists = statements is not None
-    module.exit_json(changed=False, exists=exists, variables=variables if exists else {}, notes=notes)
+    module.exit_json(changed=False, exists=exists, variables=variables if exists else {}, notes=notes + lost)
 
 
 if __name__ == "__main__":

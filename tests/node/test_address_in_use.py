@@ -102,8 +102,9 @@ def test_two_nodes_that_ask_at_once_do_not_take_each_other_for_strangers(network
     [
         ([], {"interface": "eth7"}, "there is no interface eth7; the node has eth0, lo"),
         (["ip link set eth0 down"], {}, "eth0 is down, so that nothing can answer"),
-        ([], {"interface": "lo"}, "lo is down"),
-        (["ip link set lo up"], {"interface": "lo"}, "lo is no Ethernet interface"),
+        ([], {"interface": "lo"}, "lo is no Ethernet interface"),
+        (["ip tuntap add tun0 mode tun"], {"interface": "tun0"}, "tun0 is no Ethernet interface"),
+        (["ip tuntap add tun0 mode tun", "ip link set tun0 up"], {"interface": "tun0"}, "keepalived_stranger_check"),
         ([], {"addresses": ["web"]}, "addresses: 'web' does not appear to be an IPv4 or IPv6"),
         ([], {"timeout_ms": 20000}, "timeout_ms is 20000; use 50 to 10000"),
         ([], {"probes": 0}, "probes is 0; use 1 to 10"),
@@ -126,6 +127,7 @@ def test_no_carrier(network):
     network[1].run("ip", "link", "set", "eth0", "down")
     result, _ms = ask(network, addresses=["10.0.0.2"])
     assert "eth0 has no carrier" in result["msg"]
+    assert "keepalived_stranger_check" in result["msg"]
 
 
 def test_without_the_right_to_raw_sockets(network):

@@ -61,3 +61,10 @@ def test_a_configuration_with_a_mistake(node, path):
     result = node.module("keepalived_info", {"path": str(path)})
     assert result["failed"] is True
     assert result["msg"].endswith("keepalived.conf:1: the file ends within a block; add 1 closing brace(s)")
+
+
+def test_an_include_that_no_file_matches_is_told(node, path):
+    path.write_text(CONFIGURATION.replace("include addresses", "include ${_PWD}/addresses\n    include conf.d/*.conf"))
+    result = node.module("keepalived_info", {"path": str(path)})
+    assert result["variables"]["keepalived_instances"][0]["addresses"] == ["192.168.7.246/22"]
+    assert any("conf.d/*.conf is included, and no file matches it" in note for note in result["notes"])

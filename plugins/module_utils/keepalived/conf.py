@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -44,25 +45,35 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _QUOTED = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
-_ESCAPED = re.compile(r"""\\(["'\\])""")
+_ESCAPED = re.compile(r"""\\([0-7]{3}|["'\\])""")
 _DEFINITION = re.compile(r"\s*\$([A-Za-z_]\w*)=(.*?)\s*$")
 _PARAMETER = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*)(?=\s|$))")
 _CONDITION = re.compile(r"\s*@(\^?)(\S+)\s*(.*)")
+_UNKNOWN = re.compile(r"[^#!]*\$\{?(_INSTANCE|_RANDOM|_ENV)\b")  # keepalived's own, whose values are not known here
 _PLAIN = re.compile(r"[^\s{}#!\"'\\]+")
 _DEPTH = 20  # of includes and of parameters within parameters
+_LONGEST = 900  # bytes of a word: keepalived takes lines of 1,022 bytes, and what is longer for two lines
 
 
-def parse(text: str, config_id: str = "", read: Read | None = None, name: str = "keepalived.conf") -> list[Statement]:
+def parse(
+    text: str,
+    config_id: str = "",
+    read: Read | None = None,
+    name: str = "keepalived.conf",
+    notes: list[str] | None = None,
+) -> list[Statement]:
     """The statements of a file, those of included files in their places.
 
     config_id: that of keepalived's option --config-id, by default the node's short host name; lines for another one
-    are left out. read: gives the files of an include; without it, an include is an error.
+    are left out. read: gives the files of an include; without it, an include is an error. notes: gains a sentence for
+    each include that no file matches.
     """
     root: list[Statement] = []
     open_blocks = [root]
     last: Statement | None = None  # where a brace on the next line belongs
     where = name
-    for where, line in _lines(text, config_id, read, name, {}, 0):
+    known = {"_HASH": "#", "_BANG": "!"}
+    for where, line in _lines(text, config_id, read, name, known, 0, [] if notes is None else notes):
         words: list[str] = []
         for kind, token in _tokens(line, where):
             if kind == "word":
@@ -107,12 +118,93 @@ def quote(word: str) -> str:
     """A word as it is written."""
     if _PLAIN.fullmatch(word):
         return word
-    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if "\\" in word or '"' not in word:
+        return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    # What is in single quotes, all versions understand alike; but they want double quotes in pairs.
+    return f"'{word}'" if "'" not in word and word.count('"') % 2 == 0 else '"' + word.replace('"', '\\"') + '"'
+
+
+def word_problem(word: str) -> str:
+    """Why keepalived would not read this word as it is; empty if it would."""
+    if not word:
+        return "is empty"
+    for pattern, what in (
+        (r"[\x00-\x1f\x7f]", "has a control character or a line break"),
+        (r'"', "has a double quote"),
+        (r"\\", "has a backslash"),
+        (r"\$\{?[A-Za-z_]", "has a $ which keepalived takes for a parameter"),
+    ):
+        if re.search(pattern, word):
+            return what
+    return _too_long(word)
+
+
+def quote_word(word: str) -> str:
+    """A word of a keyword which knows double quotes and no escapes: most of them. Expects no word_problem."""
+    return word if _PLAIN.fullmatch(word) else f'"{word}"'
+
+
+def split_command(command: str) -> list[str]:
+    """The program and its arguments, quoted as in a shell. Raises ValueError."""
+    return shlex.split(command, posix=True)
+
+
+def command_problem(command: str) -> str:
+    """Why keepalived would not run this command as it is; empty if it would."""
+    try:
+        words = split_command(command)
+    except ValueError as e:
+        return f"cannot be split into words ({str(e).lower()})"
+    if not words:
+        return "is empty"
+    if not words[0].startswith("/"):
+        return "is no absolute path, and keepalived would not run it"
+    if any("\0" in word for word in words):
+        return "has a NUL character"
+    if any("\\" in word for word in words):
+        return "has a backslash, which the versions of keepalived read differently"
+    return _too_long(quote_command(words))
+
+
+def quote_command(words: Iterable[str]) -> str:
+    r"""A command as the value of script, notify, misc_path and their like.
+
+    keepalived takes it apart twice: a line into words, and the word into the program and its arguments. Up to 2.2 both
+    know escapes, later only the second one; comments and blocks are looked for by double quotes alone, and a $ begins
+    a parameter even within quotes. So there is no escaped quote in it, and each escape means the same whether it is
+    read in the first or in the second step: an argument is in single quotes within double quotes, where \\042 is a
+    double quote; or, for a single quote, the other way round.
+    """
+    return '"' + " ".join(_argument(word) for word in words) + '"'
+
+
+def _argument(word: str) -> str:
+    if not word:
+        return "''"
+    if re.fullmatch(r"[^\s\"'\\$\x00-\x1f\x7f]+", word):
+        return word
+    quoted = ""
+    for part in filter(None, re.split(r"('+)", word)):
+        quoted += '"\'"' + r"\047" * len(part) + '"\'"' if part[0] == "'" else f"'{_escape(part)}'"
+    return quoted
+
+
+def _escape(text: str) -> str:
+    return re.sub(r'["$\x00-\x1f\x7f]', lambda m: f"\\{ord(m[0]):03o}", text)
+
+
+def _too_long(word: str) -> str:
+    length = len(word.encode(errors="surrogateescape"))
+    return f"is {length} bytes long, and keepalived reads at most {_LONGEST}" if length > _LONGEST else ""
 
 
 def _unquote(token: str) -> str:
     parts = _QUOTED.split(token)
-    return "".join(_ESCAPED.sub(r"\1", part[1:-1]) if number % 2 else part for number, part in enumerate(parts))
+    return "".join(_ESCAPED.sub(_unescape, part[1:-1]) if number % 2 else part for number, part in enumerate(parts))
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return chr(int(match[1], 8)) if match[1].isdigit() else match[1]
 
 
 def _tokens(line: str, where: str) -> Iterator[tuple[str, str]]:
@@ -127,7 +219,13 @@ def _tokens(line: str, where: str) -> Iterator[tuple[str, str]]:
 
 
 def _lines(
-    text: str, config_id: str, read: Read | None, name: str, parameters: dict[str, str], depth: int
+    text: str,
+    config_id: str,
+    read: Read | None,
+    name: str,
+    parameters: dict[str, str],
+    depth: int,
+    notes: list[str],
 ) -> Iterator[tuple[str, str]]:
     """Lines with their places, after conditions, parameters and includes."""
     if depth > _DEPTH:
@@ -136,7 +234,7 @@ def _lines(
         where = f"{name}:{number}"
         if line.rstrip().endswith("\\") or line.lstrip().startswith(("~SEQ", "~LST")):
             raise ConfError(f"{where}: definitions over many lines, ~SEQ and ~LST are not understood; write them out")
-        line = _substitute(line, parameters)
+        line = _substitute(line, {"_PWD": os.path.dirname(os.path.abspath(name)), **parameters})
         condition = _CONDITION.match(line)
         if condition:
             negated, wanted, line = condition.groups()
@@ -146,12 +244,18 @@ def _lines(
         if definition:
             parameters[definition[1]] = definition[2]
             continue
+        unknown = _UNKNOWN.match(line)
+        if unknown:
+            raise ConfError(f"{where}: what keepalived makes of ${unknown[1]} is not known here; write it out")
         words = line.split()
         if len(words) == 2 and re.fullmatch(r"include[rmwba]?", words[0]):
             if read is None:
                 raise ConfError(f"{where}: {words[1]} is included; put its content here")
-            for file, content in read(name, words[1]):
-                yield from _lines(content, config_id, read, file, parameters, depth + 1)
+            files = list(read(name, words[1]))
+            if not files:
+                notes.append(f"{where}: {words[1]} is included, and no file matches it")
+            for file, content in files:
+                yield from _lines(content, config_id, read, file, parameters, depth + 1, notes)
             continue
         yield where, line
 
@@ -178,11 +282,11 @@ def without_secrets(statements: Iterable[Statement]) -> list[Statement]:
     ]
 
 
-def load(path: str, config_id: str = "") -> list[Statement] | None:
+def load(path: str, config_id: str = "", notes: list[str] | None = None) -> list[Statement] | None:
     """The statements of a file and of those which it includes; None if there is no such file."""
     if not os.path.exists(path):
         return None
-    return parse(_read(path), config_id, _included, path)
+    return parse(_read(path), config_id, _included, path, notes)
 
 
 def _read(path: str) -> str:

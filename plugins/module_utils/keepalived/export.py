@@ -11,11 +11,12 @@ no variable of its own goes into the lists named extra; what cannot be kept is t
 from __future__ import annotations
 
 import ipaddress
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from .conf import Statement, quote, render
+from .conf import Statement, quote, render, split_command
 from .instance import marker
 from .timers import objective_for
 
@@ -38,8 +39,18 @@ def _one(words: list[str]) -> str:
     return word
 
 
-def _command(words: list[str]) -> str:
+def _words(words: list[str]) -> str:
     return words[0] if len(words) == 1 else " ".join(quote(word) for word in words)
+
+
+def _command(words: list[str]) -> str:
+    """As the role wants it, with the quotes of a shell. Words behind the command are a user, or not read at all."""
+    return shlex.join(split_command(_one(words)))
+
+
+def _program(words: list[str]) -> str:
+    """keepalived reads the first word only, which may be a whole command in quotes; people write it without, too."""
+    return shlex.join(split_command(words[0]) if len(words) == 1 else words)
 
 
 def _whole(words: list[str]) -> int:
@@ -56,22 +67,27 @@ def _flag(words: list[str]) -> bool:
 
 
 _NOTIFY = {
-    f"notify{event}": Option(_one) for event in ("", "_master", "_backup", "_fault", "_stop", "_master_rx_lower_pri")
+    f"notify{event}": Option(_command)
+    for event in ("", "_master", "_backup", "_fault", "_stop", "_master_rx_lower_pri")
 }
-GLOBALS = {"keepalived_rt_priority": 0, "keepalived_script_user": "keepalived_script"}  # the role's defaults
+GLOBALS = {  # the role's defaults
+    "keepalived_rt_priority": 0,
+    "keepalived_script_user": "keepalived_script",
+    "keepalived_startup_delay_s": 4,
+}
 SCRIPT = {
-    "script": Option(_command),
+    "script": Option(_program),
     "interval": Option(_whole, 1, 1),
     "timeout": Option(_whole, 0, 1),  # 0: the interval
     "rise": Option(_whole, 1, 2),
     "fall": Option(_whole, 1, 2),
     "weight": Option(_whole, 0, 0),
-    "user": Option(_command),
+    "user": Option(_words),
     "init_fail": Option(_flag, False, True),
 }
 FILE = {"file": Option(_one), "weight": Option(_whole, 1, 0)}
 PROCESS = {
-    "process": Option(_command),
+    "process": Option(shlex.join),
     "weight": Option(_whole, 1, 0),
     "quorum": Option(_whole, 1, 1),
     "delay": Option(_seconds, 0, 0),
@@ -102,8 +118,8 @@ VIRTUAL_SERVER = {
     "persistence_timeout": Option(_whole),
     "ha_suspend": Option(_flag, False, False),
     "quorum": Option(_whole, 1, 1),
-    "quorum_up": Option(_one),
-    "quorum_down": Option(_one),
+    "quorum_up": Option(_command),
+    "quorum_down": Option(_command),
 }
 REAL_SERVER = {"weight": Option(_whole, 1, 1), "inhibit_on_failure": Option(_flag, False, False)}
 _CHECKS = {"TCP_CHECK": "tcp", "HTTP_GET": "http", "SSL_GET": "ssl", "MISC_CHECK": "misc"}
@@ -115,7 +131,7 @@ CHECK = {
     "path": Option(_one),
     "status_code": Option(_whole, None, 200),
     "virtualhost": Option(_one),
-    "command": Option(_command),
+    "command": Option(_program),
 }
 _SYNONYMS = {
     "lb_algo": "lvs_sched",
@@ -196,7 +212,7 @@ class _Exporter:
     # Blocks
 
     def global_defs(self) -> Variables:
-        found: Variables = {"keepalived_rt_priority": 0}
+        found: Variables = {"keepalived_rt_priority": 0, "keepalived_startup_delay_s": 0}
         extra = []
         for statement in self.globals:
             keyword, arguments = statement.keyword, statement.arguments
@@ -209,6 +225,8 @@ class _Exporter:
                     self.notes.append("global_defs: script_user root is left out, as scripts run unprivileged")
             elif keyword == "vrrp_notify_fifo":
                 found["keepalived_notify_fifo"] = _one(arguments)
+            elif keyword == "vrrp_startup_delay":
+                found["keepalived_startup_delay_s"] = _seconds(arguments)
             elif keyword == "vrrp_rt_priority":
                 found["keepalived_rt_priority"] = _whole(arguments)
             elif statement.words not in _OWN_GLOBALS and keyword[5:] not in self.defaults:
@@ -287,7 +305,7 @@ class _Exporter:
 
     def script(self, statement: Statement) -> Variables:
         values, rest = _read(statement.block or [], SCRIPT)
-        if values.get("user") == _command(self.script_user):
+        if values.get("user") == _words(self.script_user):
             del values["user"]
         if not values.get("timeout", 1):
             values["timeout"] = values.get("interval", 1)

@@ -18,6 +18,7 @@ from typing import Any
 
 from .instance import Address, Instance, Node, own_addresses, parse_address, parse_interface, parse_number
 from .timers import timers
+from .values import scalar_problems, structure_problems, syntax_problems
 
 Problem = tuple[str, str]  # the host, and what is wrong there
 
@@ -57,6 +58,10 @@ def find_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None = No
 
 def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> Iterator[Problem]:
     present = {host: node for host, node in nodes.items() if node.get("keepalived_state") != "absent"}
+    broken = [(host, text) for host, node in present.items() if spec for text in structure_problems(node, spec)]
+    if broken:
+        yield from broken
+        return
     instances = [
         Instance(host, node, position, given)
         for position, (host, node) in enumerate(nodes.items())
@@ -69,7 +74,9 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
     for host, node in present.items():
         ours = {key: value for key, value in node.items() if key.startswith("keepalived_")}
         unknown = _unknown_keys(ours, spec, "") if spec else ()
-        for text in (*unknown, *_definitions(node), *_sync_groups(node), *_virtual_servers(node)):
+        scalars = scalar_problems(node, spec) if spec else ()
+        rules = (_definitions, _sync_groups, _virtual_servers, _shared_routes, syntax_problems)
+        for text in (*unknown, *scalars, *(text for rule in rules for text in rule(node))):
             yield host, text
     for instance in instances:
         siblings = [other for other in by_name[instance.name] if other.host != instance.host]
@@ -78,6 +85,7 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
             *_virtual_addresses(instance),
             *_interfaces(instance),
             *_unicast(instance, siblings, len(present)),
+            *_source(instance, siblings),
             *_peers(instance),
             *_secret(instance),
             *_tracking(instance, siblings),
@@ -123,13 +131,12 @@ def _definitions(node: Node) -> Iterator[str]:
                 yield f"{variable} defines {name} {count} times; give each its own name"
             if name in _OWN_FILES and variable == "keepalived_track_files":
                 yield f"{variable} defines {name}, which is the role's own; choose another name"
-    for item in node.get("keepalived_track_scripts") or []:
-        if not str(item.get("script")).lstrip("'\"").startswith("/"):
-            where = f"keepalived_track_scripts[{item.get('name')}].script"
-            yield f"{where} is no absolute path, and keepalived would not run it; write the path in full"
     rt_priority = node.get("keepalived_rt_priority", 0)
     if (parse_number(rt_priority) or 0) not in range(100):
         yield f"keepalived_rt_priority is {rt_priority}; use 1 to 99, or 0 for none"
+    delay_s = node.get("keepalived_startup_delay_s", 0)
+    if not 0 <= (_seconds(delay_s) or 0) < 60 or _seconds(delay_s) is None:
+        yield f"keepalived_startup_delay_s is {delay_s}; use 0 to 59, of which keepalived does not warn"
 
 
 def _sync_groups(node: Node) -> Iterator[str]:
@@ -145,6 +152,42 @@ def _sync_groups(node: Node) -> Iterator[str]:
             taken.setdefault(name, str(group.get("name")))
 
 
+def _shared_routes(node: Node) -> Iterator[str]:
+    """A route or rule of two instances is gone once one of them gives it up, though the other still holds it."""
+    together = {
+        str(name): str(group.get("name"))
+        for group in node.get("keepalived_sync_groups") or []
+        for name in group.get("instances") or []
+    }
+    owners: dict[tuple[str, ...], dict[str, str]] = {}  # the instances, each with what it wrote
+    for instance in node.get("keepalived_instances") or []:
+        name = str(instance.get("name"))
+        for text in instance.get("routes") or []:
+            owners.setdefault(("routes", *_route(str(text))), {})[name] = str(text)
+        for text in instance.get("rules") or []:
+            owners.setdefault(("rules", *str(text).split()), {})[name] = str(text)
+    for (option, *_key), its in owners.items():
+        if len(its) > 1 and len({together.get(name, name) for name in its}) > 1:
+            names, text = " and in ".join(sorted(its)), sorted(its.values())[0]
+            yield (
+                f"keepalived_instances: of {option}, {text} is in {names}, and would be gone once one of them gives it "
+                f"up; put these instances into one of keepalived_sync_groups, or write it as static_{option} in "
+                "keepalived_extra_config"
+            )
+
+
+def _route(text: str) -> tuple[str, ...]:
+    """What makes it another route to the kernel: destination, table, metric and type of service."""
+    words, key = text.split(), []
+    kinds = ("unicast", "local", "broadcast", "multicast", "throw", "unreachable", "prohibit", "blackhole", "nat")
+    while words and (words[0] in kinds or words[0] in ("to", "src")):
+        words = words[2:] if words[0] == "src" else words[1:]
+    for name, value in zip(words, words[1:]):
+        if name in ("table", "metric", "priority", "preference", "tos", "dsfield"):
+            key.append(f"{'metric' if name in ('priority', 'preference') else name} {value}")
+    return (*words[:1], *sorted(key))
+
+
 def _virtual_servers(node: Node) -> Iterator[str]:
     plain = "is not an address; write it without a prefix length, for example 192.0.2.10"
     for server in node.get("keepalived_virtual_servers") or []:
@@ -152,13 +195,13 @@ def _virtual_servers(node: Node) -> Iterator[str]:
         where = f"keepalived_virtual_servers[{address or fwmark}]"
         if (address is None) == (fwmark is None):
             yield f"{where} needs either address and port, or fwmark"
-        elif fwmark is None and not parse_address(address):
+        elif fwmark is None and (not parse_address(address) or "%" in address):
             yield f"{where}.address {plain}"
         elif fwmark is None and server.get("port") is None:
             yield f"{where}.port is missing; it is required with address"
         for real in server.get("real_servers") or []:
             inner = f"{where}.real_servers[{real.get('address')}]"
-            if not parse_address(real.get("address")):
+            if not parse_address(real.get("address")) or "%" in real["address"]:
                 yield f"{inner}.address {plain}"
             check = real.get("check") or {}
             needed = {"http": "path", "ssl": "path", "misc": "command"}.get(str(check.get("type")))
@@ -188,7 +231,7 @@ def _virtual_addresses(instance: Instance) -> Iterator[str]:
         yield f"{instance.where('addresses')} is missing; list them, or write [] if something else moves them"
     for where, entry in instance.entries():
         text = entry.get("address")
-        parsed = parse_interface(text)
+        parsed = None if "%" in str(text) else parse_interface(text)
         for key in entry:
             if key not in _ADDRESS_KEYS:
                 yield f"{where} has an unknown key {key}; {_hint(key, _ADDRESS_KEYS)}"
@@ -216,16 +259,16 @@ def _interfaces(instance: Instance) -> Iterator[str]:
     used = [(where, instance.given.get("interface"))]
     used += [(where, entry["device"]) for where, entry in instance.entries() if entry.get("device")]
     used += [(instance.where("track_interfaces"), name) for name, _w in _references(instance, "track_interfaces")]
-    known = instance.node.get("interfaces")
+    known = instance.node.get("interfaces")  # empty: the node cannot be reached
     for where, name in used:
-        if known is not None and name not in known:
+        if known and name not in known:
             yield f"{where} names {name}, which the node does not have; it has {', '.join(sorted(known)) or 'none'}"
 
 
 def _unicast(instance: Instance, siblings: list[Instance], group_size: int) -> Iterator[str]:
     peers, given = instance.given.get("peers"), instance.given.get("source_address")
     where = instance.where("peers")
-    if given is not None and not parse_address(given):
+    if given is not None and (not parse_address(given) or "%" in given):
         yield f"{instance.where('source_address')}: {given!r} is not an address; write it without a prefix length"
     elif given is not None and instance.bare and ":" in given:
         yield f"{instance.where('source_address')} is {given}; without addresses the nodes talk IPv4, use that one"
@@ -242,6 +285,29 @@ def _unicast(instance: Instance, siblings: list[Instance], group_size: int) -> I
         yield f"{where} is empty; add a host to the group, list the peers, or set unicast to false to run alone"
 
 
+def _source(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
+    """Why the source address of the packets is not known, which the node itself and its peers need."""
+    if not instance.flag("unicast") or instance.family is None or instance.given.get("source_address") is not None:
+        return
+    interface, family, where = instance.given.get("interface"), instance.family, instance.where("source_address")
+    known = instance.node.get("interfaces")
+    if not known:
+        if known is not None and not all(sibling.given.get("peers") for sibling in siblings):
+            advice = "bring it back, or list peers on the others"
+            yield f"{where} is not known, as {instance.host} cannot be reached; {advice}"
+        return
+    if interface not in known or instance.source:
+        return
+    usable = [a for a in own_addresses(instance.node, interface) if a.version == family and not a.is_link_local]
+    if usable:
+        yield (
+            f"{where} is not known, as {' and '.join(map(str, usable))} is all that {interface} of {instance.host} "
+            "has, and that is to be a virtual address; choose a virtual address that no node has as its own"
+        )
+    else:
+        yield f"{where} is not known, as {interface} of {instance.host} has no IPv{family} address; give it one"
+
+
 def _peers(instance: Instance) -> Iterator[str]:
     where, family = instance.where("peers"), instance.family
     virtual = {v.ip for v in instance.virtual()}
@@ -249,7 +315,7 @@ def _peers(instance: Instance) -> Iterator[str]:
     seen: set[Address] = set()
     for text in instance.given.get("peers") or [] if instance.flag("unicast") else []:
         peer = parse_address(text)
-        if not peer:
+        if not peer or "%" in text:
             yield f"{where}: {text!r} is not an address, and keepalived does not look names up; write the address"
             continue
         if peer in own:
@@ -271,7 +337,7 @@ def _secret(instance: Instance) -> Iterator[str]:
         yield f"{where} is set, but VRRP version 3 has no passwords; leave it out, or set version to 2"
     elif len(str(secret)) > 8:
         yield f"{where} is longer than 8 characters, where it is cut; shorten it, or leave it out for a random one"
-    elif re.search(r"[^\w.:/+=-]", str(secret)):
+    elif re.search(r"[^A-Za-z0-9_.:/+=-]", str(secret)):
         yield f"{where} has characters which mean something else in keepalived.conf; use letters and digits only"
     elif str(secret) == "1111":
         yield f"{where} is the password of every example; leave it out for a random one"
@@ -374,6 +440,13 @@ def _shared_addresses(instances: list[Instance]) -> Iterator[Problem]:
         for (host, name), count in Counter((i.host, i.name) for i in members).items():
             if count > 1:
                 yield host, f"keepalived_instances[{name}]: {address} is listed {count} times; list it once"
+
+
+def _seconds(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _agreement(members: list[Instance]) -> Iterator[Problem]:

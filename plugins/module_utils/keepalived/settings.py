@@ -18,12 +18,15 @@ def settings(
 ) -> dict[str, Any]:
     """The role's variables of a host with the defaults of the argument specification, and its instances resolved.
 
-    Each instance gains advert_int_s and worst_detection_ms; with version 2, the secret of its name, if none is given.
+    Each instance gains advert_int_s, worst_detection_ms, and worst_start_ms: how long after its start a node which
+    hears nobody becomes the holder; with version 2, the secret of its name, if none is given.
     Expects variables in which find_problems found nothing. Raises ValueError when the address of a peer is not known.
     """
     filled = _fill({k: v for k, v in nodes[host].items() if k in spec}, spec)
+    filled.setdefault("keepalived_router_id", host)
     filled["keepalived_instances"] = [
-        _resolved(nodes, host, given, (secrets or {}).get(given["name"])) for given in filled["keepalived_instances"]
+        _resolved(nodes, host, given, (secrets or {}).get(given["name"]), filled["keepalived_startup_delay_s"])
+        for given in filled["keepalived_instances"]
     ]
     return filled
 
@@ -41,7 +44,9 @@ def _fill(given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any
     return filled
 
 
-def _resolved(nodes: Mapping[str, Node], host: str, given: Mapping[str, Any], secret: str | None) -> dict[str, Any]:
+def _resolved(
+    nodes: Mapping[str, Node], host: str, given: Mapping[str, Any], secret: str | None, delay_s: Any
+) -> dict[str, Any]:
     members = [
         Instance(name, node, position, its)
         for position, (name, node) in enumerate(nodes.items())
@@ -56,6 +61,7 @@ def _resolved(nodes: Mapping[str, Node], host: str, given: Mapping[str, Any], se
         "peers": (given.get("peers") or _sources(members, host)) if own.flag("unicast") else [],
         **timers(int(own.get("detection_ms")), [int(m.get("priority")) for m in members], int(own.get("version"))),
     }
+    resolved["worst_start_ms"] = resolved["worst_detection_ms"] + round(float(delay_s) * 1000)
     if int(own.get("version")) == 2:
         resolved["auth_pass"] = given.get("auth_pass") or secret
     for option in ("addresses", "excluded_addresses"):
@@ -69,8 +75,5 @@ def _resolved(nodes: Mapping[str, Node], host: str, given: Mapping[str, Any], se
 def _sources(members: list[Instance], host: str) -> list[str]:
     for m in members:
         if m.host != host and not m.source:
-            raise ValueError(
-                f"{m.where('peers')}: the address of {m.host} is not known, as it cannot be reached; "
-                "list the peers, or bring it back"
-            )
+            raise ValueError(f"{m.where('peers')}: the address of {m.host} is not known; list the peers")
     return [str(m.source) for m in members if m.host != host]

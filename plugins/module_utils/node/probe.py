@@ -193,13 +193,19 @@ def _ethernet_address(interface: str) -> bytes:
     if interface not in names:
         raise ProbeError(f"there is no interface {interface}; the node has {', '.join(sorted(names))}")
     flags = struct.unpack_from("=H", _ioctl(_SIOCGIFFLAGS, interface), 16)[0]
+    family, mac = _hardware_address(interface)
+    if family != _ETHERNET:
+        raise ProbeError(
+            f"{interface} is no Ethernet interface, on which nobody can be asked for an address; choose another one, "
+            "or go without the question (keepalived_stranger_check of the role keepalived)"
+        )
     if not flags & _UP:
         raise ProbeError(f"{interface} is down, so that nothing can answer; set it up first")
     if not flags & _RUNNING:
-        raise ProbeError(f"{interface} has no carrier, so that nothing can answer; check its cable or its other end")
-    family, mac = _hardware_address(interface)
-    if family != _ETHERNET:
-        raise ProbeError(f"{interface} is no Ethernet interface, so that there is nobody to ask; choose another one")
+        raise ProbeError(
+            f"{interface} has no carrier, so that nothing can answer; check its cable or its other end, "
+            "or go without the question (keepalived_stranger_check of the role keepalived)"
+        )
     return mac
 
 

@@ -12,6 +12,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.keepalived import expo
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.conf import parse, without_secrets
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.export import export
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems import find_problems
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.render import render
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settings import settings
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.timers import objective_for, timers
 
@@ -66,6 +67,7 @@ def test_a_configuration_which_was_written_by_hand():
     variables, notes = export(parse(LEGACY))
     assert variables == {
         "keepalived_router_id": "nginx_master",
+        "keepalived_startup_delay_s": 0,
         "keepalived_global_extra": ["notification_email {", "    notify@example.cn", "}"],
         "keepalived_detection_ms": 4000,
         "keepalived_track_scripts": [
@@ -287,6 +289,7 @@ EVERYTHING = {
     "keepalived_rt_priority": 10,
     "keepalived_script_user": "nobody",
     "keepalived_notify_fifo": "/run/cloudha-vip/notify",
+    "keepalived_startup_delay_s": 2.5,
     "keepalived_global_extra": ["vrrp_garp_interval 0.001"],
     "keepalived_extra_config": "static_routes {\n    10.0.0.0/8 via 192.168.7.1\n}\n",
     "keepalived_track_scripts": [
@@ -362,21 +365,8 @@ INTERFACES = {
 
 
 def write(nodes, host, spec):
-    """keepalived.conf as the role's template writes it."""
-    jinja2 = pytest.importorskip("jinja2")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    filled = settings(nodes, host, spec)
-    return environment.get_template("keepalived.conf.j2").render(
-        {
-            "ansible_managed": "Ansible managed",
-            "__keepalived": filled,
-            "__keepalived_drain": "/run/cloudha-vip/drain",
-            "keepalived_router_id": host,
-            **filled,
-        }
-    )
+    """keepalived.conf as the role writes it."""
+    return render(settings(nodes, host, spec), "/run/cloudha-vip/drain")
 
 
 @pytest.mark.parametrize("given", [PAIR, BARE, EVERYTHING], ids=["a pair", "no addresses", "everything"])

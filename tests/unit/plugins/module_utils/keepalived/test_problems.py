@@ -76,6 +76,27 @@ GOOD = {
         }
         for position, (host, node) in enumerate(pair().items(), 1)
     },
+    "a command in quotes": pair(
+        {"notify_master": "/bin/sh -c 'echo \"a b\" > /run/x; exit 1'"},
+        keepalived_track_scripts=[
+            {"name": "x", "script": '/bin/bash -c "echo > /dev/tcp/127.0.0.1/80"', "user": "a b"}
+        ],
+    ),
+    "one route in a sync group": {
+        "node1": {
+            "keepalived_instances": [
+                instance(unicast=False, routes=["203.0.113.0/24 via 192.168.4.2"]),
+                instance(
+                    name="db",
+                    virtual_router_id=67,
+                    addresses=["192.168.7.245/22"],
+                    unicast=False,
+                    routes=["203.0.113.0/24 via 192.168.4.2"],
+                ),
+            ],
+            "keepalived_sync_groups": [{"name": "g", "instances": ["web", "db"]}],
+        }
+    },
     "user's own variable": pair(keepalived_password_file="x"),
 }
 
@@ -254,6 +275,118 @@ BAD = [
         "real_servers[10.0.0.1].check.path is missing; it is required with type http",
     ),
     ({"node1": {}}, "node1: keepalived_instances is empty"),
+    # The source address of a node
+    (
+        pair({"addresses": ["192.168.7.247/22"]}),
+        f"node1: {WEB}.source_address is not known, as 192.168.7.247 is all that eth0 of node1 has, and that",
+    ),
+    (
+        {**pair(), "node2": {**pair()["node2"], "interfaces": {"eth0": ["fe80::1/64"]}}},
+        f"node2: {WEB}.source_address is not known, as eth0 of node2 has no IPv4 address; give it one",
+    ),
+    (
+        {**pair(), "node2": {**pair()["node2"], "interfaces": {}}},
+        f"node2: {WEB}.source_address is not known, as node2 cannot be reached; bring it back, or",
+    ),
+    # Types
+    (
+        pair(keepalived_sync_groups={"web": {"instances": ["VI_1"]}}),
+        f"{BOTH}keepalived_sync_groups is a dictionary; write a list",
+    ),
+    (pair(keepalived_instances="web"), f"{BOTH}keepalived_instances is a text; write a list"),
+    (pair(keepalived_instances=["web"]), f"{BOTH}keepalived_instances[0] is a text; write a dictionary"),
+    (pair({"peers": "192.168.7.248"}), f"{BOTH}{WEB}.peers is a text; write a list"),
+    (pair({"peers": [{"a": 1}]}), f"{BOTH}{WEB}.peers[0] is a dictionary; write a single value"),
+    (
+        pair({"addresses": [["192.168.7.246/22"]]}),
+        f"{BOTH}{WEB}.addresses[0] is a list; write a single value or a dict",
+    ),
+    (pair({"auth_pass": ["hunter2"]}), f"{BOTH}{WEB}.auth_pass is a list; write a single value"),
+    (pair({"interface": None}), f"{BOTH}{WEB}.interface is missing; add it"),
+    (pair(keepalived_track_files=[{"file": "/x"}]), f"{BOTH}keepalived_track_files[0].name is missing; add it"),
+    (
+        pair(keepalived_virtual_servers=[{"fwmark": 1, "sorry_server": "x"}]),
+        ".sorry_server is a text; write a dictionary",
+    ),
+    (pair({"garp_master_delay": "1 }"}), f"{BOTH}{WEB}.garp_master_delay is 1 }}; write a whole number"),
+    (pair({"nopreempt": "perhaps"}), f"{BOTH}{WEB}.nopreempt is perhaps; write true or false"),
+    (
+        pair(keepalived_track_processes=[{"name": "x", "process": "x", "delay": "soon"}]),
+        f"{BOTH}keepalived_track_processes[x].delay is soon; write a number",
+    ),
+    (
+        pair(keepalived_virtual_servers=[{"fwmark": 1, "lvs_sched": "best"}]),
+        "keepalived_virtual_servers[0].lvs_sched is best; choose one of rr, wrr",
+    ),
+    (pair(keepalived_startup_delay_s=60), f"{BOTH}keepalived_startup_delay_s is 60; use 0 to 59"),
+    (pair(keepalived_startup_delay_s=-1), f"{BOTH}keepalived_startup_delay_s is -1; use 0 to 59"),
+    (pair(keepalived_startup_delay_s="long"), f"{BOTH}keepalived_startup_delay_s is long; use 0 to 59"),
+    # Syntax
+    (pair({"notify": "tell"}), f"{BOTH}{WEB}.notify is no absolute path, and keepalived would not run it; write the"),
+    (
+        pair({"notify_master": "/x 'y"}),
+        f"{BOTH}{WEB}.notify_master cannot be split into words (no closing quotation); put",
+    ),
+    (
+        pair(keepalived_track_scripts=[{"name": "x", "script": "/bin/grep '\\.' /x"}]),
+        "keepalived_track_scripts[x].script has a backslash, which the versions of keepalived read differently;",
+    ),
+    (
+        pair(keepalived_track_scripts=[{"name": "x", "script": "/x", "user": "a b c"}]),
+        "keepalived_track_scripts[x].user is no user; write its name, and by choice that of a group",
+    ),
+    (pair(keepalived_track_scripts=[{"name": "x {", "script": "/x"}]), "keepalived_track_scripts[x {].name breaks the"),
+    (pair(keepalived_track_files=[{"name": "x", "file": 'a"b'}]), "keepalived_track_files[x].file has a double quote;"),
+    (
+        pair(keepalived_track_files=[{"name": "x", "file": "run/x"}]),
+        "keepalived_track_files[x].file is no absolute path;",
+    ),
+    (
+        pair(keepalived_track_processes=[{"name": "x", "process": ""}]),
+        "keepalived_track_processes[x].process is empty;",
+    ),
+    (pair(keepalived_notify_fifo="fifo"), f"{BOTH}keepalived_notify_fifo is no absolute path; write the path in full"),
+    (pair(keepalived_router_id="$_PWD"), f"{BOTH}keepalived_router_id has a $ which keepalived takes for a parameter;"),
+    (pair(keepalived_script_user="root }"), f"{BOTH}keepalived_script_user is no user; write its name"),
+    (
+        pair({"addresses": [{"address": VIP, "label": "eth0 {"}]}),
+        f"{WEB}.addresses[{VIP}].label is no name of an interface; use at most 15",
+    ),
+    (
+        pair({"addresses": [{"address": VIP, "scope": "a b"}]}),
+        f"{WEB}.addresses[{VIP}].scope is no scope; use host, link, global, or a number",
+    ),
+    (pair({"addresses": ["fe80::1%x }/64"]}), f"{WEB}.addresses: 'fe80::1%x }}/64' is not an address"),
+    (
+        pair({"routes": ["203.0.113.0/24 }"]}),
+        f"{BOTH}{WEB}.routes[0] has a line break, a control character or a brace;",
+    ),
+    (
+        pair({"extra": ["x" * 2000]}),
+        f"{BOTH}{WEB}.extra[0] has a line of 2000 bytes, and keepalived reads at most 1000;",
+    ),
+    (pair(keepalived_extra_config="a\0"), f"{BOTH}keepalived_extra_config has a NUL character; remove it"),
+    (
+        pair(keepalived_virtual_servers=[{"fwmark": 1, "quorum_up": "up"}]),
+        "keepalived_virtual_servers[1].quorum_up is no absolute path",
+    ),
+    (
+        pair(keepalived_virtual_servers=[{"fwmark": 1, "sorry_server": {"address": "sorry", "port": 1}}]),
+        "keepalived_virtual_servers[1].sorry_server.address is not an address;",
+    ),
+    (
+        pair(
+            keepalived_virtual_servers=[
+                {
+                    "fwmark": 1,
+                    "real_servers": [
+                        {"address": "10.0.0.1", "port": 80, "check": {"type": "http", "path": "/", "virtualhost": 'a"'}}
+                    ],
+                }
+            ]
+        ),
+        "keepalived_virtual_servers[1].real_servers[10.0.0.1].check.virtualhost has a double quote;",
+    ),
 ]
 
 
@@ -346,6 +479,50 @@ def test_priorities_follow_the_order_of_the_group_and_a_removed_host_keeps_its_p
     assert "node1, node3: keepalived_instances[web].priority is 252 on each of them" in only(nodes)
     nodes["node1"]["keepalived_state"] = "absent"
     assert find_problems(nodes) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "first", "second"),
+    [
+        ("routes", "203.0.113.0/24 via 192.168.4.2 dev eth0", "203.0.113.0/24  via 192.168.4.2 dev eth0"),
+        ("routes", "203.0.113.0/24 via 192.168.4.2", "to 203.0.113.0/24 via 192.168.4.3"),
+        ("routes", "203.0.113.0/24 via 192.168.4.2 table 7", "src 192.168.7.246 203.0.113.0/24 table 7 dev eth0"),
+        ("rules", "from 203.0.113.7 table 7", "from 203.0.113.7 table 7"),
+    ],
+)
+def test_a_route_or_rule_of_two_instances_would_be_lost_with_one_of_them(option, first, second):
+    nodes = pair({option: [first]})
+    for node in nodes.values():
+        more = {"name": "db", "virtual_router_id": 67, "addresses": ["192.168.7.245/22"], option: [second]}
+        node["keepalived_instances"].append(instance(**more))
+    problem = only(nodes)
+    assert problem.startswith(f"node1, node2: keepalived_instances: of {option}, ")
+    assert (
+        "is in db and in web, and would be gone once one of them gives it up; put these instances into one of"
+        in problem
+    )
+    assert f"static_{option} in keepalived_extra_config" in problem
+    for node in nodes.values():
+        node["keepalived_sync_groups"] = [{"name": "g", "instances": ["db", "web"]}]
+    assert find_problems(nodes) == []
+
+
+def test_routes_of_two_tables_are_two():
+    nodes = pair({"routes": ["203.0.113.0/24 via 192.168.4.2 table 7"]})
+    for node in nodes.values():
+        more = {"name": "db", "virtual_router_id": 67, "addresses": ["192.168.7.245/22"]}
+        node["keepalived_instances"].append(instance(**more, routes=["203.0.113.0/24 via 192.168.4.2 table 8"]))
+    assert find_problems(nodes) == []
+
+
+def test_a_node_which_cannot_be_reached_is_no_problem_when_all_others_list_their_peers():
+    nodes = pair({"peers": ["192.168.7.248"]}, {})
+    nodes["node2"]["interfaces"] = {}
+    assert find_problems(nodes) == []
+
+
+def test_a_wrong_type_shows_no_secret(spec):
+    assert "hunter2" not in str(find_problems(pair({"auth_pass": {"a": "hunter2"}}), spec))
 
 
 def test_variables_as_text_are_understood():

@@ -43,6 +43,14 @@ def test_what_is_left_out_comes_from_the_group():
     assert one["addresses"] == [{"address": "192.0.2.1/24", "device": "eth0"}]
 
 
+def test_how_long_a_node_that_starts_alone_may_take():
+    nodes = group("192.0.2.11/24", "192.0.2.12/24")
+    assert first(nodes)["worst_start_ms"] == 573 + 4000
+    for node in nodes.values():
+        node["keepalived_startup_delay_s"] = "0.5"  # as by -e
+    assert first(nodes)["worst_start_ms"] == 573 + 500
+
+
 def test_an_instance_without_addresses_marks_its_holder():
     one = first(group("192.0.2.11/24", "192.0.2.12/24", addresses=[]))
     assert one["addresses"] == [{"address": "169.254.112.66/32", "device": "lo", "scope": "host"}]

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import pwd
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.programs import program_problems
+
+ME = pwd.getpwuid(os.geteuid()).pw_name
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "tell"
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    for directory in (tmp_path, *list(tmp_path.parents)[:3]):
+        if directory.stat().st_uid == os.geteuid() and str(directory) != "/tmp":
+            directory.chmod(0o755)
+    return path
+
+
+def problems(program, user=ME, **more):
+    return list(program_problems({"option": "notify", "words": [str(program), "x"], "user": user}, **more))
+
+
+def only(*args, **kwargs):
+    (problem,) = problems(*args, **kwargs)
+    assert problem.startswith("notify runs ")
+    assert "; " in problem
+    return problem
+
+
+def test_a_program_of_the_system():
+    assert problems("/bin/true") == problems("/bin/true", "nobody") == []
+
+
+def test_a_program_which_is_not_there(tmp_path):
+    assert f"{tmp_path}/none as {ME}, which cannot be found (No such file or directory)" in only(tmp_path / "none")
+
+
+def test_a_link_which_leads_nowhere(tmp_path):
+    (tmp_path / "link").symlink_to("none")
+    assert "cannot be found" in only(tmp_path / "link")
+
+
+@root_only
+@pytest.mark.parametrize("mode", [0o644, 0o700, 0o754])
+def test_a_program_which_its_user_may_not_execute(program, mode):
+    program.chmod(mode)
+    assert f"nobody may not execute (mode {mode:04o})" in only(program, "nobody")
+    program.chmod(0o755)
+    assert problems(program, "nobody") == []
+
+
+@root_only
+def test_a_program_in_a_directory_which_its_user_may_not_enter(program):
+    program.parent.chmod(0o700)
+    assert "cannot be found (Permission denied)" in only(program, "nobody")
+
+
+def test_a_directory_is_no_program(tmp_path):
+    assert "is no file" in problems(tmp_path)[0]
+
+
+def test_a_user_who_is_not_there(program):
+    assert (
+        only(program, "nobody2")
+        == "notify runs as nobody2, and there is no user nobody2; make it, or choose another one"
+    )
+    assert only(program, f"{ME} group2").endswith("there is no group group2; make it, or choose another one")
+    assert problems(program, "nobody2", pretended=("nobody2",)) == []
+
+
+@root_only
+def test_what_root_runs_must_be_safe_from_others(program):
+    program.chmod(0o777)
+    assert "others than root can change" in only(program, "root")
+    assert problems(program, "nobody") == []
+
+
+def test_an_interpreter_which_is_not_there(program):
+    program.write_text("#!/usr/bin/python9 -I\n")
+    assert any("begins with #!/usr/bin/python9, which is not there" in text for text in problems(program))
