@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.rollout import rollout, unsettled
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.rollout import rollout
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settled import unsettled
 
 
 def instance(**changes):
