@@ -112,7 +112,8 @@ interfaces:
   sample: {"eth0": ["192.168.7.247/22", "192.168.7.246/22"]}
 passing:
   description:
-    - Addresses which will not stay, or are not usable yet (temporary, deprecated or tentative ones of IPv6), without prefix length.
+    - Addresses which will not stay, or are not usable yet, without prefix length. These are temporary, deprecated or
+      tentative ones of IPv6.
   type: list
   elements: str
   returned: success

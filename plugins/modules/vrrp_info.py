@@ -60,6 +60,9 @@ options:
       source:
         description: The node's own address to ask from.
         type: str
+      interface:
+        description: The interface whose network the address is in. There, a machine that is off does not answer ARP.
+        type: str
   states:
     description: Whether to ask the running keepalived for the states of its instances.
     type: bool
@@ -122,7 +125,8 @@ asked:
         - V(silent) - no answer, as where keepalived runs, or where a firewall drops the answer.
       type: str
 instances:
-  description: For each instance of the running keepalived, what it says of itself. Empty if it was not asked or does not answer.
+  description:
+    - For each instance of the running keepalived, what it says of itself. Empty if it was not asked or does not answer.
   type: dict
   returned: success
   sample: {"web": {"state": "FAULT", "hears": null, "failed": ["script app"]}}
@@ -154,7 +158,9 @@ def main() -> None:
                 type="list",
                 elements="dict",
                 default=[],
-                options=dict(address=dict(type="str", required=True), source=dict(type="str")),
+                options=dict(
+                    address=dict(type="str", required=True), source=dict(type="str"), interface=dict(type="str")
+                ),
             ),
             states=dict(type="bool", default=False),
         ),
@@ -173,7 +179,9 @@ def main() -> None:
             {
                 "address": i["address"],
                 "answer": vrrp.ask(
-                    ipaddress.ip_address(i["address"]), ipaddress.ip_address(i["source"]) if i["source"] else None, 4000
+                    ipaddress.ip_address(i["address"]),
+                    ipaddress.ip_address(i["source"]) if i["source"] else None,
+                    i["interface"],
                 ),
             }
             for i in given["ask"]

@@ -11,7 +11,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pair import Pair, Seen
@@ -84,7 +84,8 @@ class Nodes(Pair):
         row = Row(self.size, name)
         begin = {host for host in self.everybody if host not in self.off}
         for host in begin:
-            self.ssh(host, f"systemd-run --quiet --collect --unit=test-watch sh -c 'ip -ts -o -4 monitor address > {WATCH}'")
+            watch = f"ip -ts -o -4 monitor address > {WATCH}"
+            self.ssh(host, f"systemd-run --quiet --collect --unit=test-watch sh -c '{watch}'")
         holders = set(self.holders())
         with self.client() as seen:
             yield row
@@ -106,7 +107,7 @@ def _changes(log: str) -> Iterator[tuple[float, bool]]:
     for line in log.splitlines():
         found = re.match(rf"\[([\d:.T-]+)\] (Deleted )?.* {re.escape(VIP)}/", line)
         if found:
-            when = datetime.fromisoformat(found.group(1)).replace(tzinfo=timezone.utc)
+            when = datetime.fromisoformat(found.group(1)).replace(tzinfo=UTC)
             yield when.timestamp() * 1000, not found.group(2)
 
 

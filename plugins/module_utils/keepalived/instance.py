@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Union
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
-# The role's variables of a host, and as far as they are known: interfaces (its addresses by interface), passing (those of
-# them which will not stay), before (its instances in force), sources (its source address by instance, where it cannot be
-# asked), container (bool).
+# The role's variables of a host, and as far as they are known: interfaces (its addresses by interface), passing (those
+# of them which will not stay), before (its instances in force), sources (its source address by instance, where it
+# cannot be asked), container (bool).
 Node = Mapping[str, Any]
 
 _DEFAULTS = {"version": 3, "unicast": True, "nopreempt": True}
@@ -117,8 +117,8 @@ class Instance(NamedTuple):
     def source(self) -> Address | None:
         """The source address of its packets, as far as it can be known.
 
-        What keepalived itself puts on the node is never one: the virtual addresses of all instances, as wanted and as in
-        force. The one in force stays as long as the node has it, as the others know it by that.
+        What keepalived itself puts on the node is never one: the virtual addresses of all instances, as wanted and as
+        in force. The one in force stays as long as the node has it, as the others know it by that.
         """
         given = self.given.get("source_address")
         if given is not None:

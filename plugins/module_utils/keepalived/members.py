@@ -5,8 +5,8 @@
 """Who belongs to a group: nodes which a run cannot reach, nodes which were taken out of it, and addresses of nobody.
 
 A node that is off cannot be asked for its address, but the configuration in force on the others names it as a peer. So
-does it name a node which is no longer in the inventory: one that runs on would hear nobody, once it is no peer any more,
-and become a second holder.
+does it name a node which is no longer in the inventory: one that runs on would hear nobody, once it is no peer any
+more, and become a second holder.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ def members(nodes: Mapping[str, Node]) -> dict[str, Any]:
         ]
         for host in sources:
             given = [i.get("source_address") for i in _wanted(every[host]) if i.get("name") == name]
-            sources[host].update({name: str(address) for address in given if address})
+            if given and given[0]:
+                sources[host][name] = str(given[0])
         if missing and len(strange) > len(missing):
             problems.append(
-                f"{', '.join(missing)}: cannot be reached, and its address is one of {', '.join(map(str, strange))}, the peers "
-                f"in force of {name}; set source_address in keepalived_instances there, or bring it back"
+                f"{', '.join(missing)}: cannot be reached, and its address is one of {', '.join(map(str, strange))}, "
+                f"the peers in force of {name}; set source_address in keepalived_instances there, or bring it back"
             )
         elif missing:
             # The role lists peers in the order of the group.
@@ -57,8 +58,8 @@ def members(nodes: Mapping[str, Node]) -> dict[str, Any]:
             for address in strange:
                 if address not in told:
                     told.add(address)
-                    host, source = _seen_by(every, name, address)
-                    removed.setdefault(host, []).append({"address": str(address), "source": source})
+                    host, how = _seen_by(every, name, address)
+                    removed.setdefault(host, []).append({"address": str(address), **how})
         for host in sources:
             if sources[host].get(name):
                 before[host] += _assumed(every, name, sources[host][name])
@@ -81,7 +82,7 @@ def _read(node: Node) -> dict[str, Any]:
     if "readings" not in node:
         return dict(node)
     readings = node["readings"]
-    loaded = next((variables for variables in readings if variables != {}), {})
+    loaded: Any = next((variables for variables in readings if variables != {}), {})
     written = [i for variables in readings for i in (variables or {}).get("keepalived_instances") or []]
     before = None if loaded is False else loaded.get("keepalived_instances") or []
     return {**node, "before": before, "written": written}
@@ -118,15 +119,18 @@ def _known(nodes: Mapping[str, Node], name: str) -> set[Address]:
     return found
 
 
-def _seen_by(nodes: Mapping[str, Node], name: str, address: Address) -> tuple[str, str | None]:
-    """The node to ask from, and its source address: one that this run reaches, and which has the address as a peer."""
+def _seen_by(nodes: Mapping[str, Node], name: str, address: Address) -> tuple[str, dict[str, Any]]:
+    """The node to ask from, one that this run reaches and which has the address as a peer; and how it can ask."""
     for host, node in nodes.items():
         for i in _in_force(node, name):
             if node["here"] and address in [parse_address(peer) for peer in i.get("peers") or []]:
-                own = [parse_interface(text) for texts in (node.get("interfaces") or {}).values() for text in texts]
-                has = parse_address(i.get("source_address")) in [each.ip for each in own if each]
-                return host, i.get("source_address") if has else None
-    return next(host for host, node in nodes.items() if node["here"]), None
+                interface = i.get("interface")
+                own = [p for text in (node.get("interfaces") or {}).get(interface, []) if (p := parse_interface(text))]
+                source = next((i["source_address"] for p in own if str(p.ip) == i.get("source_address")), None)
+                # Beyond a router, ARP says nothing.
+                near = any(address in p.network for p in own)
+                return host, {"source": source, "interface": interface if near else None}
+    return next(host for host, node in nodes.items() if node["here"]), {"source": None, "interface": None}
 
 
 def _by_interface(nodes: Mapping[str, Node]) -> list[dict[str, Any]]:
@@ -164,18 +168,17 @@ def _foreign(nodes: Mapping[str, Node]) -> list[str]:
                 parsed = parse_interface(text)
                 if parsed and parsed.ip in wanted and parsed.ip not in explained:
                     messages.append(
-                        f"{host}: {text} is on {device} already, and keepalived did not put it there, so that there would be two "
-                        f"holders; remove it (ip address delete {text} dev {device}) and what sets it, or if it is the "
-                        "node's own address, choose another one"
+                        f"{host}: {text} is on {device} already, and keepalived did not put it there, so that there "
+                        f"would be two holders; remove it (ip address delete {text} dev {device}) and what sets it, or "
+                        "if it is the node's own address, choose another one"
                     )
     return messages
 
 
 def _notes(host: str, node: Node) -> Iterable[str]:
     if node["reached"]:
-        yield (
-            f"{host} is not part of this run (left out by --limit, or failed before): it stays as it is, and a peer of the others"
-        )
+        why = "left out by --limit, or failed before"
+        yield f"{host} is not part of this run ({why}): it stays as it is, and a peer of the others"
         return
     known = sorted(set(node["sources"].values()))
     if known:

@@ -137,8 +137,10 @@ def _node(host: str, position: int, given: Mapping[str, Any]) -> Node:
 
 
 def _stopped(group: Mapping[str, Node], hosts: Iterable[str]) -> dict[str, Node]:
-    now = {"active": False, "held": frozenset(), "pending": True, "deaf": False, "before": []}
-    return {host: n._replace(**now) if host in hosts else n for host, n in group.items()}
+    def off(n: Node) -> Node:
+        return n._replace(active=False, held=frozenset(), pending=True, deaf=False, before=[])
+
+    return {host: off(n) if host in hosts else n for host, n in group.items()}
 
 
 def _superfluous(group: Mapping[str, Node]) -> tuple[list[str], list[str]]:
@@ -163,15 +165,13 @@ def _not_understood(group: Mapping[str, Node], pending: list[Node], absent_ok: C
     messages = []
     for absent in (n for n in group.values() if not n.here and n.host not in absent_ok):
         for n in pending:
-            if absent.before is None:
-                reason = "what is in force there is not known"
-            else:
-                reason = _misheard(n.after, absent.before)
+            unknown = "what is in force there is not known"
+            reason = unknown if absent.before is None else _misheard(n.after, absent.before)
             if reason:
                 messages.append(
                     f"{absent.host} is not part of this run, and would not hear {n.host} afterwards ({reason}): there "
-                    f"could be two holders. Include {absent.host}, or bring it back first; if its keepalived is off and "
-                    "stays off until this playbook has run there, name it in keepalived_absent_ok"
+                    f"could be two holders. Include {absent.host}, or bring it back first; if its keepalived is off "
+                    "and stays off until this playbook has run there, name it in keepalived_absent_ok"
                 )
                 break
     return messages

@@ -90,6 +90,6 @@ def _hearing(holders: Mapping[str, Look]) -> Iterator[str]:
                 number, source = int(voice["virtual_router_id"]), voice.get("source_address")
                 if source and number in numbers and (number, source) not in heard:
                     yield (
-                        f"{listener} does not hear {speaker}: no VRRP packet (IP protocol 112) of router {number} comes from "
-                        f"{source} to {voice['interface']}. Let protocol 112 pass between all nodes, in both directions"
+                        f"{listener} does not hear {speaker}: no VRRP packet (IP protocol 112) of router {number} "
+                        f"comes from {source} on {voice['interface']}; let them pass between all nodes, both ways"
                     )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 class Link(NamedTuple):
     mac: str
     addresses: list[str]  # ADDRESS/PREFIX, the primary ones first, as the kernel lists them
-    passing: list[str] = []  # noqa: RUF012 - those of them which will not stay, or are not usable yet
+    passing: list[str] = []  # those of them which will not stay, or are not usable yet
 
 
 def parse_links(text: str) -> dict[str, Link]:

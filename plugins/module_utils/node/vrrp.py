@@ -20,12 +20,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Union
 
+from .probe import ProbeError, probe
+
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 PROTOCOL = 112
 _GROUPS = {4: "224.0.0.18", 6: "ff02::12"}
 # To nobody: there is no router 0, so that a keepalived which gets it drops it.
 _QUESTION = struct.pack("!BBBBHH", 0x31, 0, 0, 0, 0, 0)
+_RECEIVE_ERRORS = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
 _DATA = "tmp/keepalived.data"
 _LAST_SECTION = "------< Interfaces >------"
 
@@ -44,16 +47,15 @@ class Heard(NamedTuple):
     priority: int
 
 
-def listen(
-    wanted: Mapping[Voice, Iterable[str]], timeout_ms: int
-) -> dict[Voice, list[Heard]]:
+def listen(wanted: Mapping[Voice, Iterable[str]], timeout_ms: int) -> dict[Voice, list[Heard]]:
     """Whose packets of these routers arrive. Ends when each was heard from one of its sources, or from anybody if
     there is none, or when the time is over. Priority 0 does not count: it is a farewell."""
     heard: dict[Voice, list[Heard]] = {voice: [] for voice in wanted}
     missing = set(wanted)
     deadline = time.monotonic() + timeout_ms / 1000
     with contextlib.ExitStack() as stack:
-        sockets = {stack.enter_context(_ear(voice)): voice for voice in {v._replace(virtual_router_id=0) for v in wanted}}
+        places = {voice._replace(virtual_router_id=0) for voice in wanted}
+        sockets = {stack.enter_context(_ear(place)): place for place in places}
         while missing and time.monotonic() < deadline:
             for s in select.select(list(sockets), [], [], max(0.0, deadline - time.monotonic()))[0]:
                 packet, sender = s.recvfrom(4096)
@@ -93,16 +95,26 @@ def parse_packet(packet: bytes, version: int, sender: str) -> Heard | None:
     return Heard(body[1], str(ipaddress.ip_address(sender.partition("%")[0])), body[2])
 
 
-def ask(peer: Address, source: Address | None, timeout_ms: int) -> str:
-    """Whether something takes VRRP packets at an address.
+def ask(peer: Address, source: Address | None, interface: str | None, timeout_ms: int = 3000) -> str:
+    """Whether something takes VRRP packets at an address. interface: where its machine would answer for it, if known.
 
     "refused": the machine is there, and nothing of it takes them. "off": no machine is there. "silent": there is no
     answer, as is the case where keepalived runs, and where a firewall drops such answers.
     """
+    answer = _question(peer, source, timeout_ms)
+    if answer == "silent" and interface:
+        with contextlib.suppress(ProbeError):
+            return "silent" if probe([peer], interface) else "off"
+    return answer
+
+
+def _question(peer: Address, source: Address | None, timeout_ms: int) -> str:
     family = socket.AF_INET if peer.version == 4 else socket.AF_INET6
     deadline = time.monotonic() + timeout_ms / 1000
     with socket.socket(family, socket.SOCK_RAW, PROTOCOL) as s:
         try:
+            # Also of what the kernel expects to pass, as that nobody answers for the address.
+            s.setsockopt(*_RECEIVE_ERRORS[peer.version], 1)
             if source:
                 s.bind((str(source), 0))
             s.connect((str(peer), 0))
@@ -112,7 +124,7 @@ def ask(peer: Address, source: Address | None, timeout_ms: int) -> str:
                 try:
                     s.recv(4096)
                     return "silent"  # it speaks VRRP itself
-                except socket.timeout:  # noqa: UP041 - Python 3.9 tells them apart
+                except socket.timeout:
                     pass
         except OSError as e:
             return _ERRORS.get(e.errno or 0, "silent")
@@ -205,7 +217,8 @@ def parse_states(text: str) -> dict[str, dict[str, Any]]:
 
 def _blocks(text: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each block that begins with ` KIND = NAME`, and its lines `   KEY = VALUE`; tracked: kind, name and weight."""
-    name, values, tracked_kind = "", {}, ""
+    values: dict[str, Any] = {}
+    name, tracked_kind = "", ""
     for line in [*text.splitlines(), "------<"]:
         if re.match(r" ?\S", line):
             if name:

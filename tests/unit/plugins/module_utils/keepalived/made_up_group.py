@@ -60,9 +60,7 @@ class Group:
         if mine is None or theirs is None or self.deaf_links:
             return False
         same = all(mine[key] == theirs[key] for key in ("virtual_router_id", "addresses"))
-        return (
-            same and theirs["source_address"] in mine["peers"] and mine["source_address"] in theirs["peers"]
-        )
+        return same and theirs["source_address"] in mine["peers"] and mine["source_address"] in theirs["peers"]
 
     def hears_a_holder(self, m: Machine) -> bool:
         return any(self.hears(m, other) for other in self.machines.values() if other is not m and other.holds)

@@ -15,7 +15,8 @@ OWN = "fd00:7::247/64"
 
 def source(*addresses, before=(), passing=(), instances=(WEB6, API6), **changes):
     """That of the first instance, on a node with these addresses on its interface."""
-    node = {"keepalived_instances": list(instances), "interfaces": {"eth0": list(addresses)}, "before": list(before), "passing": list(passing)}
+    node = {"keepalived_instances": list(instances), "interfaces": {"eth0": list(addresses)}}
+    node |= {"before": list(before), "passing": list(passing)}
     return str(Instance("node1", {**node, **changes}, 0, instances[0]).source)
 
 

@@ -66,7 +66,9 @@ def test_which_of_two_peers_is_the_one_that_is_down_is_not_guessed():
 
 def test_a_node_which_is_gone_from_the_inventory_is_noticed():
     found = members({"n1": node(1, 2, 3), "n2": node(2, 1, 3)})
-    assert found["removed"] == {"n1": [{"address": address(3), "source": address(1)}]}
+    assert found["removed"] == {"n1": [{"address": address(3), "source": address(1), "interface": "eth0"}]}
+    far = {host: {**node(int(host[1]), 3), "interfaces": {"eth0": [f"{address(host[1])}/32"]}} for host in ("n1", "n2")}
+    assert members(far)["removed"]["n1"][0]["interface"] is None, "behind a router, ARP says nothing"
 
 
 def test_a_peer_with_another_address_now_is_not_gone():

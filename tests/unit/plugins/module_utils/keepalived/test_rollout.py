@@ -220,14 +220,17 @@ def vrrp(**instances):
     return {"instances": instances}
 
 
+FAULT = {"state": "FAULT", "failed": []}
+
+
 @pytest.mark.parametrize(
     ("node", "reason"),
     [
         (look(active=False), "a does not run keepalived"),
         (look(nginx=False), "a fails the check nginx"),
-        ({**look(), "vrrp": vrrp(web={"state": "FAULT", "failed": ["script app"]})}, "a has web in FAULT as of script app"),
-        ({**look(), "vrrp": vrrp(web={"state": "FAULT", "failed": []})}, "a has web in FAULT; see its journal"),
-        ({**look(nginx=False), "vrrp": vrrp(web={"state": "FAULT", "failed": ["file nginx (1)"]})}, "a fails the check nginx"),
+        ({**look(), "vrrp": vrrp(web={**FAULT, "failed": ["script app"]})}, "a has web in FAULT as of script app"),
+        ({**look(), "vrrp": vrrp(web=FAULT)}, "a has web in FAULT; see its journal"),
+        ({**look(nginx=False), "vrrp": vrrp(web={**FAULT, "failed": ["file nginx (1)"]})}, "a fails the check nginx"),
         ({**look(), "keepalived": {"active": True, "deaf": ["eth0"]}}, "a has lost eth0 since keepalived started"),
     ],
 )
@@ -240,7 +243,8 @@ def test_two_holders_are_explained_by_who_does_not_hear_whom():
     def holder(own, *heard):
         packets = [{"virtual_router_id": 66, "source": f"192.0.2.1{other}"} for other in heard]
         voices = [{"virtual_router_id": 66, "interface": "eth0", "source_address": f"192.0.2.1{own}"}]
-        return {**look("192.0.2.1"), "voices": voices, "vrrp": {"heard": [{"virtual_router_id": 66, "packets": packets}]}}
+        heard = [{"virtual_router_id": 66, "packets": packets}]
+        return {**look("192.0.2.1"), "voices": voices, "vrrp": {"heard": heard}}
 
     messages = unsettled({"a": holder(1, 2), "b": holder(2)}, ["192.0.2.1"])
     assert len(messages) == 2 and "b does not hear a: no VRRP packet (IP protocol 112) of router 66" in messages[1]

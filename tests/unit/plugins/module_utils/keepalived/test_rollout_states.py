@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.keepalived.made_up_group import VIP, Group, Machine
 
 HOSTS = "abcdef"
@@ -50,7 +51,7 @@ def configurations(change: str, members: str) -> dict[str, tuple[dict[str, Any] 
         } | {last: instance(last, members, own="192.0.2.77")}
     elif change == "replace":  # the last one is new, and the one that was there is gone
         old = {
-            host: {**wanted[host], "peers": [p for p in wanted[host]["peers"] if p != source(members[-1])] + ["192.0.2.77"]}
+            host: {**wanted[host], "peers": [*instance(host, members[:-1])["peers"], "192.0.2.77"]}
             for host in members[:-1]
         } | {members[-1]: None}
     elif change == "extra address":
@@ -67,7 +68,7 @@ def groups(change: str, members: str, states: list[str]) -> Iterator[tuple[tuple
     known = configurations(change, members)
     for combination in product(states, repeat=len(members)):
         machines = []
-        for host, state in zip(members, combination):
+        for host, state in zip(members, combination, strict=True):
             old, wanted = known[host]
             m = Machine(host, wanted)
             if state.startswith(("old", "away")):
@@ -113,7 +114,8 @@ def test_from_every_state_of_five_nodes(change: str) -> None:
 def test_where_no_node_hears_another_one_nobody_becomes_a_second_holder(size: int) -> None:
     for combination in product(["off", "runs"], repeat=size):
         known = configurations("none", HOSTS[:size])
-        machines = [Machine(h, known[h][1], known[h][1] if s == "runs" else None) for h, s in zip(HOSTS, combination)]
+        states = dict(zip(HOSTS, combination, strict=False))
+        machines = [Machine(h, known[h][1], known[h][1] if s == "runs" else None) for h, s in states.items()]
         group = Group(machines, deaf_links=True)
         group.run()
         assert len(group.holders) == 1, f"{combination}: {group.history}"
