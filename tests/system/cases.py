@@ -123,23 +123,34 @@ def a_node_is_replaced(nodes: Nodes) -> None:
     undisturbed(row)
 
 
-def one_node_is_in_fault(nodes: Nodes) -> None:
-    """The first node's service is down when nobody holds the address yet."""
+def the_first_node_is_in_fault(nodes: Nodes) -> None:
+    """Its check fails when nobody holds the address yet: the next one gets it."""
     members = nodes.everybody[:-1]
+    sick, second = members[:2]
     for host in members:
-        nodes.ssh(host, "systemctl stop keepalived")
-    sick = members[0]
-    nodes.ssh(sick, "systemctl mask --runtime --now nginx && sleep 1")
-    try:
-        done = nodes.run(members, nginx_state="present")
-        # nginx itself cannot be brought up there, which is that node's failure; the others go on.
-        assert nodes.holders() == [members[1]], done.stdout[-8000:]
-        assert sick in done.stdout
-    finally:
-        nodes.ssh(sick, "systemctl unmask --runtime nginx; systemctl start nginx")
-    with nodes.case("one node was in FAULT") as row:
+        nodes.ssh(host, f"systemctl stop keepalived; {'rm -f' if host == sick else 'touch'} /run/app")
+    app = {"keepalived_track_scripts": [{"name": "app", "script": "/usr/bin/test -e /run/app"}]}
+    done = nodes.run(members, **app)
+    well(nodes, done)
+    assert nodes.holders() == [second]
+    assert f"{sick} has VI_1 in FAULT as of script app" in done.stdout, "it says why the first one is passed over"
+    with nodes.case("one node is in FAULT while the others change") as row:
+        well(nodes, nodes.run(members, keepalived_detection_ms=700, **app))
+    undisturbed(row)
+    with nodes.case("it is well again") as row:
         well(nodes, nodes.run(members))
     undisturbed(row)
+
+
+def nobody_can_hold_the_address(nodes: Nodes) -> None:
+    """The run says which check fails where, and is not green."""
+    members = nodes.everybody[:-1]
+    app = {"keepalived_track_scripts": [{"name": "app", "script": "/usr/bin/false"}], "keepalived_settle_timeout": 5}
+    done = nodes.run(members, **app)
+    assert done.returncode != 0
+    for host in members:
+        assert f"{host} has VI_1 in FAULT as of script app" in done.stdout, done.stdout[-3000:]
+    well(nodes, nodes.run(members))
 
 
 def a_split_group_is_mended(nodes: Nodes) -> None:
@@ -188,7 +199,8 @@ CASES: list[Case] = [
     one_node_is_down,
     a_node_is_repaired_with_limit,
     a_node_is_replaced,
-    one_node_is_in_fault,
+    the_first_node_is_in_fault,
+    nobody_can_hold_the_address,
     a_split_group_is_mended,
     a_node_that_hears_nobody_does_not_start,
     an_address_of_somebody_else_is_not_taken,
