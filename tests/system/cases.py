@@ -142,10 +142,18 @@ def the_first_node_is_in_fault(nodes: Nodes) -> None:
     undisturbed(row)
 
 
-def nobody_can_hold_the_address(nodes: Nodes) -> None:
-    """The run says which check fails where, and is not green."""
+def a_check_that_fails_everywhere(nodes: Nodes) -> None:
+    """It never reaches the holder. On a group without one, the run says which check fails where, and is not green."""
     members = nodes.everybody[:-1]
     app = {"keepalived_track_scripts": [{"name": "app", "script": "/usr/bin/false"}], "keepalived_settle_timeout": 5}
+    (holder,) = nodes.holders()
+    with nodes.case("a check that fails everywhere (refused)") as row:
+        done = nodes.run(members, **app)
+    assert done.returncode != 0 and "VI_1 is in FAULT as of script app" in done.stdout, done.stdout[-3000:]
+    assert nodes.holders() == [holder]
+    undisturbed(row)
+    for host in members:
+        nodes.ssh(host, "systemctl stop keepalived")
     done = nodes.run(members, **app)
     assert done.returncode != 0
     for host in members:
@@ -200,7 +208,7 @@ CASES: list[Case] = [
     a_node_is_repaired_with_limit,
     a_node_is_replaced,
     the_first_node_is_in_fault,
-    nobody_can_hold_the_address,
+    a_check_that_fails_everywhere,
     a_split_group_is_mended,
     a_node_that_hears_nobody_does_not_start,
     an_address_of_somebody_else_is_not_taken,
