@@ -175,9 +175,12 @@ def read_states(timeout_ms: int = 3000, proc: Path = Path("/proc")) -> dict[str,
 def _parent(proc: Path) -> int | None:
     """The first process of keepalived, which has no parent of that name."""
     parents: dict[int, int] = {}
+    mine = os.readlink(proc / "self/ns/pid")
     for status in proc.glob("[0-9]*/stat"):
         try:
             text = status.read_text(errors="replace")
+            if os.readlink(status.parent / "ns/pid") != mine:  # a container's
+                continue
         except OSError:  # it ended meanwhile
             continue
         name = text[text.index("(") + 1 : text.rindex(")")]
