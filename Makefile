@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 TOPOLOGY ?= onprem_active_standby
 RUN := tests/run
 
-.PHONY: help setup demo test fresh versions versions lint sanity units clean-lab bench-failover bench-gcp-route bench-alias bench-havip molecule
+.PHONY: help setup demo test fresh versions lint sanity units clean-lab bench-failover bench-gcp-route bench-alias bench-havip bench-nodes molecule
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -51,6 +51,9 @@ bench-gcp-route: ## What moves a route of a Google Cloud network: ours, gcloud, 
 
 bench-alias: ## What moves alias ranges of Google Cloud, and what many of them cost: ours, gcloud, Debian's agent
 	$(RUN) python bench/alias_ip.py $(BENCH_ARGS)
+
+bench-nodes: ## Nodes come and go in groups of two, three and five
+	$(RUN) python bench/nodes.py $(BENCH_ARGS)
 
 bench-havip: ## Who binds virtual IPs of OpenStack while others do: ours, openstack.cloud
 	BENCH=yes $(RUN) python bench/havip.py $(BENCH_ARGS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.rollout import unsettled
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settled import unsettled
 
 
 class FilterModule:

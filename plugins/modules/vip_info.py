@@ -110,6 +110,14 @@ interfaces:
   type: dict
   returned: success
   sample: {"eth0": ["192.168.7.247/22", "192.168.7.246/22"]}
+passing:
+  description:
+    - Addresses which will not stay, or are not usable yet, without prefix length. These are temporary, deprecated or
+      tentative ones of IPv6.
+  type: list
+  elements: str
+  returned: success
+  sample: []
 macs:
   description: The hardware address of each interface.
   type: dict
@@ -150,6 +158,7 @@ def main() -> None:
         holds_all=bool(addresses) and all(a["held"] for a in addresses),
         holds_any=any(a["held"] for a in addresses),
         interfaces={name: link.addresses for name, link in links.items()},
+        passing=[a.partition("/")[0] for link in links.values() for a in link.passing],
         macs={name: link.mac for name, link in links.items() if link.mac},
         **status,
     )

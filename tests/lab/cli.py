@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = verb("up", _up, "Start a lab and wait until its machines answer SSH.")
     sub.add_argument("topology", nargs="?", default="onprem_active_standby", choices=sorted(topology.TOPOLOGIES))
+    sub.add_argument("--nodes", type=int, help="how many nodes, 2 to 8 (onprem_active_standby only)")
     verb("down", _down, "End a lab; nothing stays but the cache.")
     verb("status", _status, "Show the machines of a lab.")
     sub = verb("exec", _exec, "Run a command in the controller's network, or on a machine.")
@@ -108,7 +109,8 @@ def _api_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _up(options: argparse.Namespace) -> None:
-    Lab(options.name).up(options.topology, progress=lambda text: print(f"lab: {text}", flush=True))
+    name = options.topology if options.nodes is None else f"{options.topology}:{options.nodes}"
+    Lab(options.name).up(name, progress=lambda text: print(f"lab: {text}", flush=True))
 
 
 def _down(options: argparse.Namespace) -> None:

@@ -89,8 +89,8 @@ class Topology:
         return [each.name for each in self.machines if each.group == group and each.name != name]
 
 
-def _pair(name: str) -> Topology:
-    """Two nodes and a client, addressed as in the Cloudpods document's example."""
+def _pair(name: str, nodes: int = 2) -> Topology:
+    """Two nodes, or more, and a client, addressed as in the Cloudpods document's example."""
 
     def machine(index: int, label: str, group: str, host4: str, host6: str) -> Machine:
         return Machine(label, group, (f"{host4}/22", f"fd00:7::{host6}/64"), f"02:00:00:00:07:{index:02x}")
@@ -98,8 +98,7 @@ def _pair(name: str) -> Topology:
     return Topology(
         name=name,
         machines=(
-            machine(1, "node1", "vip_nodes", "192.168.7.247", "247"),
-            machine(2, "node2", "vip_nodes", "192.168.7.248", "248"),
+            *(machine(n, f"node{n}", "vip_nodes", f"192.168.7.{246 + n}", f"{246 + n}") for n in range(1, nodes + 1)),
             machine(16, "client1", "vip_clients", "192.168.4.10", "10"),
         ),
         controller=("192.168.4.2/22", "fd00:7::2/64"),
@@ -410,7 +409,10 @@ TOPOLOGIES = {
 
 
 def get(name: str) -> Topology:
-    """The topology called ``name``."""
+    """The topology called ``name``; the on-premises one may have another number of nodes, as in `NAME:5`."""
+    base, _colon, nodes = name.partition(":")
+    if base == "onprem_active_standby" and nodes.isdigit() and 2 <= int(nodes) <= 8:
+        return _pair(name, int(nodes))
     try:
         return TOPOLOGIES[name]
     except KeyError:

@@ -12,7 +12,10 @@ from typing import Any, NamedTuple, Union
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
-Node = Mapping[str, Any]  # the role's variables of a host; interfaces: its addresses by interface; container: bool
+# The role's variables of a host, and as far as they are known: interfaces (its addresses by interface), passing (those
+# of them which will not stay), before (its instances in force), sources (its source address by instance, where it
+# cannot be asked), container (bool).
+Node = Mapping[str, Any]
 
 _DEFAULTS = {"version": 3, "unicast": True, "nopreempt": True}
 
@@ -112,12 +115,38 @@ class Instance(NamedTuple):
 
     @property
     def source(self) -> Address | None:
-        """The source address of its packets, as far as it can be known."""
+        """The source address of its packets, as far as it can be known.
+
+        What keepalived itself puts on the node is never one: the virtual addresses of all instances, as wanted and as
+        in force. The one in force stays as long as the node has it, as the others know it by that.
+        """
         given = self.given.get("source_address")
         if given is not None:
             return parse_address(given)
-        virtual = {v.ip for v in self.virtual()}
-        for own in own_addresses(self.node, self.given.get("interface")):
-            if own.version == self.family and not own.is_link_local and own not in virtual:
-                return own
-        return None
+        if self.node.get("interfaces") is None or "sources" in self.node:
+            return parse_address((self.node.get("sources") or {}).get(self.name))
+        virtual = virtual_addresses(self.node)
+        passing = {parse_address(text) for text in self.node.get("passing") or []}
+        able = [
+            own
+            for own in own_addresses(self.node, self.given.get("interface"))
+            if own.version == self.family and not own.is_link_local and own not in virtual
+        ]
+        stable = [own for own in able if own not in passing]
+        for before in self.node.get("before") or []:
+            known = parse_address(before.get("source_address"))
+            if before.get("name") == self.name and known in stable:
+                return known
+        return next(iter(stable or able), None)
+
+
+def virtual_addresses(node: Node) -> set[Address]:
+    """Everything that keepalived puts on a node: the virtual addresses of all instances, as wanted and as in force."""
+    found: set[Address] = set()
+    for given in [*(node.get("keepalived_instances") or []), *(node.get("before") or [])]:
+        instance = Instance("", node, 0, given)
+        found |= {virtual.ip for virtual in instance.virtual()}
+        if instance.bare:
+            parsed = parse_interface(marker(given.get("virtual_router_id")))
+            found |= {parsed.ip} if parsed else set()
+    return found

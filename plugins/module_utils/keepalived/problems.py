@@ -50,6 +50,8 @@ def find_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None = No
     """
     found: dict[str, list[str]] = {}
     for host, text in _all_problems(nodes, spec):
+        if nodes[host].get("absent"):  # not part of this run
+            continue
         hosts = found.setdefault(text, [])
         if host not in hosts:
             hosts.append(host)

@@ -73,7 +73,8 @@ def _resolved(
 
 
 def _sources(members: list[Instance], host: str) -> list[str]:
-    for m in members:
+    known = [m for m in members if m.host == host or m.source or not m.node.get("absent")]
+    for m in known if len(known) > 1 else members:
         if m.host != host and not m.source:
-            raise ValueError(f"{m.where('peers')}: the address of {m.host} is not known; list the peers")
-    return [str(m.source) for m in members if m.host != host]
+            raise ValueError(f"{m.where('peers')}: the address of {m.host} is not known; list the peers, or bring it back")
+    return [str(m.source) for m in known if m.host != host]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 class Link(NamedTuple):
     mac: str
     addresses: list[str]  # ADDRESS/PREFIX, the primary ones first, as the kernel lists them
+    passing: list[str] = []  # those of them which will not stay, or are not usable yet
 
 
 def parse_links(text: str) -> dict[str, Link]:
@@ -25,8 +26,13 @@ def parse_links(text: str) -> dict[str, Link]:
     links = {}
     for link in json.loads(text or "[]"):
         usable = [a for a in link.get("addr_info", []) if "local" in a and not a.get("dadfailed")]
-        links[link["ifname"]] = Link(link.get("address", ""), [f"{a['local']}/{a['prefixlen']}" for a in usable])
+        passing = [a for a in usable if any(a.get(flag) for flag in ("temporary", "deprecated", "tentative"))]
+        links[link["ifname"]] = Link(link.get("address", ""), *(_texts(its) for its in (usable, passing)))
     return links
+
+
+def _texts(entries: list[dict[str, Any]]) -> list[str]:
+    return [f"{entry['local']}/{entry['prefixlen']}" for entry in entries]
 
 
 def held(wanted: Iterable[str], links: dict[str, Link]) -> list[dict[str, Any]]:

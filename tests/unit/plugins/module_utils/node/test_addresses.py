@@ -45,8 +45,16 @@ def test_interfaces_in_the_order_of_the_kernel():
     links = parse_links(NODE)
     assert links["eth0"].mac == "52:54:00:00:00:01"
     assert links["eth0"].addresses == ["192.168.7.247/22", "192.168.7.246/22", "fd00:7::246/64", "fe80::1/64"]
-    assert links["tun0"] == ("", ["10.0.0.1/32"])
+    assert links["tun0"] == ("", ["10.0.0.1/32"], [])
     assert links["eth1"].addresses == []
+
+
+@pytest.mark.parametrize("flag", ["temporary", "deprecated", "tentative"])
+def test_addresses_which_will_not_stay_are_told_apart(flag):
+    entries = [{"local": "fd00:7::a", "prefixlen": 64, flag: True}, {"local": "fd00:7::1", "prefixlen": 64}]
+    links = parse_links(json.dumps([{"ifname": "eth0", "addr_info": entries}]))
+    assert links["eth0"].addresses == ["fd00:7::a/64", "fd00:7::1/64"]
+    assert links["eth0"].passing == ["fd00:7::a/64"]
 
 
 def test_held_whatever_the_prefix_length_and_spelling():

@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a keepalived group is at rest, and if it is not, why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+Look = Mapping[str, Any]
+
+
+def unsettled(nodes: Mapping[str, Look], wanted: Iterable[str], gone: Iterable[str] = ()) -> list[str]:
+    """Why the group is not at rest, one message each: every wanted address has one holder, and the gone ones none.
+
+    nodes: for each host what cloudha.vip.vip_info returned about all these addresses; and if it is known, vrrp: what
+    cloudha.vip.vrrp_info returned (states, and what was heard), and voices: its instances as the role resolved them.
+    No holder is fine only when all nodes that run keepalived are drained: somebody wished that.
+    """
+    holders: dict[str, list[str]] = {}
+    for host, node in nodes.items():
+        for entry in node["addresses"]:
+            if entry["held"]:
+                holders.setdefault(entry["address"], []).append(host)
+    able = [host for host, node in nodes.items() if _able(node)]
+    messages = []
+    unheld = []
+    for address in wanted:
+        its = holders.get(address, [])
+        if len(its) > 1:
+            messages.append(f"{address} is held by {' and '.join(its)}")
+        elif not its and able:
+            messages.append(f"{address} is held by nobody, though {' and '.join(able)} could hold it")
+        elif not its and not _drained(nodes):
+            unheld.append(address)
+    if unheld:
+        reasons = "; ".join(f"{host} {reason}" for host, node in nodes.items() for reason in _reasons(node))
+        messages.append(f"{', '.join(unheld)} is held by nobody: {reasons}")
+    messages += [
+        f"{address} is still held by {' and '.join(holders[address])}" for address in gone if address in holders
+    ]
+    for hosts in {tuple(its) for address, its in holders.items() if len(its) > 1}:
+        messages += _hearing({host: nodes[host] for host in hosts})
+    return messages
+
+
+def _able(node: Look) -> bool:
+    return not list(_reasons(node))
+
+
+def _drained(nodes: Mapping[str, Look]) -> bool:
+    running = [node for node in nodes.values() if node["keepalived"]["active"]]
+    return bool(running) and all(node["drain"] for node in running)
+
+
+def _reasons(node: Look) -> Iterator[str]:
+    """Why a node may not hold an address."""
+    if not node["keepalived"]["active"]:
+        yield "does not run keepalived"
+        return
+    if node["drain"]:
+        yield "is drained"
+    failed = [name for name, verdict in node["checks"].items() if not verdict]
+    if failed:
+        yield f"fails the check {' and '.join(failed)}"
+    deaf = node["keepalived"].get("deaf") or []
+    if deaf:
+        yield f"has lost {' and '.join(deaf)} since keepalived started"
+    for name, instance in ((node.get("vrrp") or {}).get("instances") or {}).items():
+        # The verdict of a resident check, and the drain, come by files, and were told already.
+        told = ("file drain ", *(f"file {check} " for check in failed))
+        new = [each for each in instance["failed"] if not f"{each} ".startswith(told)]
+        if instance["state"] == "FAULT" and (new or not (failed or node["drain"])):
+            yield f"has {name} in FAULT" + (f" as of {' and '.join(new)}" if new else "; see its journal")
+
+
+def _hearing(holders: Mapping[str, Look]) -> Iterator[str]:
+    """Which of several holders do not hear each other. Of two that do, one would have given the address up."""
+    for listener, node in holders.items():
+        heard = {
+            (packets["virtual_router_id"], packet["source"])
+            for packets in (node.get("vrrp") or {}).get("heard") or []
+            for packet in packets["packets"]
+        }
+        numbers = {each["virtual_router_id"] for each in (node.get("vrrp") or {}).get("heard") or []}
+        for speaker, other in holders.items():
+            for voice in other.get("voices") or [] if speaker != listener else []:
+                number, source = int(voice["virtual_router_id"]), voice.get("source_address")
+                if source and number in numbers and (number, source) not in heard:
+                    yield (
+                        f"{listener} does not hear {speaker}: no VRRP packet (IP protocol 112) of router {number} "
+                        f"comes from {source} on {voice['interface']}; let them pass between all nodes, both ways"
+                    )

@@ -1,0 +1,215 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happens to a group of nodes in its life. Each case leaves the group as it found it: its nodes, one holder."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+from nodes import CONFIG, VIP, Nodes, Row
+from pair import changes
+
+PATIENCE_MS = 5000  # a busy machine is slow; how fast a group is, is measured elsewhere
+NOBODY_SENDS = "nft add table inet test; nft 'add chain inet test in { type filter hook input priority 0; }'; "
+NOBODY_SENDS += "nft add rule inet test in meta l4proto 112 drop"
+
+Case = Callable[[Nodes], None]
+
+
+def well(nodes: Nodes, done: subprocess.CompletedProcess[str], *, unreachable: bool = False) -> None:
+    assert done.returncode == (4 if unreachable else 0), done.stdout[-8000:]
+    assert len(nodes.holders()) == 1
+
+
+def undisturbed(row: Row) -> None:
+    assert row.two_holders_ms == 0, row
+    assert row.gap_ms < PATIENCE_MS, row
+
+
+def standbys(nodes: Nodes, members: list[str]) -> list[str]:
+    (holder,) = nodes.holders()
+    return [host for host in members if host != holder]
+
+
+def until_it_holds() -> str:
+    return f"for i in $(seq 200); do ip -o a | grep -q ' {VIP}/' && exit 0; sleep 0.1; done; exit 1"
+
+
+def a_node_is_added(nodes: Nodes) -> None:
+    with nodes.case("a node is added") as row:
+        well(nodes, nodes.run(nodes.everybody))
+    undisturbed(row)
+
+
+def a_node_is_not_forgotten_while_it_runs(nodes: Nodes) -> None:
+    """The group has one more node now."""
+    gone = standbys(nodes, nodes.everybody)[-1]
+    rest = [host for host in nodes.everybody if host != gone]
+    with nodes.case("a running node is gone from the inventory (refused)") as row:
+        done = nodes.run(rest)
+    assert done.returncode != 0 and "keepalived_removed_peers" in done.stdout, done.stdout[-4000:]
+    undisturbed(row)
+    assert row.gap_ms < 1000, "nothing was changed"
+
+
+def a_node_is_removed(nodes: Nodes) -> None:
+    gone = nodes.everybody[-1]
+    rest = nodes.everybody[:-1]
+    with nodes.case("a node is removed") as row:
+        nodes.members = nodes.everybody
+        done = nodes.play("teardown", f"--limit={gone}")
+        assert done.returncode == 0, done.stdout[-6000:]
+        well(nodes, nodes.run(rest))
+    undisturbed(row)
+
+
+def an_unchanged_run_changes_nothing(nodes: Nodes) -> None:
+    done = nodes.run(nodes.everybody[:-1])
+    well(nodes, done)
+    assert set(changes(done.stdout).values()) == {0}
+
+
+def one_node_is_down(nodes: Nodes) -> None:
+    members = nodes.everybody[:-1]
+    down = standbys(nodes, members)[-1]
+    nodes.power_off(down)
+    try:
+        with nodes.case("one node is down while the others change") as row:
+            changed = {"nginx_page": "while one is down\n", "keepalived_detection_ms": 700}
+            well(nodes, nodes.run(members, **changed), unreachable=True)
+            (holder,) = nodes.holders()
+            address = nodes.lab.topology.machine(down).address
+            assert f" {address}\n" in nodes.ssh(holder, f"cat {CONFIG}"), "it stays a peer"
+    finally:
+        nodes.power_on(down)
+    undisturbed(row)
+    with nodes.case("the node is back, and the playbook runs") as row:
+        well(nodes, nodes.run(members))
+    undisturbed(row)
+
+
+def a_node_is_repaired_with_limit(nodes: Nodes) -> None:
+    """It comes back without keepalived, and the playbook runs for it alone."""
+    members = nodes.everybody[:-1]
+    broken = standbys(nodes, members)[-1]
+    files = "/etc/keepalived /run/cloudha-vip/keepalived.conf"
+    nodes.ssh(broken, f"systemctl stop keepalived && apt-get purge --yes keepalived && rm -rf {files}")
+    with nodes.case("a node is repaired (--limit)") as row:
+        well(nodes, nodes.run(members, f"--limit={broken}"))
+        assert nodes.ssh(broken, "systemctl is-active keepalived") == "active\n"
+    undisturbed(row)
+
+
+def a_node_is_replaced(nodes: Nodes) -> None:
+    """A standby dies; another machine takes its place."""
+    members = nodes.everybody[:-1]
+    dead = standbys(nodes, members)[-1]
+    new = nodes.everybody[-1]
+    nodes.ssh(dead, "systemctl disable keepalived")  # so that it does not come back with it below
+    nodes.power_off(dead)
+    try:
+        with nodes.case("a dead node is replaced") as row:
+            well(nodes, nodes.run([new if host == dead else host for host in members]))
+        undisturbed(row)
+    finally:
+        nodes.power_on(dead)
+    with nodes.case("and back") as row:
+        nodes.members = [new if host == dead else host for host in members]
+        done = nodes.play("teardown", f"--limit={new}")
+        assert done.returncode == 0, done.stdout[-6000:]
+        well(nodes, nodes.run(members))
+    undisturbed(row)
+
+
+def the_first_node_is_in_fault(nodes: Nodes) -> None:
+    """Its check fails when nobody holds the address yet: the next one gets it."""
+    members = nodes.everybody[:-1]
+    sick, second = members[:2]
+    for host in members:
+        nodes.ssh(host, f"systemctl stop keepalived; {'rm -f' if host == sick else 'touch'} /run/app")
+    app = {"keepalived_track_scripts": [{"name": "app", "script": "/usr/bin/test -e /run/app"}]}
+    done = nodes.run(members, **app)
+    well(nodes, done)
+    assert nodes.holders() == [second]
+    assert f"{sick} has VI_1 in FAULT as of script app" in done.stdout, "it says why the first one is passed over"
+    with nodes.case("one node is in FAULT while the others change") as row:
+        well(nodes, nodes.run(members, keepalived_detection_ms=700, **app))
+    undisturbed(row)
+    with nodes.case("it is well again") as row:
+        well(nodes, nodes.run(members))
+    undisturbed(row)
+
+
+def a_check_that_fails_everywhere(nodes: Nodes) -> None:
+    """It never reaches the holder. On a group without one, the run says which check fails where, and is not green."""
+    members = nodes.everybody[:-1]
+    app = {"keepalived_track_scripts": [{"name": "app", "script": "/usr/bin/false"}], "keepalived_settle_timeout": 5}
+    (holder,) = nodes.holders()
+    with nodes.case("a check that fails everywhere (refused)") as row:
+        done = nodes.run(members, **app)
+    assert done.returncode != 0 and "VI_1 is in FAULT as of script app" in done.stdout, done.stdout[-3000:]
+    assert nodes.holders() == [holder]
+    undisturbed(row)
+    for host in members:
+        nodes.ssh(host, "systemctl stop keepalived")
+    done = nodes.run(members, **app)
+    assert done.returncode != 0
+    for host in members:
+        assert f"{host} has VI_1 in FAULT as of script app" in done.stdout, done.stdout[-3000:]
+    well(nodes, nodes.run(members))
+
+
+def a_split_group_is_mended(nodes: Nodes) -> None:
+    members = nodes.everybody[:-1]
+    deaf = standbys(nodes, members)[-1]
+    wrong_peer = f"sed -i '/unicast_peer/,/}}/s/192.168.7.2../192.168.7.199/' {CONFIG}"
+    nodes.ssh(deaf, f"{wrong_peer} && systemctl restart keepalived && {until_it_holds()}")
+    assert len(nodes.holders()) == 2
+    with nodes.case("split at the start") as row:
+        well(nodes, nodes.run(members))
+    undisturbed(row)
+
+
+def a_node_that_hears_nobody_does_not_start(nodes: Nodes) -> None:
+    members = nodes.everybody[:-1]
+    deaf = standbys(nodes, members)[-1]
+    nodes.ssh(deaf, f"systemctl stop keepalived; {NOBODY_SENDS}")
+    try:
+        with nodes.case("VRRP does not pass to a node (refused)") as row:
+            done = nodes.run(members)
+        assert done.returncode != 0 and "protocol 112" in done.stdout, done.stdout[-4000:]
+        undisturbed(row)
+        assert len(nodes.holders()) == 1
+    finally:
+        nodes.ssh(deaf, "nft delete table inet test")
+    well(nodes, nodes.run(members))
+
+
+def an_address_of_somebody_else_is_not_taken(nodes: Nodes) -> None:
+    members = nodes.everybody[:-1]
+    other = standbys(nodes, members)[-1]
+    nodes.ssh(other, "ip address add 192.168.7.244/22 dev eth0")
+    try:
+        done = nodes.run(members, vip_addresses=["192.168.7.246/22", "192.168.7.244/22"])
+        assert done.returncode != 0, "there would be two holders"
+        assert "ip address delete 192.168.7.244/22 dev eth0" in done.stdout, done.stdout[-3000:]
+    finally:
+        nodes.ssh(other, "ip address delete 192.168.7.244/22 dev eth0")
+
+
+CASES: list[Case] = [
+    a_node_is_added,
+    a_node_is_not_forgotten_while_it_runs,
+    a_node_is_removed,
+    an_unchanged_run_changes_nothing,
+    one_node_is_down,
+    a_node_is_repaired_with_limit,
+    a_node_is_replaced,
+    the_first_node_is_in_fault,
+    a_check_that_fails_everywhere,
+    a_split_group_is_mended,
+    a_node_that_hears_nobody_does_not_start,
+    an_address_of_somebody_else_is_not_taken,
+]

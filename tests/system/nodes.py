@@ -1,0 +1,126 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A group of nodes that come and go: what its operator does to it, and what a client and the nodes themselves see."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pair import Pair, Seen
+
+from lab.lab import Lab
+
+VIP = "192.168.7.246"
+CONFIG = "/etc/keepalived/keepalived.conf"
+WATCH = "/run/test-watch"
+
+
+@dataclass
+class Row:
+    """What one case cost."""
+
+    nodes: int
+    case: str
+    gap_ms: float = 0
+    two_holders_ms: float = 0
+
+    def __str__(self) -> str:
+        return f"| {self.nodes} | {self.case} | {self.gap_ms:.0f} | {self.two_holders_ms:.0f} |"
+
+
+class Nodes(Pair):
+    """The lab has more machines than the group has nodes; the inventory says which of them are its nodes."""
+
+    def __init__(self, lab: Lab, scratch: Path, size: int) -> None:
+        super().__init__(lab, scratch, "onprem_active_standby", VIP)
+        self.size = size
+        self.members: list[str] = []
+        self.rows: list[Row] = []
+        self.off: set[str] = set()
+
+    @property
+    def everybody(self) -> list[str]:
+        return [each.name for each in self.lab.topology.machines if each.group == "vip_nodes"]
+
+    def command(self, playbook: str, *words: str, **variables: object) -> list[str]:
+        inventory = json.loads(self.lab.inventory.read_text())
+        group = inventory["all"]["children"]["vip_nodes"]
+        group["hosts"] = {host: group["hosts"][host] for host in self.members}
+        mine = self.scratch / "inventory.json"
+        mine.write_text(json.dumps(inventory))
+        plain = super().command(playbook, *words, **variables)
+        return [f"--inventory={mine}" if word.startswith("--inventory=") else word for word in plain]
+
+    def run(self, members: Sequence[str], *words: str, **variables: object) -> subprocess.CompletedProcess[str]:
+        self.members = list(members)
+        done = self.play(self.topology, *words, **variables)
+        (self.scratch / "last.log").write_text(done.stdout + done.stderr)
+        return done
+
+    def holders(self) -> list[str]:
+        return [
+            host for host in self.everybody if host not in self.off and f" {VIP}/" in self.ssh(host, "ip -o -4 address")
+        ]
+
+    def power_off(self, host: str) -> None:
+        self.lab.fault("node_power_off", host)
+        self.off.add(host)
+
+    def power_on(self, host: str) -> None:
+        self.lab.repair("node_power_off", host, wait=True)
+        self.off.discard(host)
+
+    @contextlib.contextmanager
+    def case(self, name: str) -> Iterator[Row]:
+        """Measure what is done in the block: as a client sees it, and by when each node got and lost the address."""
+        row = Row(self.size, name)
+        begin = {host for host in self.everybody if host not in self.off}
+        for host in begin:
+            watch = f"ip -ts -o -4 monitor address > {WATCH}"
+            self.ssh(host, f"systemd-run --quiet --collect --unit=test-watch sh -c '{watch}'")
+        holders = set(self.holders())
+        with self.client() as seen:
+            yield row
+        row.gap_ms = _gap(seen)
+        events = []
+        for host in begin - self.off:
+            log = self.ssh(host, f"systemctl stop test-watch 2>/dev/null; cat {WATCH} 2>/dev/null; rm -f {WATCH}")
+            events += [(when, host, gained) for when, gained in _changes(log)]
+        row.two_holders_ms = two_holders_ms(holders, events)
+        self.rows.append(row)
+        print(row)
+
+
+def _gap(seen: Seen) -> float:
+    return seen.gap_ms
+
+
+def _changes(log: str) -> Iterator[tuple[float, bool]]:
+    for line in log.splitlines():
+        found = re.match(rf"\[([\d:.T-]+)\] (Deleted )?.* {re.escape(VIP)}/", line)
+        if found:
+            when = datetime.fromisoformat(found.group(1)).replace(tzinfo=UTC)
+            yield when.timestamp() * 1000, not found.group(2)
+
+
+def two_holders_ms(holders: set[str], events: list[tuple[float, str, bool]]) -> float:
+    """How long two nodes had the address. A split that was there at the start counts from when it was ended."""
+    has = set(holders)
+    ended = len(has) < 2
+    total, since = 0.0, 0.0
+    for when, host, gained in sorted(events):
+        if ended and len(has) > 1:
+            total += when - since
+        has = has | {host} if gained else has - {host}
+        ended = ended or len(has) < 2
+        since = when
+    assert not ended or len(has) < 2, f"{has} have the address at the end"
+    return total

@@ -1,0 +1,40 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nodes are added, removed, replaced, and fail; the client is served all the time, by one holder.
+
+The number of nodes is two; CLOUDHA_TEST_NODES=5 makes it five. `bench/nodes.py` makes a table of several.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from cases import CASES, Case
+from nodes import Nodes
+
+from lab.lab import Lab
+
+SIZE = int(os.environ.get("CLOUDHA_TEST_NODES", "2"))
+
+
+@pytest.fixture(scope="module")
+def nodes(lab_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    lab = Lab(lab_name("nodes"))
+    lab.up(f"onprem_active_standby:{SIZE + 1}")
+    try:
+        these = Nodes(lab, tmp_path_factory.mktemp("nodes"), SIZE)
+        done = these.run(these.everybody[:SIZE])
+        assert done.returncode == 0, done.stdout[-6000:]
+        yield these
+        print(*these.rows, sep="\n")
+    finally:
+        lab.down()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test(nodes: Nodes, case: Case) -> None:
+    """In this order: each begins with the group as the one before left it."""
+    case(nodes)

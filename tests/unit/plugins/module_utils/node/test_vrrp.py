@@ -1,0 +1,92 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.node.vrrp import Heard, parse_packet, parse_states
+
+# As keepalived 2.2.7 writes it, shortened.
+DATA = """\
+------< VRRP Topology >------
+ VRRP Instance = web
+   VRRP Version = 3
+   State = FAULT
+   Flags:
+     Using unicast
+   Wantstate = FAULT
+   Interface = eth0
+   Tracked scripts :
+     chk_app weight 0
+     chk_other weight 0
+   Tracked interfaces :
+     eth1 weight 0
+   Tracked files :
+     drain, weight 1
+     nginx, weight 0
+   Using smtp notification = no
+ VRRP Instance = db
+   State = BACKUP
+   Master router = 192.168.7.247
+   Interface = eth0
+   Tracked files :
+     drain, weight 1
+------< VRRP Scripts >------
+ VRRP Script = chk_app
+   Command = '/usr/bin/false'
+   Status = BAD
+   Tracking instances :
+     web, weight 0
+ VRRP Script = chk_other
+   Status = GOOD
+------< VRRP Track files >------
+ Track file = drain
+   Status = -10
+   Weight = 1
+ Track file = nginx
+   Status = 1
+   Weight = 0
+------< Interfaces >------
+ Name = eth0
+   State = UP, RUNNING
+ Name = eth1
+   State = not UP, not RUNNING
+"""
+
+
+def test_the_states_of_instances_and_what_has_failed():
+    assert parse_states(DATA) == {
+        "web": {"state": "FAULT", "hears": None, "failed": ["script chk_app", "interface eth1", "file nginx (1)"]},
+        "db": {"state": "BACKUP", "hears": "192.168.7.247", "failed": []},
+    }
+
+
+def test_a_drained_node_and_a_lost_link():
+    text = DATA.replace("Status = -10", "Status = -254").replace("State = UP, RUNNING", "State = UP, not RUNNING")
+    assert parse_states(text)["db"]["failed"] == ["file drain (-254)", "interface eth0"]
+
+
+@pytest.mark.parametrize("text", ["", "------< VRRP Topology >------\n"])
+def test_no_instances(text):
+    assert parse_states(text) == {}
+
+
+PACKET = struct.pack("!BBBBHH4s", 0x31, 66, 254, 1, 19, 0, bytes((192, 168, 7, 246)))
+
+
+def test_whose_packet_it_is():
+    assert parse_packet(PACKET, 6, "fe80::1%eth0") == Heard(66, "fe80::1", 254)
+    for options in (0, 2):  # words of options in the IP header
+        header = bytes([0x45 + options]) + bytes(19 + 4 * options)
+        assert parse_packet(header + PACKET, 4, "192.168.7.247") == Heard(66, "192.168.7.247", 254)
+
+
+@pytest.mark.parametrize("body", [b"", PACKET[:7], b"\x32" + PACKET[1:], PACKET[:1] + b"\x00" + PACKET[2:]])
+def test_what_is_no_announcement(body):
+    assert parse_packet(body, 6, "fe80::1") is None
+    assert parse_packet(b"\x45" + bytes(19) + body, 4, "192.168.7.247") is None
+    assert parse_packet(b"", 4, "192.168.7.247") is None
