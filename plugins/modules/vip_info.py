@@ -90,6 +90,23 @@ keepalived:
     active:
       description: Whether a process of keepalived is there.
       type: bool
+    unwatched:
+      description:
+        - The track files that keepalived runs without watching, so that neither a drain nor a failed check moves the
+          address; V(null) if its process may not be looked at. Known where the role P(cloudha.vip.keepalived#role) set
+          keepalived up.
+      type: list
+      elements: str
+      sample: ["/run/cloudha-vip/drain"]
+    deaf:
+      description: The interfaces made anew since keepalived read its configuration; it neither hears nor speaks there.
+      type: list
+      elements: str
+      sample: ["eth0.100"]
+    problems:
+      description: The same in sentences, with what to do.
+      type: list
+      elements: str
 drain:
   description: The number in the drain file; V(null) if there is no such file. 0 is normal, below is drained.
   type: int

@@ -135,8 +135,9 @@ class Subnet:
     def cut(self, name: str, peers: Iterable[str], on: bool) -> None:
         """See `lab.fabric.cut`; also between the two sides."""
         there = list(peers)
-        for port in self._ports(name):
-            fabric.cut(port, [each for peer in there for each in self._ports(peer)], on)
+        others = [each for peer in there for each in self._ports(peer)]
+        # All at once: a node that hears the other ones again says so to a gateway that can hear it.
+        rules = "".join(fabric.cut_elements("bridge lab cut", port, others, on) for port in self._ports(name))
         outside = self._outside.machines
         across = [
             (name, peer) if peer in outside else (peer, name)
@@ -145,12 +146,12 @@ class Subnet:
         ]
         if across:
             elements = [f'"{port}" . {outside[other]}' for inner, other in across for port in self._ports(inner)]
-            rules = fabric.set_elements("bridge gateway cut", elements, on)
+            rules += fabric.set_elements("bridge gateway cut", elements, on)
             if name not in outside:
                 # The gateway is beyond the cut, too: it must not learn from there who has an address.
                 ports = [f'"{port}"' for port in self._ports(name)]
                 rules += fabric.set_elements("bridge gateway unheard", ports, on)
-            run("nft", "-f", "-", stdin=rules)
+        run("nft", "-f", "-", stdin=rules)
 
     def _ports(self, name: str) -> list[str]:
         """The fabric's side of each interface of ``name``."""

@@ -117,6 +117,7 @@ class Config:
     event_log: str
     event_log_max_mb: int
     keepalived_pid_file: str
+    keepalived_health: str
     instances: list[Instance]
     checks: list[Check]
     actions: list[Action]
@@ -209,6 +210,7 @@ def parse(data: Any) -> Config:
     config.event_log = section.path("event_log", "/var/lib/vip-agent/events.jsonl")
     config.event_log_max_mb = section.number("event_log_max_mb", 1, 4096, 16)
     config.keepalived_pid_file = section.path("keepalived_pid_file", "/run/keepalived.pid")
+    config.keepalived_health = section.path("keepalived_health", "/run/cloudha-vip/keepalived.json")
     config.instances = [
         _instance(_Section(item, f"instances[{index}]", problems))
         for index, item in enumerate(section.take("instances", list, []))

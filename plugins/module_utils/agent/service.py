@@ -251,7 +251,17 @@ class Agent:
             self.status_due = now + STATUS_EVERY
             for runner in self.runners:
                 runner.repair()
+            self._ask_guard()
             self._write_status()
+
+    def _ask_guard(self) -> None:
+        """What only root can see of keepalived, its guard tells, where the role keepalived has laid one."""
+        try:
+            with open(self.config.keepalived_health, encoding="utf-8") as file:
+                problems = json.load(file)["problems"]
+        except (OSError, ValueError, KeyError, TypeError):
+            problems = []
+        self._problem("keepalived", "; ".join(problems) if self.keepalived else None)
 
     def _write_status(self) -> None:
         self.news = False

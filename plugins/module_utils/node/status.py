@@ -11,6 +11,7 @@ from typing import Any
 
 from ..agent import verdict
 from ..agent.events import newest_first
+from . import guard
 
 
 def is_running(name: str, proc: Path = Path("/proc")) -> bool:
@@ -54,9 +55,15 @@ def last_states(event_log: Path) -> dict[str, str]:
     return {name: states[name] for name in sorted(states) if states[name] != "DELETED"}
 
 
+def read_keepalived(runtime: Path) -> dict[str, Any]:
+    """Whether it runs, and what is amiss if it does: it is looked at now, whatever was found before."""
+    found = guard.health(runtime)
+    return {"active": bool(guard.processes()), **found._asdict(), "problems": guard.problems(found)}
+
+
 def read_status(runtime: Path, event_log: Path) -> dict[str, Any]:
     return {
-        "keepalived": {"active": is_running("keepalived")},
+        "keepalived": read_keepalived(runtime),
         "drain": read_drain(runtime / "drain"),
         "checks": read_checks(runtime / "check"),
         "instances": last_states(event_log),

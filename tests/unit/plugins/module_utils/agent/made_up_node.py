@@ -41,6 +41,7 @@ class Node:
             "state_dir": "agent",
             "event_log": "events.jsonl",
             "keepalived_pid_file": "keepalived.pid",
+            "keepalived_health": "keepalived.json",
         }
         config = {"node": "node1", **{key: str(self.path / name) for key, name in paths.items()}, **config}
         (self.path / "config.json").write_text(json.dumps(config))

@@ -1,0 +1,531 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a keepalived that lives also sees, hears and is believed; and what mends that.
+
+It is blind to a track file that its process does not watch, which is so when it could get no inotify instance.
+It is deaf on an interface that was deleted and made again: it closes its sockets, and opens new ones only at a reload.
+
+The role keepalived lays this file on the nodes, with those which it imports: for the companion of the service, which
+looks after each start and reload, and for a service of its own, which goes on looking.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..agent import verdict
+from ..agent.netlink import Addresses
+from ..keepalived import conf
+
+PROC = Path("/proc")
+RUNTIME = Path("/run/cloudha-vip")
+# What the companion of the service and the guard leave there.
+LOADED, LINKS, HEALTH = "keepalived.conf", "keepalived.links", "keepalived.json"
+
+AMISS = 4  # the exit code; a Python that is too old ends with 1
+PROTOCOL = 112
+LOOK_EVERY = 2.0
+RELOAD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds until a reload that did not help is tried again
+# keepalived sends all announcements of a moment within a millisecond, and the next ones a second later. Who could not
+# hear the first (a path that heals in steps, a neighbour which believes the last one for a while) hears one of these.
+ANNOUNCE_AT = (0.1, 0.2, 0.35, 0.55, 0.8, 1.1)
+LONGEST_INTERVAL = 3.0
+
+
+class Health(NamedTuple):
+    unwatched: list[str] | None  # None: it cannot be known, as its processes may not be looked at
+    deaf: list[str]
+
+
+class Instance(NamedTuple):
+    name: str
+    virtual_router_id: int
+    family: int  # 4 or 6, that of its packets
+    interface: str
+    sources: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+# What the configuration in force wants
+
+
+def track_files(statements: Iterable[conf.Statement]) -> list[str]:
+    """The files that the VRRP process has to watch: those which an instance or a group tracks."""
+    statements = list(statements)
+    files, tracked = {}, set()
+    for statement in statements:
+        if statement.keyword in ("track_file", "vrrp_track_file") and statement.arguments:
+            for line in statement.block or ():
+                if line.keyword == "file" and line.arguments:
+                    files[statement.arguments[0]] = line.arguments[0]
+        elif statement.keyword in ("vrrp_instance", "vrrp_sync_group"):
+            for block in _blocks(statement, "track_file"):
+                tracked.update(line.keyword for line in block)
+    return [file for name, file in files.items() if name in tracked]
+
+
+def instances(statements: Iterable[conf.Statement]) -> list[Instance]:
+    found = []
+    for statement in statements:
+        if statement.keyword != "vrrp_instance" or not statement.arguments:
+            continue
+        values = {line.keyword: line.arguments[0] for line in statement.block or () if line.arguments}
+        addresses = [
+            line.keyword.partition("/")[0]
+            for keyword in ("virtual_ipaddress", "virtual_ipaddress_excluded")
+            for block in _blocks(statement, keyword)
+            for line in block
+        ]
+        number = values.get("virtual_router_id", "")
+        found.append(
+            Instance(
+                statement.arguments[0],
+                int(number) if number.isdigit() else 0,
+                6 if addresses and ":" in addresses[0] else 4,
+                values.get("interface", ""),
+                tuple(values[name] for name in ("unicast_src_ip",) if name in values),
+                tuple(addresses),
+            )
+        )
+    return found
+
+
+def interfaces(statements: Iterable[conf.Statement]) -> list[str]:
+    """The interfaces that keepalived found when it read the configuration, and has to find again."""
+    names = {}
+    for statement in statements:
+        if statement.keyword != "vrrp_instance":
+            continue
+        for line in statement.block or ():
+            if line.keyword == "interface" and line.arguments:
+                names[line.arguments[0]] = True
+            elif line.keyword in ("virtual_ipaddress", "virtual_ipaddress_excluded"):
+                for entry in line.block or ():
+                    for word, following in zip(entry.words, entry.words[1:]):
+                        if word == "dev":
+                            names[following] = True
+            elif line.keyword == "track_interface":
+                names.update({entry.keyword: True for entry in line.block or ()})
+    return list(names)
+
+
+def _blocks(statement: conf.Statement, keyword: str) -> Iterator[list[conf.Statement]]:
+    for line in statement.block or ():
+        if line.keyword == keyword and line.block is not None:
+            yield line.block
+
+
+# What its process has
+
+
+def processes(proc: Path = PROC) -> list[Path]:
+    """Those of keepalived, but not those of containers on this machine."""
+    found = []
+    for status in proc.glob("[0-9]*/stat"):
+        try:
+            text = status.read_text(errors="replace")
+            name, state = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2]
+            if name in ("keepalived", "keepalived_vrrp") and state not in "ZX" and _ours(status.parent, proc):
+                found.append(status.parent)
+        except (OSError, ValueError):  # it ended meanwhile
+            continue
+    return found
+
+
+def _ours(process: Path, proc: Path) -> bool:
+    try:
+        program = os.path.basename(os.readlink(process / "exe"))  # the companion is a shell, and called the same
+        return program.startswith("keepalived") and os.readlink(process / "ns/pid") == os.readlink(proc / "self/ns/pid")
+    except OSError:
+        return True
+
+
+def unwatched(files: Iterable[str], proc: Path = PROC) -> list[str] | None:
+    """Those of files which keepalived runs without watching; None if its processes may not be looked at."""
+    running = processes(proc)
+    if not running:
+        return []
+    try:
+        watched = {watch for process in running for watch in _watches(process)}
+    except PermissionError:
+        return None
+    devices = _devices(proc)
+    missing = []
+    for file in files:
+        # keepalived watches the directory, so that a file may be replaced.
+        places = [os.path.dirname(os.path.realpath(file)), file]
+        if not any(_is_watched(place, watched, devices) for place in places):
+            missing.append(file)
+    return missing
+
+
+def _watches(process: Path) -> Iterator[tuple[int, int]]:
+    """The device and inode of whatever a process watches."""
+    try:
+        entries = list((process / "fdinfo").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for entry in entries:
+        try:
+            lines = entry.read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        for line in lines:
+            if line.startswith("inotify "):
+                fields = dict(field.split(":", 1) for field in line.split()[1:] if ":" in field)
+                yield int(fields["sdev"], 16), int(fields["ino"], 16)
+
+
+def _is_watched(path: str, watched: set[tuple[int, int]], devices: set[int]) -> bool:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    device = os.major(status.st_dev) << 20 | os.minor(status.st_dev)
+    if device in devices:
+        return (device, status.st_ino) in watched
+    # Some file systems, such as btrfs, tell of another device than the kernel's own.
+    return any(inode == status.st_ino for _device, inode in watched)
+
+
+def _devices(proc: Path) -> set[int]:
+    """Those of the mounted file systems."""
+    found = set()
+    for line in (proc / "self/mountinfo").read_text().splitlines():
+        major, _colon, minor = line.split()[2].partition(":")
+        found.add(int(major) << 20 | int(minor))
+    return found
+
+
+def current_links() -> dict[str, int]:
+    return {name: index for index, name in socket.if_nameindex()}
+
+
+def recorded_links(file: Path) -> dict[str, int]:
+    """The interfaces as they were when keepalived last read its configuration."""
+    try:
+        lines = [line.split() for line in file.read_text().splitlines()]
+    except FileNotFoundError:
+        return {}
+    return {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdigit()}
+
+
+def deaf(names: Iterable[str], before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
+    """The interfaces that are not those which keepalived opened its sockets on."""
+    return [name for name in names if name in before and name in now and before[name] != now[name]]
+
+
+def configuration(runtime: Path = RUNTIME) -> list[conf.Statement]:
+    """The one in force, empty if it is not known."""
+    try:
+        return conf.load(str(runtime / LOADED)) or []
+    except (conf.ConfError, PermissionError):
+        return []
+
+
+def health(runtime: Path = RUNTIME, proc: Path = PROC) -> Health:
+    if not processes(proc):
+        return Health([], [])
+    statements = configuration(runtime)
+    return Health(
+        unwatched(track_files(statements), proc),
+        deaf(interfaces(statements), recorded_links(runtime / LINKS), current_links()),
+    )
+
+
+def problems(found: Health, proc: Path = PROC) -> list[str]:
+    """What is amiss, in sentences."""
+    sentences = []
+    if found.unwatched:
+        limits = proc / "sys/fs/inotify"
+        limit, watches = [(limits / f"max_user_{name}").read_text().strip() for name in ("instances", "watches")]
+        used = sum(link == "anon_inode:inotify" for process in proc.glob("[0-9]*") for link in _links(process / "fd"))
+        sentences.append(
+            f"keepalived does not watch {' and '.join(found.unwatched)}: neither a drain nor a failed check moves "
+            f"the address away. Raise fs.inotify.max_user_instances (now {limit}; the processes seen here have {used}, "
+            f"and containers share those of their host) or fs.inotify.max_user_watches (now {watches}), then reload "
+            "keepalived"
+        )
+    if found.deaf:
+        sentences.append(
+            f"keepalived neither hears nor speaks on {' and '.join(found.deaf)}, made anew since it read its "
+            "configuration. Reload keepalived"
+        )
+    return sentences
+
+
+def _links(directory: Path) -> Iterator[str]:
+    try:
+        for entry in directory.iterdir():
+            yield os.readlink(entry)
+    except OSError:  # it ended, or is another user's
+        return
+
+
+# Announcements
+
+
+def advertisement(packet: bytes) -> tuple[int, int, float] | None:
+    """Router id, priority and interval in seconds, from a VRRP packet without IP header."""
+    if len(packet) < 8 or packet[0] & 0xF != 1:
+        return None
+    version = packet[0] >> 4
+    if version == 3:
+        return packet[1], packet[2], ((packet[4] & 0xF) << 8 | packet[5]) / 100
+    return (packet[1], packet[2], float(packet[5])) if version == 2 else None
+
+
+def gratuitous_arp(mac: bytes, address: str) -> bytes:
+    """A request for the address by its holder. Linux believes it at once, which it does not do with a reply."""
+    own = socket.inet_aton(address)
+    head = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)
+    return b"\xff" * 6 + mac + b"\x08\x06" + head + mac + own + b"\xff" * 6 + own
+
+
+def neighbour_advertisement(mac: bytes, address: str, router: bool) -> bytes:
+    """Unsolicited, and overriding; the kernel fills in the checksum."""
+    flags = 0xA0 if router else 0x20
+    return struct.pack("!BBHB3x", 136, 0, 0, flags) + socket.inet_pton(socket.AF_INET6, address) + b"\x02\x01" + mac
+
+
+def announce(address: str, interface: str) -> None:
+    """Tell the neighbours that the address is here."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        answer = fcntl.ioctl(s, 0x8927, struct.pack("16s24x", interface.encode()))  # SIOCGIFHWADDR
+    family, mac = struct.unpack_from("=H6s", answer, 16)
+    if family != 1:  # Ethernet
+        return
+    if ":" not in address:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+            s.bind((interface, 0))
+            s.send(gratuitous_arp(mac, address))
+        return
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+        index = socket.if_nametoindex(interface)
+        s.bind((address, 0, 0, index))
+        forwarding = Path(f"/proc/sys/net/ipv6/conf/{interface}/forwarding").read_text().strip() == "1"
+        s.sendto(neighbour_advertisement(mac, address, forwarding), ("ff02::1", 0, 0, index))
+
+
+class Announcements:
+    """When to announce which instance's addresses.
+
+    After its addresses came here; and after another node stopped saying that it holds them, too. While that one goes
+    on, nothing is announced: it may be this node's keepalived that hangs.
+    """
+
+    def __init__(self) -> None:
+        self._due: dict[str, list[float]] = {}
+
+    def came(self, instance: str, now: float) -> None:
+        self._due[instance] = [now + after for after in ANNOUNCE_AT]
+
+    def contested(self, instance: str, interval: float, now: float) -> None:
+        quiet = now + 1.25 * min(interval, LONGEST_INTERVAL)
+        self._due[instance] = [quiet, *(quiet + after for after in ANNOUNCE_AT)]
+
+    def left(self, instance: str) -> None:
+        self._due.pop(instance, None)
+
+    def due(self, now: float) -> list[str]:
+        """The instances whose time has come."""
+        ready = [name for name, times in self._due.items() if times[0] <= now]
+        for name in ready:
+            self._due[name] = [at for at in self._due[name] if at > now]
+            if not self._due[name]:
+                del self._due[name]
+        return ready
+
+    def next(self) -> float | None:
+        return min((times[0] for times in self._due.values()), default=None)
+
+
+# The service
+
+
+class Guard:
+    """Goes on looking, reloads a deaf keepalived, and repeats announcements."""
+
+    def __init__(self, runtime: Path = RUNTIME) -> None:
+        self.runtime = runtime
+        self.links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        self.links.bind((0, 1))  # RTMGRP_LINK
+        self.addresses = Addresses()
+        self.vrrp = list(_vrrp_sockets())
+        self.announcements = Announcements()
+        self.seen = Health([], [])
+        self.told: list[str] = []
+        self.reloads, self.reload_due, self.look_due = 0, 0.0, 0.0
+        self.instances: list[Instance] = []
+        self.read_as: tuple[int, int] | None = None
+        self._configuration()
+        self.held = self._held()
+
+    def run(self) -> None:
+        sockets = [self.links, self.addresses.socket, *self.vrrp]
+        while True:
+            now = time.monotonic()
+            self._announce(now)
+            if now >= self.look_due:
+                self._look(now)
+            wake = min(self.look_due, self.announcements.next() or self.look_due)
+            ready = select.select(sockets, [], [], max(0.0, wake - time.monotonic()))[0]
+            for one in ready:
+                if one is self.links:
+                    _drop_all(self.links)
+                    self.look_due = 0.0
+                elif one is self.addresses.socket:
+                    self._addresses_changed()
+                else:
+                    self._heard(one)
+
+    def _configuration(self) -> None:
+        try:
+            status = (self.runtime / LOADED).stat()
+        except OSError:
+            return
+        if (status.st_ino, status.st_mtime_ns) != self.read_as:
+            self.read_as = status.st_ino, status.st_mtime_ns
+            self.instances = instances(configuration(self.runtime))
+
+    def _held(self) -> set[str]:
+        held = self.addresses.held
+        return {i.name for i in self.instances if i.addresses and all(a in held for a in i.addresses)}
+
+    def _addresses_changed(self) -> None:
+        self.addresses.update()
+        self._configuration()
+        held, now = self._held(), time.monotonic()
+        for name in held - self.held:
+            self.announcements.came(name, now)
+        for name in self.held - held:
+            self.announcements.left(name)
+        self.held = held
+        self.look_due = min(self.look_due, now + 0.05)  # an interface may have got its source address
+
+    def _heard(self, one: socket.socket) -> None:
+        try:
+            packet, sender = one.recvfrom(2048)
+        except OSError:
+            return
+        if one.family == socket.AF_INET:
+            packet = packet[(packet[0] & 0xF) * 4 :]
+        said = advertisement(packet)
+        # One with priority 0 gives its addresses up: keepalived announces when it takes them.
+        if not said or not said[1] or sender[0].partition("%")[0] in self.addresses.held:
+            return
+        family = 4 if one.family == socket.AF_INET else 6
+        for instance in self.instances:
+            if instance.name in self.held and (instance.virtual_router_id, instance.family) == (said[0], family):
+                self.announcements.contested(instance.name, said[2], time.monotonic())
+
+    def _announce(self, now: float) -> None:
+        due = self.announcements.due(now)
+        if not due or not processes():  # a dead keepalived's addresses are the next node's
+            return
+        for instance in self.instances:
+            if instance.name in due and instance.name in self.held:
+                for address in instance.addresses:
+                    interface = self.addresses.held.get(address, "lo")
+                    try:
+                        announce(address, interface)
+                    except OSError as error:
+                        if error.errno not in (errno.ENODEV, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.ENOENT):
+                            _say(f"{address} could not be announced on {interface}: {error.strerror}")
+
+    def _look(self, now: float) -> None:
+        self.look_due = now + LOOK_EVERY
+        self._configuration()
+        found = health(self.runtime)
+        if found != self.seen and any(found):
+            # A keepalived that has just been started may not be there yet.
+            self.seen, self.look_due = found, now + 0.5
+            self._mend(found, now)
+            return
+        self.seen = found
+        told = problems(found)
+        if told != self.told:
+            for sentence in told or ["keepalived sees and hears again"]:
+                _say(sentence)
+            self.told = told
+        try:
+            verdict.write(str(self.runtime / HEALTH), json.dumps({**found._asdict(), "problems": told}) + "\n")
+        except OSError as error:
+            _say(f"{error.filename}: {error.strerror}")
+        self._mend(found, now)
+
+    def _mend(self, found: Health, now: float) -> None:
+        if not found.deaf:
+            self.reloads = 0
+        elif now >= self.reload_due and self._ready(found.deaf):
+            self.reload_due = now + RELOAD_AGAIN[min(self.reloads, len(RELOAD_AGAIN) - 1)]
+            self.reloads += 1
+            _say(f"reloading keepalived, as {' and '.join(found.deaf)} was made anew")
+            subprocess.run(["systemctl", "reload", "keepalived.service"], check=False)
+            self.look_due = 0.0
+
+    def _ready(self, names: list[str]) -> bool:
+        """Whether what keepalived binds to is there again: each interface is up, and has the source address."""
+        self.addresses.update()
+        sources = [s for i in self.instances if i.interface in names for s in i.sources]
+        return all(_is_up(name) for name in names) and all(s in self.addresses.held for s in sources)
+
+
+def _vrrp_sockets() -> Iterator[socket.socket]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            yield socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, PROTOCOL)
+        except OSError:  # a node without IPv6
+            continue
+
+
+def _drop_all(one: socket.socket) -> None:
+    try:
+        while one.recv(1 << 16):
+            pass
+    except OSError:  # none are left, or some were lost: either way it looks now
+        pass
+
+
+def _is_up(name: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            answer = fcntl.ioctl(s, 0x8913, struct.pack("16s24x", name.encode()))  # SIOCGIFFLAGS
+    except OSError:
+        return False
+    return bool(struct.unpack_from("=H", answer, 16)[0] & 0x1)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["watch"]:
+        Guard().run()
+    # After a start or a reload keepalived may need a moment.
+    deadline = time.monotonic() + (float(arguments[1]) if len(arguments) > 1 else 0.0)
+    found: Any = health()
+    while (found.unwatched or found.deaf) and time.monotonic() < deadline:
+        time.sleep(0.05)
+        found = health()
+    for sentence in problems(found):
+        _say(sentence)
+    return AMISS if found.unwatched or found.deaf else 0

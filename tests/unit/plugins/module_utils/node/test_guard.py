@@ -1,0 +1,226 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a keepalived that lives also sees, hears and is believed; its process is this test's own or a made-up one."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import socket
+import struct
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived import conf
+from ansible_collections.cloudha.vip.plugins.module_utils.node import guard
+
+CONFIGURATION = """
+track_file drain {
+    file %(dir)s/drain
+    weight 1
+}
+vrrp_track_file check {
+    file "%(dir)s/a check/nginx"
+}
+track_file unused {
+    file %(dir)s/elsewhere/unused
+}
+vrrp_instance WEB {
+    interface eth0.100
+    virtual_router_id 66
+    unicast_src_ip 192.168.7.247
+    virtual_ipaddress {
+        192.168.7.246/22 dev eth1
+    }
+    virtual_ipaddress_excluded {
+        fd00::246/64 dev eth2
+    }
+    track_interface {
+        bond0
+    }
+    track_file {
+        drain weight 0
+    }
+}
+vrrp_instance WEB6 {
+    interface eth0
+    virtual_router_id 66
+    virtual_ipaddress {
+        fd00::245/64
+    }
+}
+vrrp_sync_group G {
+    track_file {
+        check
+    }
+}
+"""
+
+
+@pytest.fixture
+def statements(tmp_path):
+    return conf.parse(CONFIGURATION % {"dir": tmp_path})
+
+
+@pytest.fixture
+def process(tmp_path):
+    """A made-up /proc with a keepalived that has the descriptors of this test."""
+    proc = tmp_path / "proc"
+    (proc / "77/ns").mkdir(parents=True)
+    (proc / "77/stat").write_text("77 (keepalived) S 1 77 77")
+    (proc / "self").mkdir()
+    shutil.copy("/proc/self/mountinfo", proc / "self/mountinfo")
+    (proc / "sys/fs").mkdir(parents=True)
+    (proc / "sys/fs/inotify").symlink_to("/proc/sys/fs/inotify")
+    for name in ("fd", "fdinfo"):
+        (proc / "77" / name).symlink_to(f"/proc/{os.getpid()}/{name}")
+    return proc
+
+
+class Watching:
+    """An inotify instance of this process, as keepalived's."""
+
+    def __init__(self) -> None:
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = self.libc.inotify_init1(os.O_CLOEXEC)
+        if self.fd < 0:
+            pytest.skip("no inotify instance is left on this machine")
+
+    def add(self, path: Path) -> int:
+        return self.libc.inotify_add_watch(self.fd, str(path).encode(), 0x2C8)
+
+
+@pytest.fixture
+def inotify():
+    watching = Watching()
+    yield watching
+    os.close(watching.fd)
+
+
+def test_the_files_of_instances_and_groups_are_to_be_watched_and_no_others(statements, tmp_path):
+    assert guard.track_files(statements) == [f"{tmp_path}/drain", f"{tmp_path}/a check/nginx"]
+
+
+def test_a_keepalived_without_inotify_is_blind_to_every_file(statements, tmp_path, process):
+    assert guard.unwatched(guard.track_files(statements), process) == [f"{tmp_path}/drain", f"{tmp_path}/a check/nginx"]
+
+
+def test_a_keepalived_that_ran_out_of_watches_is_blind_to_the_rest(statements, tmp_path, process, inotify):
+    (tmp_path / "a check").mkdir()
+    inotify.add(tmp_path)
+    assert guard.unwatched(guard.track_files(statements), process) == [f"{tmp_path}/a check/nginx"]
+    inotify.add(tmp_path / "a check")
+    assert guard.unwatched(guard.track_files(statements), process) == []
+
+
+def test_a_file_that_is_replaced_stays_watched_but_a_directory_does_not(tmp_path, process, inotify):
+    directory = tmp_path / "run"
+    directory.mkdir()
+    file = directory / "drain"
+    file.write_text("0")
+    inotify.add(directory)
+    (directory / "new").write_text("0")
+    (directory / "new").rename(file)
+    assert guard.unwatched([str(file)], process) == []
+    directory.rename(tmp_path / "old")
+    directory.mkdir()
+    file.write_text("0")
+    assert guard.unwatched([str(file)], process) == [str(file)]
+
+
+def test_a_file_behind_a_link_is_watched_where_it_is(tmp_path, process, inotify):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/drain").write_text("0")
+    (tmp_path / "drain").symlink_to("real/drain")
+    inotify.add(tmp_path / "real")
+    assert guard.unwatched([f"{tmp_path}/drain"], process) == []
+
+
+def test_without_keepalived_nothing_is_amiss(tmp_path, process):
+    (process / "77/stat").write_text("77 (keepalived) Z 1 77 77")
+    assert guard.unwatched([f"{tmp_path}/drain"], process) == []
+
+
+def test_the_message_names_the_files_and_the_limits(process):
+    (sentence,) = guard.problems(guard.Health(["/run/cloudha-vip/drain"], []), process)
+    limit = Path("/proc/sys/fs/inotify/max_user_instances").read_text().strip()
+    for part in (
+        "/run/cloudha-vip/drain",
+        f"fs.inotify.max_user_instances (now {limit};",
+        "fs.inotify.max_user_watches",
+    ):
+        assert part in sentence
+
+
+def test_an_interface_that_was_made_anew_is_deaf(statements):
+    names = guard.interfaces(statements)
+    assert names == ["eth0.100", "eth1", "eth2", "bond0", "eth0"]
+    before = {"eth0": 2, "eth0.100": 3, "bond0": 4, "eth1": 5, "eth9": 9}
+    # Made anew; gone, which its state tells; not there before; another one renamed to its name; not keepalived's.
+    now = {"eth0": 2, "eth0.100": 7, "eth2": 8, "bond0": 6, "eth9": 10}
+    assert guard.deaf(names, before, now) == ["eth0.100", "bond0"]
+
+
+def test_links_that_were_never_recorded_are_not_deaf(tmp_path):
+    assert guard.recorded_links(tmp_path / "links") == {}
+    (tmp_path / "links").write_text("eth0 2\neth0.100 3\nhalf a line\n")
+    assert guard.recorded_links(tmp_path / "links") == {"eth0": 2, "eth0.100": 3}
+
+
+def test_both_families_of_one_router_id_are_told_apart(statements):
+    web, web6 = guard.instances(statements)
+    assert (web.virtual_router_id, web.family, web.sources) == (66, 4, ("192.168.7.247",))
+    assert web.addresses == ("192.168.7.246", "fd00::246")
+    assert (web6.virtual_router_id, web6.family, web6.sources) == (66, 6, ())
+
+
+@pytest.mark.parametrize(
+    ("packet", "says"),
+    [
+        (bytes([0x31, 66, 253, 1, 0, 16, 0, 0, 192, 168, 7, 246]), (66, 253, 0.16)),
+        (bytes([0x31, 66, 0, 1, 0x01, 0x2C, 0, 0]), (66, 0, 3.0)),
+        (bytes([0x21, 7, 100, 1, 1, 2, 0, 0]), (7, 100, 2.0)),
+        (bytes([0x41, 7, 100, 1, 1, 2, 0, 0]), None),
+        (bytes([0x32, 7, 100, 1, 1, 2, 0, 0]), None),
+        (b"\x31", None),
+    ],
+)
+def test_advertisements(packet, says):
+    assert guard.advertisement(packet) == says
+
+
+def test_after_a_split_nothing_is_announced_until_the_other_node_is_silent():
+    announcements = guard.Announcements()
+    for beat in range(10):  # it goes on: this node's keepalived may be the one that hangs
+        assert announcements.due(beat * 0.16 + 0.1599) == []
+        announcements.contested("WEB", 0.16, (beat + 1) * 0.16)
+    times = []
+    for tick in range(4000):
+        if announcements.due(1.6 + tick / 1000):
+            times.append(tick)
+    assert times[0] == 200, "an interval and a quarter after its last word"
+    assert max(b - a for a, b in pairwise(times)) <= 300 and times[-1] > 1200
+    assert announcements.next() is None
+
+
+def test_an_address_that_left_is_not_announced():
+    announcements = guard.Announcements()
+    announcements.came("WEB", 0.0)
+    announcements.left("WEB")
+    assert announcements.due(5.0) == []
+
+
+def test_announcements_are_such_that_a_neighbour_must_believe_them():
+    mac = bytes.fromhex("020000000001")
+    frame = guard.gratuitous_arp(mac, "192.168.7.246")
+    operation, sender, own, _target, asked = struct.unpack("!H6s4s6s4s", frame[20:])
+    # Linux believes a gratuitous reply only if its target is its sender, and a request always.
+    assert (operation, sender, own, asked) == (1, mac, socket.inet_aton("192.168.7.246"), own)
+    packet = guard.neighbour_advertisement(mac, "fd00::246", router=False)
+    assert (packet[0], packet[4], packet[-8:]) == (136, 0x20, b"\x02\x01" + mac)
+    assert guard.neighbour_advertisement(mac, "fd00::246", router=True)[4] == 0xA0
