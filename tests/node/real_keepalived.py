@@ -45,6 +45,7 @@ class RealKeepalived:
         self.packages = directory
         files = directory / "files"
         (directory / "mnt").mkdir()
+        files.mkdir()
         for package in sorted((self.image / PACKAGES.lstrip("/")).glob("*.deb")):
             if package.name.startswith(_NEEDED):
                 subprocess.run(["dpkg-deb", "-x", package, files], check=True)

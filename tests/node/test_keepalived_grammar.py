@@ -191,8 +191,9 @@ def test_a_keyword_which_keepalived_does_not_know_would_be_seen(keepalived, tmp_
 
 
 HOSTILE = [
-    '"', '""', 'say "hi"', "it's", "'", "''", """'"'"'""", ";", "a;b", "#", "a #b", "!", "a !b", "{", "}",
-    "{ a }", "} }", "$(id)", "$_PWD", "${_PWD}", "$_HASH ", "$HOME", "a$", "%d%s%n", "*", "~SEQ(A, 1, 2)", "@node1", "", " ", "  a  ",
+    '"', '""', 'say "hi"', "it's", "'", "''", """'"'"'""", ";", "a;b", "#", "a #b", "!", "a !b",
+    "{", "}", "{ a }", "} }", "$(id)", "$_PWD", "${_PWD}", "$_HASH ", "$HOME", "a$",
+    "%d%s%n", "*", "~SEQ(A, 1, 2)", "@node1", "", " ", "  a  ",
     "a\nb", "\n}\n", "a\tb", "\r", "\x01", "\x7f", "é", "日本", "a=b", "<>|&", "include x", "\u00a0", "a,b", "x" * 800,
 ]  # fmt: skip
 BACKSLASHES = ["\\", "a\\", "\\n", "\\\\", 'a\\"b', "\\x41"]

@@ -40,8 +40,8 @@ def program_problems(command: Mapping[str, Any], pretended: tuple[str, ...] = ()
         yield f"{where} is no file; name a program"
     elif not _executable(status, uid, gid):
         yield f"{where} {user} may not execute (mode {stat.S_IMODE(status.st_mode):04o}); make it executable"
-    elif 0 in (uid, gid) or status.st_mode & (stat.S_ISUID | stat.S_ISGID):
-        for part in (real, *Path(real).parents):
+    elif 0 in (uid, gid) or _becomes_root(status):
+        for part in (Path(real), *Path(real).parents):
             if _writable_by_others(os.stat(part)):
                 yield f"{where} others than root can change by way of {part}, and keepalived refuses it; protect it"
                 return
@@ -104,6 +104,11 @@ def _executable(status: os.stat_result, uid: int, gid: int) -> bool:
     if uid == status.st_uid:
         return bool(mode & stat.S_IXUSR)
     return bool(mode & (stat.S_IXGRP if gid == status.st_gid else stat.S_IXOTH))
+
+
+def _becomes_root(status: os.stat_result) -> bool:
+    mode = status.st_mode
+    return bool((status.st_uid == 0 and mode & stat.S_ISUID) or (status.st_gid == 0 and mode & stat.S_ISGID))
 
 
 def _writable_by_others(status: os.stat_result) -> bool:

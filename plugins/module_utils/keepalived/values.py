@@ -219,15 +219,23 @@ def syntax_problems(node: Node) -> Iterator[str]:
 
 def _syntax(given: Mapping[str, Any], table: Mapping[str, Any], where: str) -> Iterator[str]:
     for name, check in table.items():
-        value, many = given.get(name), isinstance(given.get(name), (list, tuple))
-        for position, item in enumerate(value if many else [value]):
-            path = f"{where}{name}" + (f"[{_mark(item, position)}]" if many else "")
+        for path, item in _items(given, name, where):
             if isinstance(item, Mapping) and isinstance(check, Mapping):
                 yield from _syntax(item, check, f"{path}.")
             elif item is not None and not isinstance(check, Mapping):
                 problem = check(str(item))
                 if problem:
                     yield f"{path} {problem}"
+
+
+def _items(given: Mapping[str, Any], name: str, where: str) -> Iterator[tuple[str, Any]]:
+    """A value, or each of a list of values, and where it is written."""
+    value = given.get(name)
+    if not isinstance(value, (list, tuple)):
+        yield f"{where}{name}", value
+        return
+    for position, item in enumerate(value):
+        yield f"{where}{name}[{_mark(item, position)}]", item
 
 
 def _mark(item: Any, position: int) -> Any:
@@ -252,9 +260,7 @@ def commands(settings: Mapping[str, Any]) -> list[Command]:
 
 def _commands(given: Mapping[str, Any], table: Mapping[str, Any], where: str, user: str) -> Iterator[Command]:
     for name, check in table.items():
-        value, many = given.get(name), isinstance(given.get(name), (list, tuple))
-        for position, item in enumerate(value if many else [value]):
-            path = f"{where}{name}" + (f"[{_mark(item, position)}]" if many else "")
+        for path, item in _items(given, name, where):
             if isinstance(item, Mapping) and isinstance(check, Mapping):
                 yield from _commands(item, check, f"{path}.", user)
             elif item is not None and check is _command:
