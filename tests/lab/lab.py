@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -26,6 +27,7 @@ from lab.process import run
 from lab.site import Site
 
 STATE = Path("/run/cloudha-lab")
+_INOTIFY, _INOTIFY_LIMIT = 12, Path("/proc/sys/fs/inotify/max_user_instances")  # instances a machine; of all together
 _PROBES = "probes"  # the control group of what asks whether a machine lets us in
 
 
@@ -69,6 +71,7 @@ class Lab:
         if isinstance(plan.world, OpenStack):
             environment.ensure(progress)  # from inside the lab there is no way to the packages
         self.down()
+        check_inotify(sum(not each.own_kernel for each in plan.machines))
         begin = time.monotonic()
         self.state.mkdir(parents=True)
         try:
@@ -227,6 +230,30 @@ class Lab:
         for each in (name, *peers):
             site.topology.machine(each)
         return site
+
+
+def check_inotify(machines: int) -> None:
+    """Refuse to start what would run out of inotify instances: keepalived would live, and not see its track files.
+
+    All machines share the host's; a machine takes about 8, and more while something is installed.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    taken = []
+    try:
+        while len(taken) < machines * _INOTIFY:
+            descriptor = libc.inotify_init1(os.O_CLOEXEC)
+            if descriptor < 0:
+                limit = int(_INOTIFY_LIMIT.read_text())
+                missing = machines * _INOTIFY - len(taken)
+                raise LabError(
+                    f"{machines} machines need {machines * _INOTIFY} inotify instances, and {len(taken)} are left of "
+                    f"fs.inotify.max_user_instances={limit}: end other labs or containers, or "
+                    f"`sysctl fs.inotify.max_user_instances={max(512, limit + missing)}`"
+                )
+            taken.append(descriptor)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def _succeeds(probe: subprocess.Popen[bytes], timeout: float = 5.0) -> bool:

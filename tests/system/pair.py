@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from commands import TESTS, cli
 
@@ -74,6 +75,21 @@ class Pair:
         done = cli("exec", "--name", self.lab.name, machine, "--", script, check=False)
         assert done.returncode == 0, f"{machine}: {script}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+    def module(self, machine: str, name: str, **options: object) -> dict[str, Any]:
+        """What a module returns on a machine, as root."""
+        words = [f"--inventory={self.lab.inventory}", machine, f"--module-name={name}", f"--args={json.dumps(options)}"]
+        done = subprocess.run(
+            ["ansible", *words, "--become", "--one-line"],
+            cwd=self.scratch,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout.partition("=>")[2])
 
     def status(self) -> subprocess.CompletedProcess[str]:
         return self.play("status")

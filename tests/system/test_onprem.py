@@ -395,6 +395,88 @@ def test_status_says_that_nobody_holds_the_address(pair: OnPremises) -> None:
     assert "Error while resolving" not in told.stdout + told.stderr
 
 
+BLIND = "/etc/systemd/system/keepalived.service.d/blind.conf"
+
+
+def test_a_keepalived_that_got_no_inotify_is_seen_by_everybody_and_serves_on(pair: OnPremises) -> None:
+    (holder,) = pair.holders()
+    other = "node2" if holder == "node1" else "node1"
+    says = "fs.inotify.max_user_instances"
+    # As on a host that has none left, for this service alone.
+    pair.ssh(
+        other,
+        f"""printf '[Service]\\nSystemCallFilter=~inotify_init inotify_init1:EMFILE\\n' > {BLIND}
+            systemctl daemon-reload && systemctl restart keepalived""",
+    )
+    try:
+        assert pair.ssh(other, "systemctl is-active keepalived") == "active\n", "the only node must serve, blind or not"
+        pair.ssh(other, f"for i in $(seq 100); do vip-agent status | grep -q {says} && exit 0; sleep 0.1; done; exit 1")
+        reload = "systemctl reload keepalived && exit 0; systemctl --quiet is-active keepalived && echo refused"
+        assert "refused" in pair.ssh(other, reload), "a reload that leaves it blind fails"
+        looked = pair.module(other, "cloudha.vip.vip_info")
+        assert looked["keepalived"]["unwatched"] == ["/run/cloudha-vip/drain", "/run/cloudha-vip/check/nginx"]
+        assert says in looked["keepalived"]["problems"][0]
+    finally:
+        pair.ssh(other, f"rm {BLIND}; systemctl daemon-reload; systemctl restart keepalived")
+    pair.ssh(other, f"for i in $(seq 100); do vip-agent status | grep -q {says} || exit 0; sleep 0.1; done; exit 1")
+    assert pair.module(other, "cloudha.vip.vip_info")["keepalived"]["problems"] == []
+
+
+def test_what_a_reload_cannot_change_is_changed_and_an_interface_made_anew_is_heard_on(pair: OnPremises) -> None:
+    def put_in_force(edit: str) -> None:
+        """The holder last; then one of them holds the address, and answers."""
+        before = pair.holders()
+        for node in sorted(("node1", "node2"), key=lambda node: node in before):
+            pair.ssh(node, f"sed -i {edit} {PATHS[0]} && systemctl reload keepalived")
+        serves()
+
+    def serves() -> None:
+        deadline = time.monotonic() + 20
+        while len(pair.holders()) != 1:
+            assert time.monotonic() < deadline, pair.holders()
+            time.sleep(0.2)
+        with pair.client() as seen:
+            pass
+        assert seen.answered_by == set(pair.holders())
+
+    def link(node: str) -> str:
+        number = {"node1": 1, "node2": 2}[node]
+        return (
+            "ip link add beat link eth0 type macvlan mode bridge && ip link set beat up && "
+            f"ip address add 10.77.0.{number}/24 dev beat"
+        )
+
+    for node in ("node1", "node2"):
+        pair.ssh(node, f"cp -p {PATHS[0]} /root/keepalived.conf && {link(node)}")
+    try:
+        put_in_force("'s/^    interface eth0/&\\n    use_vmac\\n    vmac_xmit_base/'")
+        put_in_force("/vmac/d")
+        # To a network of its own for the heartbeat.
+        put_in_force(
+            "'s/^    interface eth0/    interface beat/; s/192.168.7.247/10.77.0.1/; s/192.168.7.248/10.77.0.2/'"
+        )
+        for node in ("node1", "node2"):
+            pair.ssh(node, f"ip link delete beat && {link(node)}")
+            pair.ssh(
+                node,
+                """for i in $(seq 200); do
+                       [ "$(awk '$1 == "beat" {print $2}' /run/cloudha-vip/keepalived.links)" = \
+                         "$(cat /sys/class/net/beat/ifindex)" ] && exit 0
+                       sleep 0.1
+                   done; exit 1""",
+            )
+            serves()
+        (holder,) = pair.holders()
+        pair.ssh(holder, "systemctl stop keepalived")
+        serves()
+        pair.ssh(holder, "systemctl start keepalived")
+    finally:
+        holders = pair.holders()
+        for node in sorted(("node1", "node2"), key=lambda node: node in holders):
+            pair.ssh(node, f"mv /root/keepalived.conf {PATHS[0]}; systemctl reload keepalived; ip link delete beat")
+    serves()
+
+
 def test_teardown_takes_everything_away(pair: OnPremises) -> None:
     done = pair.play("teardown")
     assert done.returncode == 0, done.stdout[-3000:]

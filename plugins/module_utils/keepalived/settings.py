@@ -76,5 +76,6 @@ def _sources(members: list[Instance], host: str) -> list[str]:
     known = [m for m in members if m.host == host or m.source or not m.node.get("absent")]
     for m in known if len(known) > 1 else members:
         if m.host != host and not m.source:
-            raise ValueError(f"{m.where('peers')}: the address of {m.host} is not known; list the peers, or bring it back")
+            where = m.where("peers")
+            raise ValueError(f"{where}: the address of {m.host} is not known; list the peers, or bring it back")
     return [str(m.source) for m in known if m.host != host]

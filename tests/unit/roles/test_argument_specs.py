@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 # What a playbook's variable in tasks_from stands for.
-VARIABLES = {"{{ knower }}": ("node", "gcp_route", "gcp_alias_ip")}
+VARIABLES = {"{{ status_from }}": ("node", "gcp_route", "gcp_alias_ip")}
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 
 

@@ -31,7 +31,8 @@ def away(**changes):
 
 
 def peers(found, host):
-    return settings(found["nodes"], host, {"keepalived_instances": {"default": []}})["keepalived_instances"][0]["peers"]
+    spec = {"keepalived_instances": {"default": []}, "keepalived_startup_delay_s": {"default": 0}}
+    return settings(found["nodes"], host, spec)["keepalived_instances"][0]["peers"]
 
 
 def test_a_node_which_is_down_stays_a_peer():
