@@ -115,4 +115,5 @@ def unserved(
 
 
 def _first_line(text: Any) -> str:
-    return str(text).strip().splitlines()[0][:160] if str(text).strip() else ""
+    lines = str(text).strip().splitlines()
+    return lines[0].removeprefix("Task failed: ")[:160] if lines else ""

@@ -165,7 +165,10 @@ def test_a_whole_pair_has_no_problem():
     ("other", "says"),
     [
         (None, "web2: was not asked (--limit?)"),
-        ({"unreachable": True, "msg": "Failed to connect\nmore"}, "web2: does not answer (Failed to connect)"),
+        (
+            {"unreachable": True, "msg": "Task failed: Failed to connect\nmore"},
+            "web2: does not answer (Failed to connect)",
+        ),
         ({}, "web2: does not answer"),
         (look(keepalived={"active": False}), "web2: keepalived does not run"),
         (look(checks={"nginx": False}), "web2: check nginx FAILED"),
