@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.cloudha.vip.plugins.filter.vip_agent_problems import FilterModule
 
 problems = FilterModule().filters()["vip_agent_problems"]
@@ -22,6 +24,31 @@ def test_problems_of_an_action():
         "such as 10.200.1.1/32, not '10.200.1.1'",
         "vip_agent_actions[0].instance: 'VI_2' is none of the instances: VI_1",
     ]
+
+
+ACTION = {"type": "gcp_route", "instance": "VI_1", "name": "r", "destination": "10.200.1.1/32", "network": "n"}
+
+
+@pytest.mark.parametrize("place", ["/tmp", "/var/tmp", "/home/me", "/root", "//run/user/0"])
+@pytest.mark.parametrize(
+    ("key", "config"),
+    [
+        ("fifo", lambda path: {"fifo": path}),
+        (
+            "checks[0].tls_ca_file",
+            lambda path: {"checks": [{"name": "a", "type": "http", "url": "https://[::1]/", "tls_ca_file": path}]},
+        ),
+        ("checks[0].command", lambda path: {"checks": [{"name": "a", "type": "command", "command": [path, "/tmp/x"]}]}),
+        (
+            "actions[0].ca_file",
+            lambda path: {"instances": [{"name": "VI_1"}], "actions": [{**ACTION, "ca_file": path}]},
+        ),
+    ],
+)
+def test_a_path_that_the_service_cannot_see_is_refused(place, key, config):
+    (said,) = problems(config(f"{place}/it"))
+    assert said.startswith(f"vip_agent_{key}: the agent does not see {place}/it")
+    assert problems(config("/etc/tmp/it")) == []
 
 
 def test_no_problem():
