@@ -213,3 +213,5 @@ CASES: list[Case] = [
     a_node_that_hears_nobody_does_not_start,
     an_address_of_somebody_else_is_not_taken,
 ]
+# Several runs each; the rest has what they have in common.
+LONG: list[Case] = [an_unchanged_run_changes_nothing, a_node_is_replaced, a_check_that_fails_everywhere]

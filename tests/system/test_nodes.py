@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Nodes are added, removed, replaced, and fail; the client is served all the time, by one holder.
 
-The number of nodes is two; CLOUDHA_TEST_NODES=5 makes it five. `bench/nodes.py` makes a table of several.
+The number of nodes is two; CLOUDHA_TEST_NODES=5 makes it five, and takes the cases which take long, too.
+`bench/nodes.py` makes a table of several.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from cases import CASES, Case
+from cases import CASES, LONG, Case
 from nodes import Nodes
 
 from lab.lab import Lab
 
-SIZE = int(os.environ.get("CLOUDHA_TEST_NODES", "2"))
+ASKED = os.environ.get("CLOUDHA_TEST_NODES")
+SIZE = int(ASKED or 2)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def nodes(lab_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFacto
         lab.down()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", [case for case in CASES if ASKED or case not in LONG], ids=lambda case: case.__name__)
 def test(nodes: Nodes, case: Case) -> None:
     """In this order: each begins with the group as the one before left it."""
     case(nodes)
