@@ -20,13 +20,23 @@ demo: ## Build a topology in the lab, break it in every way, show what clients l
 fresh: ## Do what the README says on a new Debian root that has nothing but the base system [ROOT=bookworm, by default trixie, too]
 	@tests/fresh $(ROOT)
 
-test: lint sanity units ## Everything that CI runs
+test: ## Everything that CI runs
+	@tests/setup
+	@# A new root waits for its downloads most of the time; the checks have the processors meanwhile.
+	@$(MAKE) -j 2 fresh-bookworm checks
 	$(RUN) pytest -q -n 2 --dist worksteal $(PYTEST_ARGS) tests/contract
 	@# They look for what a lab leaves anywhere on the machine, so they are alone on it.
 	$(RUN) pytest -q $(PYTEST_ARGS) $(addprefix tests/system/test_,lab.py vpc.py cloudpods_lab.py fabric.py)
 	@# Two labs at a time; the files that take longest come first.
 	$(RUN) pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS) \
 	    $(addprefix tests/system/test_,gcp_route.py gcp_alias.py onprem.py molecule.py) tests/node
+
+fresh-bookworm:
+	@tests/fresh bookworm
+
+# One after the other, also where others run beside them.
+checks:
+	@$(MAKE) -j 1 lint sanity units
 
 versions: ## With every ansible-core that the collection is for and this machine has a Python for
 	VERSIONS=all $(RUN) pytest -q tests/contract/test_versions.py
