@@ -53,6 +53,7 @@ class RealKeepalived:
             if (files / name).is_dir():
                 shutil.copytree(files / name, files / "usr" / name, symlinks=True, dirs_exist_ok=True)
                 shutil.rmtree(files / name)
+        self.version = self.run(directory, "keepalived --version 2>&1").stdout
 
     def run(self, shared: Path, script: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a shell script beside keepalived as root; shared is its /shared. All its processes end with it."""

@@ -154,13 +154,13 @@ def keepalived(tmp_path_factory):
     return RealKeepalived(tmp_path_factory.mktemp("keepalived"))
 
 
-def written(**variables):
+def written(keepalived, **variables):
     """keepalived.conf for these variables of a node, and its settings; nothing may be wrong with them."""
     own = ["192.168.7.247/22", "fd00:7::247/64"]
     interfaces = {"lo": ["127.0.0.1/8"], "eth0": own, "eth1": [], "eth2": []}
     nodes = {"node1": {**variables, "interfaces": interfaces}}
     assert find_problems(nodes, SPEC) == []
-    return render(settings(nodes, "node1", SPEC), DRAIN, "2.2.7")
+    return render(settings(nodes, "node1", SPEC), DRAIN, keepalived.version)
 
 
 def options(spec, where=""):
@@ -179,11 +179,11 @@ def given(variables, where=""):
 
 def test_every_option_is_given_to_keepalived_once(keepalived, tmp_path):
     assert set(options(SPEC)) - OF_THE_ROLE <= set(given(EVERYTHING))
-    assert keepalived.refuses(tmp_path, written(**EVERYTHING)) == ""
+    assert keepalived.refuses(tmp_path, written(keepalived, **EVERYTHING)) == ""
 
 
 def test_a_keyword_which_keepalived_does_not_know_would_be_seen(keepalived, tmp_path):
-    text = written(**EVERYTHING).replace("vrrp_track_process process", "track_process process")
+    text = written(keepalived, **EVERYTHING).replace("vrrp_track_process process", "track_process process")
     assert "Unknown keyword 'track_process'" in keepalived.refuses(tmp_path, text)
 
 
@@ -248,6 +248,7 @@ def test_a_command_gets_exactly_its_arguments(keepalived, shared):
     said = [(event, HOSTILE[n::4]) for n, event in enumerate(events)]
     said = [(event, [w for w in words if len(w) < 100]) for event, words in said]
     text = written(
+        keepalived,
         keepalived_script_user="nobody",
         keepalived_startup_delay_s=0,
         keepalived_track_scripts=scripts,
@@ -292,7 +293,7 @@ def test_commands_of_virtual_servers_are_taken(keepalived, tmp_path):
         }
         for number, word in enumerate(words)
     ]
-    text = written(keepalived_script_user="nobody", keepalived_virtual_servers=servers)
+    text = written(keepalived, keepalived_script_user="nobody", keepalived_virtual_servers=servers)
     assert keepalived.refuses(tmp_path, text) == ""
 
 
@@ -307,6 +308,7 @@ def test_a_plain_word_is_read_as_it_is_or_refused(keepalived, shared):
     assert len(taken) > 15
     router_id = taken[-1]["file"].rpartition("/")[2]
     text = written(
+        keepalived,
         keepalived_instances=[{**WEB, **PEER, "track_files": [item["name"] for item in taken]}],
         keepalived_startup_delay_s=0,
         keepalived_script_user="nobody",
@@ -331,3 +333,18 @@ def test_a_plain_word_is_read_as_it_is_or_refused(keepalived, shared):
     )
     data = "".join(path.read_text() for path in shared.glob("*.data"))
     assert f"Router ID = {router_id}\n" in data
+
+
+def test_a_node_which_was_just_started_waits_before_it_takes_an_address(keepalived, shared):
+    text = written(
+        keepalived,
+        keepalived_startup_delay_s=3,
+        keepalived_script_user="nobody",
+        keepalived_instances=[{**WEB, **PEER, "notify_master": record("master")}],
+    )
+    (shared / "keepalived.conf").write_text(text)
+    script = WAIT.format(condition="[ -e /shared/out/master ]", then="") + "[ -e /shared/out/master ]"
+    done = keepalived.run(shared, "date +%s%N > /shared/started\n" + script)
+    assert done.returncode == 0, done.stderr + (shared / "log").read_text()
+    waited_s = ((shared / "out/master").stat().st_mtime_ns - int((shared / "started").read_text())) / 1e9
+    assert waited_s > 3
