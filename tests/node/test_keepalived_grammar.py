@@ -241,7 +241,13 @@ def test_a_command_gets_exactly_its_arguments(keepalived, shared):
     """Of a check, and of every notification that one node can see."""
     events = ["notify_master", "notify_backup", "notify_stop", "notify"]
     scripts = [
-        {"name": f"check{number}", "script": record(number, "first", word, "last"), "rise": 1, "timeout": 10}
+        {
+            "name": f"check{number}",
+            "script": record(number, "first", word, "last"),
+            "rise": 1,
+            "interval": 60,
+            "timeout": 30,
+        }
         for number, word in enumerate(HOSTILE)
     ]
     # Two at a time, as there are more words than events.
