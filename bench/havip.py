@@ -196,7 +196,7 @@ def tables(record: dict[str, Any]) -> str:
 
 
 def bars(record: dict[str, Any]) -> dict[str, Any]:
-    """For the picture: what share of the bindings was lost, and the time."""
+    """For the picture: how many bindings were kept, and how many were left over."""
     rows = [
         {
             "fault": f"{title}, {one['writers']} at once",
@@ -206,7 +206,13 @@ def bars(record: dict[str, Any]) -> dict[str, Any]:
         for key, title in (("kept", "bindings kept"), ("left", "bindings left over"))
     ]
     note = f"Medians of {record['trials']} trials; the line spans least and most."
-    return {"title": record["title"], "note": note, "series": record["contestants"], "faults": rows}
+    return {
+        "title": record["title"],
+        "note": note,
+        "counts": True,
+        "series": record["contestants"],
+        "faults": rows,
+    }
 
 
 def document(match: Contest, trials: int) -> dict[str, Any]:

@@ -57,6 +57,20 @@ options:
     type: list
     elements: str
     default: []
+  addresses:
+    description: The addresses that were drilled, for the reader.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.6.0
+  probes:
+    description:
+      - The clients that should have recorded, by the names in their records.
+      - What one saw that has not is not known, and the drill then inconclusive at best.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.6.0
   pool:
     description:
       - Hosts that answer side by side, behind whoever holds the address, such as the real servers of LVS.
@@ -318,6 +332,8 @@ SPEC = dict(
     objective_ms=dict(type="int", required=True),
     failback_objective_ms=dict(type="int"),
     split_brain_objective_ms=dict(type="int"),
+    addresses=dict(type="list", elements="str", default=[]),
+    probes=dict(type="list", elements="str", default=[]),
     pool=dict(type="list", elements="str", default=[]),
     spread=dict(type="float", default=1.5),
     slow_ms=dict(type="int", default=100),

@@ -22,7 +22,8 @@ main,header{max-width:1120px;margin:0 auto;padding:0 24px} header{padding-top:36
 h1{font-size:26px;line-height:1.25;margin:0 0 6px} h2{font-size:19px;margin:0} h3{font-size:14px;margin:20px 0 6px}
 p{margin:6px 0;max-width:82ch} .muted,.muted a{color:var(--muted)} .num{font-variant-numeric:tabular-nums}
 .verdict{display:inline-block;border-radius:99px;padding:2px 12px;font-weight:600;font-size:13px;color:var(--paper)}
-.passed{background:var(--good)} .failed{background:var(--lost)}
+.passed{background:var(--good)} .failed{background:var(--lost)} .inconclusive{background:var(--detect)}
+.why{border-left:5px solid var(--lost)} .why li{margin:6px 0}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:14px;margin:22px 0}
 .tile,section{background:var(--paper);border:1px solid var(--line);border-radius:12px}
 .tile{padding:14px 18px} .tile b{display:block;font-size:25px;line-height:1.3;font-variant-numeric:tabular-nums}
@@ -49,7 +50,15 @@ footer{max-width:1120px;margin:0 auto;padding:6px 24px 40px;color:var(--muted);f
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 main,header,footer{max-width:none;padding-left:0;padding-right:0}}
 @media (max-width:640px){main,header,footer{padding-left:14px;padding-right:14px} section{padding:16px}
-.scroll.wide svg{min-width:760px}}
+header{padding-top:20px} h1{font-size:21px;overflow-wrap:anywhere} .tiles{grid-template-columns:1fr 1fr;gap:10px}
+.tile{padding:10px 12px} .tile b{font-size:20px} .scroll.wide svg{min-width:760px} .scroll.wide::before{display:block;
+content:"wider than the screen: move it sideways";font-size:12.5px;color:var(--muted)}
+.stacked thead{display:none} .stacked,.stacked tbody{display:block} .stacked tr{display:grid;
+grid-template-columns:1fr 1fr;gap:4px 12px;padding:12px 0;border-bottom:1px solid var(--line)}
+.stacked tr:last-child{border:0} .stacked td,.stacked td.r{display:block;border:0;padding:0;text-align:left}
+.stacked td[data-name]::before{content:attr(data-name);display:block;font-size:12.5px;color:var(--muted)}
+.stacked td.b{grid-column:1/-1} .stacked td.v{text-align:right}
+details .scroll,details table{width:100%} details td{padding-right:12px}}
 """.replace("LIGHT", picture.COLOURS["light"])
 
 EXPLANATION = """
@@ -67,13 +76,17 @@ def verdict(value: str) -> str:
     return '<span class="verdict %s">%s</span>' % (escape(value), escape(value))
 
 
-def cell(value: str, css: str = "r") -> str:
-    return '<td class="%s">%s</td>' % (css, escape(value))
+def cell(value: str, css: str = "r", name: str = "") -> str:
+    """name: what a narrow screen, on which the table has no head, shows above the value."""
+    named = ' data-name="%s"' % escape(name) if name else ""
+    return '<td class="%s"%s>%s</td>' % (css, named, escape(value))
 
 
 def page(report: Report) -> str:
-    name = "Failover drill of %s: %s" % (report["topology"], report["verdict"])
-    body = [header(report), "<main>", overview(report)]
+    what = " ".join([report["topology"], *report["addresses"]])
+    where = " on %s" % ", ".join(report["nodes"]) if report["nodes"] else ""
+    name = "Failover drill of %s%s: %s" % (what, where, report["verdict"])
+    body = [header(report), "<main>", why(report), overview(report)]
     body += [fault_section(i, fault, report) for i, fault in enumerate(report["faults"])]
     body += ["</main>", footer(report)]
     return (
@@ -110,17 +123,40 @@ def header(report: Report) -> str:
         tile("Requests lost", format(lost, ",d"), "of %s sent" % format(sent, ",d")),
     ]
     return (
-        '<header><div class="head"><h1>Failover drill of %s</h1>%s</div>'
+        '<header><div class="head"><h1>Failover drill of %s</h1>%s</div><p>%s</p>'
         '<p class="muted">Drill %s, from %s to %s</p><div class="tiles">%s</div></header>'
         % (
             escape(report["topology"]),
             verdict(report["verdict"]),
+            escape(whereabouts(report)),
             escape(report["drill_id"]),
             clock(report["started"]),
             clock(report["ended"]),
             "".join(tiles),
         )
     )
+
+
+def whereabouts(report: Report) -> str:
+    """What was drilled, and from where it was seen."""
+    parts = [", ".join(report["addresses"])] if report["addresses"] else []
+    parts += ["on " + ", ".join(report["nodes"])] if report["nodes"] else []
+    clients = "; ".join(str(client["client"]) for client in report["clients"])
+    parts += ["seen from " + clients] if clients else []
+    return " ".join(parts)
+
+
+def why(report: Report) -> str:
+    """What kept the drill from passing, before all numbers."""
+    items = [
+        '<li><a href="#fault-%d">%s</a> on %s: %s</li>'
+        % (i, escape(name_of(f, report)), escape(f["target"]), prose(f["reason"]))
+        for i, f in enumerate(report["faults"])
+        if f["verdict"] != "passed"
+    ]
+    if not items:
+        return ""
+    return '<section class="why"><h2>Why %s</h2><ul>%s</ul></section>' % (escape(report["verdict"]), "".join(items))
 
 
 def clock(value: str | None) -> str:
@@ -131,6 +167,9 @@ def name_of(fault: Report, report: Report) -> str:
     trials = sum(other["fault"] == fault["fault"] for other in report["faults"])
     name = str(fault["fault"]).replace("_", " ")
     return "%s, trial %d" % (name, fault["trial"]) if trials > 1 else name
+
+
+MEANT_MS = 20  # a gap as short as any without a fault may lie anywhere
 
 
 def stages(fault: Report) -> list[tuple[float, float, str, str]]:
@@ -148,7 +187,10 @@ def stages(fault: Report) -> list[tuple[float, float, str, str]]:
             result.append((at, until, kind, words))
             at = until
     if fault["recovered"] is False:
-        result.append((at, fault["gap_to_ms"], "none", "no answer"))
+        result.append((max(at, fault["gap_from_ms"]), fault["gap_to_ms"], "none", "no answer"))
+    elif fault["gap_ms"] is not None and fault["gap_ms"] > MEANT_MS and fault["gap_from_ms"] >= at:
+        # Somebody had answered, and then nobody did, for longer than before.
+        result.append((fault["gap_from_ms"], fault["gap_to_ms"], "none", "no answer once more"))
     return result
 
 
@@ -180,17 +222,17 @@ def overview(report: Report) -> str:
         over = f["gap_ms"] is not None and f["gap_ms"] > f["objective_ms"]
         row = [
             '<td class="t"><a href="#fault-%d">%s</a></td>' % (i, escape(name_of(f, report))),
-            "<td>%s</td>" % verdict(f["verdict"]),
-            cell(number(f["gap_ms"]), "r bad" if over else "r"),
-            "<td>%s</td>" % bars(f, longest),
-            cell(lost),
-            cell(number(f["failback_gap_ms"])),
-            cell(number(f["split_brain_ms"])),
+            '<td class="v">%s</td>' % verdict(f["verdict"]),
+            cell(number(f["gap_ms"]), "r bad" if over else "r", "Gap"),
+            '<td class="b">%s</td>' % bars(f, longest),
+            cell(lost, name="Requests lost"),
+            cell(number(f["failback_gap_ms"]), name="Gap at fail-back"),
+            cell(number(f["split_brain_ms"]), name="Two holders"),
         ]
         if with_trend:
             gaps = [line["faults"].get(f["fault"], {}).get("gap_ms") for line in report["history"]]
             small = picture.trend(gaps, f["objective_ms"]).replace('class="drawn"', 'class="drawn small"', 1)
-            row.append("<td>%s</td>" % small)
+            row.append('<td data-name="Last drills">%s</td>' % small)
         rows.append("<tr>%s</tr>" % "".join(row))
     head = [
         ("Fault", ""),
@@ -201,7 +243,7 @@ def overview(report: Report) -> str:
     head += [("Requests lost", "r"), ("Gap at fail-back", "r"), ("Two holders", "r")]
     head += [("Last %d drills" % len(report["history"]), "")] if with_trend else []
     return (
-        '<section><div class="scroll"><table><thead><tr>%s</tr></thead><tbody>%s</tbody></table></div>'
+        '<section><div class="scroll"><table class="stacked"><thead><tr>%s</tr></thead><tbody>%s</tbody></table></div>'
         '<div class="legend"><span><i class="d"></i>until detected</span><span><i class="m"></i>until moved</span>'
         '<span><i class="a"></i>until the first good answer</span><span><i class="none"></i>no answer</span>'
         '<span><i class="limit"></i>objective</span></div>'
@@ -215,7 +257,8 @@ def prose(words: str) -> str:
 
 
 def pairs(mapping: t.Mapping[str, int] | None) -> str:
-    return ", ".join("%s %s" % (name, format(count, ",d")) for name, count in (mapping or {}).items()) or "none"
+    # A name and its number stay in one line.
+    return ", ".join("%s\u00a0%s" % (name, format(count, ",d")) for name, count in (mapping or {}).items()) or "none"
 
 
 def facts(fault: Report) -> str:
@@ -235,7 +278,7 @@ def facts(fault: Report) -> str:
         ("Gap at fail-back", number(fault["failback_gap_ms"])),
         ("Rolled back", "yes" if fault["rolled_back"] else "no"),
     ]
-    return "<dl>%s</dl>" % "".join("<div><dt>%s</dt><dd>%s</dd></div>" % (escape(a), escape(b)) for a, b in shown)
+    return "<dl>%s</dl>" % "".join("<div><dt>%s</dt><dd>%s</dd></div>" % (escape(a), prose(b)) for a, b in shown)
 
 
 def fault_section(index: int, fault: Report, report: Report) -> str:
@@ -257,9 +300,9 @@ def fault_section(index: int, fault: Report, report: Report) -> str:
             for e in fault["events"]
         )
         parts.append(
-            "<details><summary>What the nodes recorded (%d)</summary><table><thead><tr>"
+            '<details><summary>What the nodes recorded (%d)</summary><div class="scroll"><table><thead><tr>'
             '<th class="r" scope="col">After the fault</th><th scope="col">Node</th><th scope="col">Event</th></tr>'
-            "</thead><tbody>%s</tbody></table></details>" % (len(fault["events"]), rows)
+            "</thead><tbody>%s</tbody></table></div></details>" % (len(fault["events"]), rows)
         )
     if fault["audit"]:
         items = "".join(
@@ -284,17 +327,18 @@ def clients_table(fault: Report) -> str:
         % "".join(
             [
                 cell(c["client"], "t"),
-                cell(number(c["gap_ms"])),
-                cell("%d of %d" % (c["requests_lost"], c["requests_sent"])),
-                cell(number(c["failback_gap_ms"])),
-                cell(number(c["split_brain_ms"])),
-                cell(pairs(c["served"]), ""),
+                cell(number(c["gap_ms"]), name="Gap"),
+                cell("%d of %d" % (c["requests_lost"], c["requests_sent"]), name="Requests lost"),
+                cell(number(c["failback_gap_ms"]), name="Gap at fail-back"),
+                cell(number(c["split_brain_ms"]), name="Two holders"),
+                cell(pairs(c["served"]), "b", "Answered by"),
             ]
         )
         for c in fault["clients"]
     )
     return (
-        '<h3>Each client</h3><table><thead><tr><th scope="col">Client</th><th class="r" scope="col">Gap</th>'
+        '<h3>Each client</h3><table class="stacked"><thead><tr><th scope="col">Client</th>'
+        '<th class="r" scope="col">Gap</th>'
         '<th class="r" scope="col">Requests lost</th><th class="r" scope="col">Gap at fail-back</th>'
         '<th class="r" scope="col">Two holders</th><th scope="col">Answered by</th></tr></thead>'
         "<tbody>%s</tbody></table>" % rows

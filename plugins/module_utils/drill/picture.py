@@ -10,6 +10,7 @@ and a dark surrounding.
 from __future__ import annotations
 
 import math
+import re
 import typing as t
 from html import escape
 
@@ -37,6 +38,27 @@ svg.drawn text.red{fill:var(--lost);font-weight:600}
 svg.drawn .ticks{stroke-width:2;fill:none} svg.drawn .dot{stroke:var(--paper);stroke-width:1}
 """
 
+# The same as attributes, which count where a renderer knows no variables (librsvg, and what makes PDF of it) and drops
+# what STYLE says: without them it would paint black.
+PLAIN = {
+    "lane": {"fill": "--lane"},
+    "grid": {"stroke": "--line"},
+    "gap": {"fill": "--gap"},
+    "split": {"fill": "--split"},
+    "window": {"fill": "none", "stroke": "--muted"},
+    "mark": {"fill": "none", "stroke-width": "1.5"},
+    "bracket": {"fill": "none", "stroke": "--lost", "stroke-width": "1.5"},
+    "muted": {"fill": "--muted"},
+    "red": {"fill": "--lost", "font-weight": "600"},
+    "strong": {"font-weight": "600"},
+    "ticks": {"fill": "none", "stroke-width": "2"},
+    "dot": {"stroke": "--paper"},
+    "drawn": {"font-family": "system-ui, DejaVu Sans, sans-serif", "font-size": "12"},
+}
+LIGHT = dict(each.split(":") for each in COLOURS["light"].rstrip(";").split(";"))
+TAG = re.compile(r"<(svg|rect|path|circle|text|polyline)\b([^>]*?)(/?)>")
+VARIABLE = re.compile(r'\b(fill|stroke)="var\((--\w+)\)"')
+
 Names = t.Sequence[str]
 Marker = tuple[float, str, str]  # when, name, colour
 
@@ -45,16 +67,35 @@ def palette() -> str:
     return ":root{%s}@media (prefers-color-scheme: dark){:root{%s}}" % (COLOURS["light"], COLOURS["dark"])
 
 
+def plain(svg: str) -> str:
+    """The same drawing with colours that need neither variables nor a style sheet; where there are those, they win."""
+
+    def repaint(match: re.Match[str]) -> str:
+        tag, attributes, end = match.groups()
+        painted = VARIABLE.findall(attributes)
+        attributes = VARIABLE.sub(lambda m: '%s="%s"' % (m.group(1), LIGHT[m.group(2)]), attributes)
+        if painted and " style=" not in attributes:
+            attributes += ' style="%s"' % ";".join("%s:var(%s)" % each for each in painted)
+        named = re.search(r'\bclass="([^"]*)"', attributes)
+        for name in named.group(1).split() if named else ():
+            for key, value in PLAIN.get(name, {}).items():
+                if not re.search(r'(?<![\w-])%s="' % key, attributes):
+                    attributes += ' %s="%s"' % (key, LIGHT.get(value, value))
+        return "<%s%s%s>" % (tag, attributes, end)
+
+    return TAG.sub(repaint, svg)
+
+
 def alone(svg: str) -> str:
     """A drawing as a file of its own."""
     head, _close, rest = svg.partition(">")
     style = "<style>%s%s</style>" % (palette(), STYLE)
-    background = '<rect width="100%" height="100%" rx="10" fill="var(--paper)"/>'
+    background = plain('<rect width="100%" height="100%" rx="10" fill="var(--paper)"/>')
     return '%s xmlns="http://www.w3.org/2000/svg">%s%s%s\n' % (head, style, background, rest)
 
 
 def drawing(width: float, height: float, name: str, description: str, parts: t.Iterable[str]) -> str:
-    return (
+    return plain(
         '<svg class="drawn" viewBox="0 0 %g %g" role="img" aria-label="%s"><title>%s</title><desc>%s</desc>%s</svg>'
         % (width, height, escape(name), escape(name), escape(description), "".join(parts))
     )
@@ -343,10 +384,15 @@ def draw_overview(
                 " above</title></rect>" % (edges[0], y - 4, max(3.0, edges[1] - edges[0]), bottom - y + 8)
             )
     big = [m for m in markers_of(fault) if m[1] in ("fault", "repair", "fail-back")]
-    for at, name, paint in big:
+    end = panel.x - 60.0  # of the last name
+    for at, name, paint in sorted(big):
         x = panel.at(at)
         parts.append('<path class="mark" stroke="%s" d="M%.1f %.1fV%.1f"/>' % (paint, x, y - 8, bottom + 4))
-        parts.append(text(min(x, panel.x + panel.width - 20), y - 11, name, "muted", "middle"))
+        left = max(min(x, panel.x + panel.width - 20) - text_width(name) / 2, end + 6)
+        # Beside its line if another name is in the way, and not at all where that would be far off.
+        if left < x + 4:
+            parts.append(text(left, y - 11, name, "muted"))
+            end = left + text_width(name)
     return "".join(parts)
 
 
@@ -376,6 +422,8 @@ def trend(values: t.Sequence[float | None], objective: float, width: float = 120
 def comparison(results: t.Mapping[str, t.Any]) -> str:
     """Bars side by side: how long clients were without an answer, for each fault and each of several set-ups.
 
+    Or how many of something there were: ``"counts": true``.
+
     results::
 
         {"title": "Clients without an answer",
@@ -387,18 +435,31 @@ def comparison(results: t.Mapping[str, t.Any]) -> str:
 
     The first of the series is ours. Each fault has one value for each of the series, in ms; ``more`` says that clients
     had no answer by then, and nobody waited longer. note and more may be left out.
-    A value may be null (not measured). Lengths are logarithmic: else, a bar of 20 ms beside one of 30 s is not seen.
+    A value may be null (not measured). Lengths of times are logarithmic: else, a bar of 20 ms beside one of 30 s is not
+    seen. Those of counts are not: there may be none.
     """
     series, faults = results["series"], results["faults"]
-    left, right, width = 170.0, 880.0, 1000.0
+    counts = bool(results.get("counts"))
+    names = [fault["fault"].replace("_", " ") for fault in faults]
+    left, right, width = max(170.0, 32 + max(map(text_width, names), default=0.0)), 880.0, 1000.0
     thick, space = 15.0, 18.0
     all_values = [v for f in faults for v in f["values"] if v]
-    low = 10 ** math.floor(math.log10(max(1.0, min([v["min"] for v in all_values], default=1.0))))
-    high = 10 ** math.ceil(math.log10(max([v["max"] for v in all_values], default=10.0) * 1.01))
-    scale = (right - left) / (math.log10(high) - math.log10(low))
+    most = max([v["max"] for v in all_values], default=10.0)
+    if counts:
+        step = max(1.0, step_for(most, 10))
+        marks = [step * i for i in range(math.ceil(most / step) + 1)]
+    else:
+        low = math.floor(math.log10(max(1.0, min([v["min"] for v in all_values], default=1.0))))
+        marks = [10.0**power for power in range(low, math.ceil(math.log10(most * 1.01)) + 1)]
+
+    def length(value: float) -> float:
+        return value if counts else math.log10(max(value, marks[0]))
 
     def x(value: float) -> float:
-        return left + (math.log10(max(value, low)) - math.log10(low)) * scale
+        return left + (length(value) - length(marks[0])) / (length(marks[-1]) - length(marks[0])) * (right - left)
+
+    def words_of(value: float) -> str:
+        return "%g" % value if counts else number(value)
 
     y = 66.0
     each = len(series) * thick + space
@@ -409,22 +470,19 @@ def comparison(results: t.Mapping[str, t.Any]) -> str:
         parts.append('<rect x="%.1f" y="38" width="11" height="11" rx="2" fill="%s"/>' % (legend, series_colour(i)))
         parts.append(text(legend + 17, 48, name))
         legend += 40 + text_width(name)
-    decade = low
-    while decade <= high:
-        parts.append('<path class="grid" d="M%.1f %.1fV%.1f"/>' % (x(decade), y - 6, bottom))
-        label = "%g ms" % decade if decade < 1000 else "%g s" % (decade / 1000)
-        parts.append(text(x(decade), bottom + 17, label, "muted", "middle"))
-        decade *= 10
+    for mark in marks:
+        parts.append('<path class="grid" d="M%.1f %.1fV%.1f"/>' % (x(mark), y - 6, bottom))
+        label = "%g" % mark if counts else "%g ms" % mark if mark < 1000 else "%g s" % (mark / 1000)
+        parts.append(text(x(mark), bottom + 17, label, "muted", "middle"))
     words = []
-    for fault in faults:
-        name = fault["fault"].replace("_", " ")
+    for fault, name in zip(faults, names):
         parts.append(text(left - 12, y + len(series) * thick / 2 + 4, name, "strong", "end"))
         for i, value in enumerate(fault["values"]):
             top = y + i * thick
             if value is None:
                 parts.append(text(left + 6, top + 11, "not measured", "muted"))
                 continue
-            label = "more than " + number(value["median"]) if value.get("more") else number(value["median"])
+            label = ("more than " if value.get("more") else "") + words_of(value["median"])
             parts.append(
                 '<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2" fill="%s"><title>%s: %s</title></rect>'
                 % (
@@ -447,7 +505,7 @@ def comparison(results: t.Mapping[str, t.Any]) -> str:
             parts.append(text(x(value["max"]) + 6, top + 11, label))
             words.append("%s, %s: %s." % (name, series[i], label))
         y += each
-    note = " ".join(filter(None, [results.get("note"), "Logarithmic scale."]))
+    note = " ".join(filter(None, [results.get("note"), None if counts else "Logarithmic scale."]))
     parts.append(text(20, bottom + 42, note, "muted"))
     return drawing(width, bottom + 56, results["title"], " ".join(words), parts)
 

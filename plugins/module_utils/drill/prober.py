@@ -12,6 +12,9 @@ It writes one JSON object a line, in the order in which the requests ended:
 * the first line: ``{"prober": 1, "client", "url", "interval_ms", "timeout_ms", "t", "m", "python"}``
 * a line for each request: ``{"t": wall clock in ns when sent, "m": monotonic clock in ns when sent,
   "d": duration in us, "ok": true|false, "by": the node that answered or null, "err": null|"timeout"|"refused"|...}``
+* twice a second, what the client host did to this process: ``{"m": monotonic clock in ns, "late": the longest time in
+  us by which it was run too late since the line before, "busy": for how many us in all, since the host was started,
+  something on it has waited for a processor, or null where the kernel does not count that}``
 * the last line: ``{"summary": {"sent", "ok", "lost", "skipped", "errors", "elapsed_s", "cpu_s", "stopped"}}``
 
 ``skipped`` counts the sends that this process missed because the client host did not let it run. They are not made
@@ -48,6 +51,8 @@ from urllib.parse import urlsplit
 
 MS = 1_000_000
 FLUSH_NS = 50 * MS
+SAMPLE_NS = 500 * MS
+PRESSURE = "/proc/pressure/cpu"
 MAX_OUTSTANDING = 800  # below the usual limit of 1024 open files
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 WORDS = {
@@ -216,6 +221,9 @@ class Recorder:
             self.quoted[text] = json.dumps(text)
         return self.quoted[text]
 
+    def sample(self, now: int, late: int, busy_us: int | None) -> None:
+        self.lines.append('{"m":%d,"late":%d,"busy":%s}\n' % (now, late // 1000, json.dumps(busy_us)))
+
     def object(self, value: dict[str, t.Any]) -> None:
         self.lines.append(json.dumps(value) + "\n")
         self.flush(time.monotonic_ns())
@@ -228,6 +236,39 @@ class Recorder:
         self.next_flush = now + FLUSH_NS
 
 
+def host_busy_us(path: str = PRESSURE) -> int | None:
+    """For how long something on this host has waited for a processor, since it was started."""
+    try:
+        with open(path, "rb") as stream:
+            return int(stream.readline().partition(b"total=")[2])
+    except (OSError, ValueError):
+        return None
+
+
+class Lease:
+    """When to stop by itself: max_ns after the start or, with a file, after that was touched for the last time.
+
+    Whoever keeps touching it has this process running; if that one is killed, this one ends soon. No wall clock counts.
+    """
+
+    def __init__(self, max_ns: int, path: str | None) -> None:
+        self.max_ns = max_ns
+        self.path = path
+        self.seen = self.touched()
+        self.end = time.monotonic_ns() + max_ns
+
+    def touched(self) -> int | None:
+        try:
+            return os.stat(self.path).st_mtime_ns if self.path else None
+        except OSError:
+            return None
+
+    def renew(self, now: int) -> None:
+        touched = self.touched()
+        if touched is not None and touched != self.seen:
+            self.seen, self.end = touched, now + self.max_ns
+
+
 def run(
     target: Target,
     recorder: Recorder,
@@ -236,14 +277,16 @@ def run(
     timeout_ns: int,
     max_ns: int,
     stopping: t.Callable[[], bool],
+    lease: str | None = None,
 ) -> dict[str, t.Any]:
     """Send until told to stop or until max_ns have passed; wait for what is outstanding; the summary."""
     epoll = select.epoll()
     open_requests: dict[int, Request] = {}
     by_deadline: deque[Request] = deque()
     started = time.monotonic_ns()
-    end = started + max_ns
+    until = Lease(max_ns, lease)
     next_send = started
+    next_sample, late, wake = started + SAMPLE_NS, 0, started
     sent = skipped = 0
     stopped = None
 
@@ -261,12 +304,13 @@ def run(
             if request and answer:
                 finish(request, answer)
         now = time.monotonic_ns()
+        late = max(late, now - wake)
         while by_deadline and (by_deadline[0].done or by_deadline[0].deadline <= now):
             request = by_deadline.popleft()
             if not request.done:
                 finish(request, Answer(False, None, "timeout"))
         if stopped is None:
-            stopped = "signal" if stopping() else "max-seconds" if now >= end else None
+            stopped = "signal" if stopping() else "max-seconds" if now >= until.end else None
         if stopped is None and now >= next_send:
             missed = (now - next_send) // interval_ns
             skipped += missed
@@ -285,9 +329,13 @@ def run(
                 epoll.register(descriptor, wanted | select.EPOLLET)
         if stopped and not by_deadline:
             break
+        if now >= next_sample:
+            recorder.sample(now, late, host_busy_us())
+            until.renew(now)
+            next_sample, late = now + SAMPLE_NS, 0
         if now >= recorder.next_flush:
             recorder.flush(now)
-        wake = by_deadline[0].deadline if by_deadline else end
+        wake = by_deadline[0].deadline if by_deadline else until.end
         if stopped is None:
             wake = min(wake, next_send)
         # epoll alone rounds up to whole milliseconds, which is too coarse for the schedule.
@@ -355,6 +403,7 @@ def command_run(args: argparse.Namespace) -> int:
             timeout_ns=int(args.timeout_ms * MS),
             max_ns=int(args.max_seconds * 1e9),
             stopping=lambda: bool(signals),
+            lease=args.lease,
         )
         recorder.object({"summary": summary})
     tell(summary)
@@ -395,6 +444,8 @@ class Follower:
         record = json.loads(line)
         if "prober" in record:
             self.timeout_ns = int(record["timeout_ms"] * MS)
+            return None
+        if "late" in record:
             return None
         if "summary" in record:
             self.ended = True
@@ -487,6 +538,7 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--interval-ms", type=float, default=4, help="time between two requests (%(default)s)")
     one.add_argument("--timeout-ms", type=float, default=250, help="a request without answer is lost (%(default)s)")
     one.add_argument("--max-seconds", type=float, default=120, help="stop by itself after this time (%(default)s)")
+    one.add_argument("--lease", help="count --max-seconds anew whenever this file is touched")
     one.add_argument("--node-header", default="X-Vip-Node", help="response header naming the node (%(default)s)")
     two = commands.add_parser("wait", help="wait until the answers in a record are good")
     two.add_argument("--input", required=True, help="the record that is being written")

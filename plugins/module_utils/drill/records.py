@@ -28,6 +28,14 @@ class Request(t.NamedTuple):
         return self.mono + self.took
 
 
+class Sample(t.NamedTuple):
+    """What the client host did to the prober until then. The clock in ns, the rest in ms."""
+
+    mono: int
+    late: float  # by how much it was run too late at most, since the sample before
+    busy: float | None  # for how long in all something on the host has waited for a processor
+
+
 class Recording(t.NamedTuple):
     """One file of the prober; the requests in the order in which they were sent."""
 
@@ -37,6 +45,7 @@ class Recording(t.NamedTuple):
     timeout_ms: float
     skipped: int
     requests: list[Request]
+    samples: t.Sequence[Sample] = ()
 
 
 def read_lines(path: str, option: str) -> t.Iterator[tuple[int, dict[str, t.Any]]]:
@@ -62,6 +71,7 @@ def read_lines(path: str, option: str) -> t.Iterator[tuple[int, dict[str, t.Any]
 def read_recording(path: str) -> Recording:
     head: dict[str, t.Any] = {}
     requests: list[Request] = []
+    samples: list[Sample] = []
     skipped = 0
     for number, line in read_lines(path, "records"):
         try:
@@ -69,6 +79,9 @@ def read_recording(path: str) -> Recording:
                 head = line
             elif "summary" in line:
                 skipped = line["summary"]["skipped"]
+            elif "late" in line:
+                busy = None if line["busy"] is None else line["busy"] / 1000
+                samples.append(Sample(line["m"], line["late"] / 1000, busy))
             else:
                 requests.append(Request(line["t"], line["m"], line["d"] * 1000, line["ok"], line["by"], line["err"]))
         except KeyError as exc:
@@ -76,7 +89,7 @@ def read_recording(path: str) -> Recording:
     if not head:
         raise RecordError("records: %s does not begin with the prober's first line; did the prober write it?" % path)
     requests.sort(key=lambda request: request.mono)
-    return Recording(head["client"], head["url"], head["interval_ms"], head["timeout_ms"], skipped, requests)
+    return Recording(head["client"], head["url"], head["interval_ms"], head["timeout_ms"], skipped, requests, samples)
 
 
 def read_events(paths: t.Iterable[str]) -> list[dict[str, t.Any]]:

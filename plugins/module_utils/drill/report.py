@@ -54,7 +54,7 @@ def table(report: Report) -> list[str]:
 def markdown(report: Report) -> str:
     passed = sum(f["verdict"] == "passed" for f in report["faults"])
     lines = [
-        "# Failover drill of %s: %s" % (report["topology"], report["verdict"]),
+        "# Failover drill of %s: %s" % (" ".join([report["topology"], *report["addresses"]]), report["verdict"]),
         "",
         "Drill `%s`, from %s to %s. Objective: clients are without an answer for at most %s after a fault. "
         "%d of %d faults passed."
@@ -76,7 +76,7 @@ def markdown(report: Report) -> str:
         numbers = [number(f[name]) for name in ("gap_ms", "detected_ms", "moved_ms", "first_good_ms")]
         cells = [title(f, report), f["target"], *numbers, lost]
         cells += [number(f["failback_gap_ms"]), number(f["split_brain_ms"])]
-        cells.append("passed" if f["verdict"] == "passed" else "**failed**")
+        cells.append("passed" if f["verdict"] == "passed" else "**%s**" % f["verdict"])
         lines.append("| %s |" % " | ".join(cells))
     lines += ["", *("- **%s**: %s" % (title(f, report), f["reason"]) for f in report["faults"]), ""]
     lines += [
@@ -106,12 +106,14 @@ def junit(report: Report) -> str:
             quoteattr("%.3f" % ((f["ended_ms"] - f["started_ms"]) / 1000)),
         )
         if f["verdict"] != "passed":
-            case += "\n    <failure message=%s/>\n  " % quoteattr(f["reason"])
+            kind = "failure" if f["verdict"] == "failed" else "error"
+            case += "\n    <%s message=%s/>\n  " % (kind, quoteattr(f["reason"]))
         cases.append(case + "</testcase>")
-    suite = "<testsuite name=%s tests='%d' failures='%d' timestamp=%s>" % (
+    suite = "<testsuite name=%s tests='%d' failures='%d' errors='%d' timestamp=%s>" % (
         quoteattr("drill of %s" % report["topology"]),
         len(cases),
-        sum(f["verdict"] != "passed" for f in report["faults"]),
+        sum(f["verdict"] == "failed" for f in report["faults"]),
+        sum(f["verdict"] == "inconclusive" for f in report["faults"]),
         quoteattr(report["started"] or ""),
     )
     return "\n".join(["<?xml version='1.0' encoding='utf-8'?>", suite, *cases, "</testsuite>"]) + "\n"
@@ -122,6 +124,7 @@ def history_line(report: Report) -> Report:
     return {
         "drill_id": report["drill_id"],
         "topology": report["topology"],
+        "addresses": report["addresses"],
         "started": report["started"],
         "objective_ms": report["objective_ms"],
         "verdict": report["verdict"],
@@ -145,6 +148,7 @@ def small(report: Report) -> Report:
     return {
         "drill_id": report["drill_id"],
         "topology": report["topology"],
+        "addresses": report["addresses"],
         "verdict": report["verdict"],
         "objective_ms": report["objective_ms"],
         "faults": {one["fault"]: {name: one[name] for name in fields} for one in report["summary"]},
@@ -181,7 +185,12 @@ def make(params: t.Mapping[str, t.Any], write: bool) -> Report:
     if history_path:
         others = [line for line in read_history(history_path) if line["drill_id"] != report["drill_id"]]
     all_lines = sorted([*others, this], key=lambda line: (str(line["started"]), line["drill_id"]))
-    same = [line for line in all_lines if line["topology"] == report["topology"]]
+    # Of this pair: others of the same topology may keep their history in the same place.
+    same = [
+        line
+        for line in all_lines
+        if line["topology"] == report["topology"] and line.get("addresses", report["addresses"]) == report["addresses"]
+    ]
     report["history"] = same[-params["history_length"] :]
 
     contents = {

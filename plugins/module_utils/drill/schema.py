@@ -47,7 +47,8 @@ def record(properties: Schema, optional: t.Sequence[str] = (), **more: t.Any) ->
     return {"type": "object", "required": required, "properties": properties, **more}
 
 
-VERDICT = one("string", "Whether all was as it should be.", enum=["passed", "failed"])
+VERDICT = one("string", "Whether all was as it should be; inconclusive if that could not be measured.",
+              enum=["passed", "failed", "inconclusive"])  # fmt: skip
 
 BASELINE = {
     "requests_sent": count("Requests that ended between the start of the phase and the injection."),
@@ -111,6 +112,9 @@ CLIENT_SEEN = {
     "failback_gap_to_ms": maybe("number", "When the first good answer after that gap was complete, in ms."),
     "failback_recovered": maybe("boolean", "Whether there was a good answer within the prober's timeout before the"
                                 " end."),
+    "host_waits_ms": one("number", "For how much of the gap the client host itself may be the reason, in ms: the prober"
+                         " was not run, or others on the host waited for a processor."),
+    "failback_host_waits_ms": maybe("number", "The same of the gap at fail-back."),
     "stall_ms": one("number", "Longest time around the gap during which the client host did not let the prober send,"
                     " in ms. If it is a good part of the gap, the gap may be shorter than it looks."),
     "recorded_until_ms": one("number", "When the last request of the record ended, in ms."),
@@ -188,6 +192,7 @@ CLIENT = {
 HISTORY = {
     "drill_id": one("string", "Name of the drill."),
     "topology": one("string", "Name of the topology."),
+    "addresses": texts("The addresses that were drilled."),
     "started": one("string", "When it started, UTC."),
     "objective_ms": one("number", "Its objective, in ms."),
     "verdict": VERDICT,
@@ -202,6 +207,7 @@ SCHEMA: Schema = {
             "schema_version": one("integer", "Version of this format.", const=1),
             "topology": one("string", "Name of the topology that was drilled."),
             "drill_id": one("string", "Name of the drill."),
+            "addresses": texts("The addresses that were drilled."),
             "started": maybe("string", "Start of the first phase, UTC."),
             "ended": maybe("string", "End of the last phase, UTC."),
             "objective_ms": one("number", "Longest gap that is allowed after a fault, in ms."),

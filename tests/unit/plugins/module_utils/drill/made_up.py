@@ -100,6 +100,8 @@ def params(phases, **more):
         "failback_objective_ms": None,
         "split_brain_objective_ms": None,
         "slow_ms": 100,
+        "addresses": ["192.0.2.1"],
+        "probes": [],
         "pool": [],
         "spread": 1.5,
         "nodes": ["node1", "node2"],

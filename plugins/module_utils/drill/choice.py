@@ -1,0 +1,124 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a drill does: which faults can be injected here, and what clients ask for. Pure functions."""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from ipaddress import ip_address
+
+Faults = t.Mapping[str, t.Mapping[str, t.Any]]
+FULL_RATE = 4  # so many addresses a client asks at the full rate; more share it
+
+
+def why_not(
+    fault: str,
+    what: t.Mapping[str, t.Any],
+    operations: int,
+    pool: bool,
+    hooks: t.Mapping[str, t.Container[str]],
+    lacking: t.Mapping[str, t.Mapping[str, str]],
+) -> str | None:
+    """Why a fault cannot be injected here."""
+    if what.get("api") and not operations:
+        return "it is for topologies whose address a cloud's API moves"
+    if what.get("pool") and not pool:
+        return "it is for topologies with servers behind the node that holds the address"
+    if what.get("own_service") and pool:
+        return "the service is on the servers behind the holder, for which there are real_server_..."
+    bare = [node for node in hooks if fault not in hooks[node]]
+    if what.get("hooked") and bare:
+        return "only drill_hooks can do it, and %s has no %s in it" % (bare[0], fault)
+    for node in bare:
+        if fault in lacking.get(node, {}):
+            return "%s: %s; or set drill_hooks" % (node, lacking[node][fault])
+    return None
+
+
+def choose(
+    catalog: Faults,
+    wanted: t.Sequence[str],
+    operations: int,
+    pool: bool,
+    hooks: t.Mapping[str, t.Mapping[str, t.Any]],
+    lacking: t.Mapping[str, t.Mapping[str, str]],
+) -> dict[str, t.Any]:
+    """The faults of a drill: those that are wanted, or else all that are possible.
+
+    hooks: of each node, by fault. lacking: what cannot be done to a node without a hook, and why.
+    """
+    reasons = {fault: why_not(fault, what, operations, pool, hooks, lacking) for fault, what in catalog.items()}
+    possible = [fault for fault, reason in reasons.items() if reason is None]
+    problems = [
+        "drill_hooks of %s: %s has no %s" % (node, fault, word)
+        for node, its in hooks.items()
+        for fault, hook in its.items()
+        for word in ("inject", "undo")
+        if not (isinstance(hook, t.Mapping) and hook.get(word))
+    ]
+    problems += [
+        "drill_faults: %s cannot be injected here: %s" % (fault, reasons.get(fault, "there is no such fault"))
+        for fault in wanted
+        if fault not in possible
+    ]
+    if problems:
+        problems.append("Possible are %s" % (", ".join(possible) or "none"))
+    return {
+        "faults": list(wanted or possible),
+        "problems": problems,
+        # What a reader of the report may miss: the topology has it, this machine has not.
+        "left_out": {fault: reason for fault, reason in reasons.items() if reason and not wanted and ": " in reason},
+    }
+
+
+def lacks(answers: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:
+    """From what the nodes printed: of each node, the faults that it names, and why they cannot be injected there."""
+    found: dict[str, dict[str, str]] = {}
+    for answer in answers:
+        words = [line.partition("cannot ")[2].partition(": ") for line in answer.get("stdout_lines") or ()
+                 if line.startswith("cannot ")]  # fmt: skip
+        found[str(answer["item"])] = {fault: reason for fault, _colon, reason in words}
+    return found
+
+
+def probes(
+    clients: t.Iterable[str], own: t.Mapping[str, str], urls: t.Sequence[str], interval_ms: float
+) -> list[dict[str, t.Any]]:
+    """Who asks for what: each client for each of the URLs, or for its own.
+
+    A record for each: name is that of its file, client the name in the report.
+    """
+    found = []
+    for host in clients:
+        asked = [own[host]] if own.get(host) else list(urls)
+        for number, url in enumerate(asked):
+            several = len(asked) > 1
+            found.append(
+                {
+                    "host": host,
+                    "url": url,
+                    "client": "%s, %s" % (host, url.partition("://")[2].partition("/")[0]) if several else host,
+                    "name": "%s.%d" % (host, number) if several else host,
+                    "interval_ms": interval_ms * max(1, math.ceil(len(asked) / FULL_RATE)),
+                }
+            )
+    return found
+
+
+def silent_rules(addresses: t.Iterable[str]) -> list[str]:
+    """Rules of nftables that drop whatever says where these addresses are, or comes from them: of a chain of netdev."""
+    rules = []
+    for each in addresses:
+        address = ip_address(each.partition("/")[0])
+        if address.version == 4:
+            rules += ["arp saddr ip %s drop" % address, "arp daddr ip %s drop" % address]
+            rules += ["ip saddr %s drop" % address]
+        else:
+            # nftables has a word for the target of a neighbour's message only since 1.0.9.
+            rules += [
+                "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } @th,64,128 0x%032x drop" % int(address),
+                "ip6 saddr %s drop" % address,
+            ]
+    return rules
