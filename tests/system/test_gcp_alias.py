@@ -199,7 +199,7 @@ def test_a_killed_drill_heals_by_itself(nodes: AliasNodes) -> None:
     nodes.lab.wait_for_ssh([target], timeout=40)
     assert nodes.lab.api.behaviour()["zone_outage"] == []
     for machine in (*NODES, "client1"):
-        nodes.ssh(machine, "systemctl stop cloudha-vip-drill cloudha-vip-drill-prober 2>/dev/null; true")
+        nodes.ssh(machine, "systemctl stop cloudha-vip-drill 'cloudha-vip-drill-prober*' 2>/dev/null; true")
     deadline = time.monotonic() + 60
     while nodes.play("status").returncode != 0:
         assert time.monotonic() < deadline, nodes.play("status").stdout

@@ -164,7 +164,7 @@ def test_a_killed_drill_heals_by_itself(pair: RoutePair) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     for machine in (*NODES, "client1"):
-        pair.ssh(machine, "systemctl stop cloudha-vip-drill cloudha-vip-drill-prober 2>/dev/null; true")
+        pair.ssh(machine, "systemctl stop cloudha-vip-drill 'cloudha-vip-drill-prober*' 2>/dev/null; true")
     deadline = time.monotonic() + 40
     while pair.play("status").returncode != 0:
         assert time.monotonic() < deadline, pair.play("status").stdout

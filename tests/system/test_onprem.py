@@ -11,8 +11,10 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import pytest
+from commands import cli
 from pair import Pair, changes
 
 from lab.lab import Lab
@@ -289,6 +291,106 @@ def test_a_killed_drill_gives_a_hung_machine_back(pair: OnPremises) -> None:
     for machine in ("node1", "node2", "client1"):
         pair.ssh(machine, "systemctl stop cloudha-vip-drill 'cloudha-vip-drill-prober*' 2>/dev/null; true")
     assert len(pair.holders()) == 1
+
+
+LISTEN = """
+import socket, struct, sys
+# Frames of one machine that say where an address is, or come from it: what nobody behind a cut cable would hear.
+mac, addresses = bytes.fromhex(sys.argv[1].replace(":", "")), [socket.inet_pton(
+    socket.AF_INET6 if ":" in each else socket.AF_INET, each) for each in sys.argv[2:]]
+heard = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+while True:
+    frame = heard.recv(65535)
+    if frame[6:12] == mac and any(each in frame[14:] for each in addresses):
+        print(__import__("time").time_ns(), frame[12:14].hex(), flush=True)
+"""
+
+
+def test_a_drill_without_hooks_isolates_a_node_and_heals_it_where_run_is_not_executable(pair: OnPremises) -> None:
+    """On machines as Debian makes them, with an address of each family; the faults are the role's own."""
+    other = "fd00:7::246"
+    pair.deploy(vip_addresses=[f"{VIP}/22", f"{other}/64"])
+    (target,) = pair.holders()
+    mac = pair.ssh(target, "cat /sys/class/net/eth0/address").strip()
+    for node in ("node1", "node2"):
+        pair.ssh(node, "mount -o remount,noexec /run")
+    try:
+        pair.ssh("client1", f"cat > /run/test-listen.py <<'LISTEN'\n{LISTEN}\nLISTEN")
+        pair.ssh(
+            "client1",
+            "systemd-run --quiet --collect --unit=test-listen --property=StandardOutput=truncate:/run/test-heard "
+            f"python3 /run/test-listen.py {mac} {VIP} {other}",
+        )
+        done = pair.play(
+            "drill",
+            vip_addresses=[f"{VIP}/22", f"{other}/64"],
+            drill_faults=["partition", "link_down"],
+            drill_hooks={},
+            drill_rto_ms=PATIENCE_MS,
+            drill_report_dir=str(pair.scratch / "own"),
+        )
+        assert done.returncode == 0, done.stdout[-6000:]
+        heard = [line.split() for line in pair.ssh("client1", "cat /run/test-heard").splitlines()]
+    finally:
+        pair.ssh("client1", "systemctl stop test-listen; rm -f /run/test-listen.py /run/test-heard")
+        for node in ("node1", "node2"):
+            pair.ssh(node, "mount -o remount,exec /run")
+        pair.deploy()
+    report = json.loads((pair.scratch / "own" / "report.json").read_text())
+    assert report["addresses"] == [VIP, other]
+    for fault in report["faults"]:
+        assert [each["client"] for each in fault["clients"]] == [f"client1, {VIP}", f"client1, [{other}]"]
+        assert all(set(each["served"]) == {"node1", "node2"} for each in fault["clients"])
+    assert heard, "it is heard before and after"
+    (partition,) = (fault for fault in report["faults"] if fault["fault"] == "partition")
+    begin = int(datetime.fromisoformat(partition["injected_at"]).timestamp() * 1e9)
+    # The rules are in force soon after; until the repair begins, nothing passes.
+    silent = range(begin + 100_000_000, begin + int(partition["repaired_ms"] * 1e6))
+    assert [words for words in heard if int(words[0]) in silent] == []
+    for node in ("node1", "node2"):
+        assert pair.ssh(node, "ls -d /run/cloudha-vip-drill* /run/cloudha-vip-lock 2>/dev/null; true") == ""
+
+
+def test_a_repair_that_finds_no_undo_is_an_error(pair: OnPremises) -> None:
+    (target,) = pair.holders()
+    gone = "rm -f /run/cloudha-vip-drill/undo && systemctl stop cloudha-vip-drill-undo.timer"
+    injected = "[ -f /run/cloudha-vip-drill/inject ] && ! systemctl --quiet is-active nginx"
+    thief = f"for i in $(seq 1200); do {injected} && exit 0; sleep 0.1; done"
+    pair.ssh(target, f"systemd-run --quiet --collect --unit=test-thief sh -c '({thief}); {gone}'")
+    done = pair.play("drill", drill_faults=["service_kill"], drill_report_dir=str(pair.scratch / "no-undo"))
+    pair.ssh(
+        target,
+        "find /run/systemd/system -name zz-cloudha-vip-drill.conf -delete; systemctl daemon-reload; "
+        "systemctl reset-failed nginx; systemctl start nginx; systemctl stop test-thief 2>/dev/null; true",
+    )
+    assert done.returncode != 0 and "there is no /run/cloudha-vip-drill/undo" in done.stdout, done.stdout[-3000:]
+
+
+def test_a_drill_and_a_switchover_keep_out_of_each_others_way(pair: OnPremises) -> None:
+    lock = "systemd-run --quiet --collect --unit=cloudha-vip-drill --description='{} 1 of x' sleep 300"
+    before = pair.holders()
+    for name, playbook in (("the drill", "switchover"), ("the switchover", "drill")):
+        pair.ssh("node2", lock.format(name))
+        try:
+            done = pair.play(playbook)
+        finally:
+            pair.ssh("node2", "systemctl stop cloudha-vip-drill")
+        assert done.returncode != 0 and f"{name} 1 of x is under way on node2" in done.stdout
+        assert pair.holders() == before
+        assert pair.ssh("node1", "systemctl is-active cloudha-vip-drill || true") == "inactive\n"
+
+
+def test_a_drill_with_a_node_that_does_not_answer_says_so_and_leaves_no_lock(pair: OnPremises) -> None:
+    (holder,) = pair.holders()
+    other = "node2" if holder == "node1" else "node1"
+    cli("fault", "--name", pair.lab.name, "link_down", other)
+    try:
+        done = pair.play("drill", drill_faults=["service_kill"])
+    finally:
+        cli("repair", "--name", pair.lab.name, "link_down", other)
+    assert done.returncode != 0 and f"{other}: does not answer" in done.stdout, done.stdout[-3000:]
+    assert pair.ssh(holder, "systemctl is-active cloudha-vip-drill || true") == "inactive\n"
+    pair.lab.wait_for_ssh([other], timeout=30)
 
 
 def test_a_drill_is_refused_where_the_topology_is_not_well(pair: OnPremises) -> None:
