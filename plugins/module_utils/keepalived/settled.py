@@ -12,11 +12,14 @@ from typing import Any
 Look = Mapping[str, Any]
 
 
-def unsettled(nodes: Mapping[str, Look], wanted: Iterable[str], gone: Iterable[str] = ()) -> list[str]:
+def unsettled(
+    nodes: Mapping[str, Look], wanted: Iterable[str], gone: Iterable[str] = (), running: Iterable[str] = ()
+) -> list[str]:
     """Why the group is not at rest, one message each: every wanted address has one holder, and the gone ones none.
 
     nodes: for each host what cloudha.vip.vip_info returned about all these addresses; and if it is known, vrrp: what
     cloudha.vip.vrrp_info returned (states, and what was heard), and voices: its instances as the role resolved them.
+    running: hosts on which keepalived must run.
     No holder is fine only when all nodes that run keepalived are drained: somebody wished that.
     """
     holders: dict[str, list[str]] = {}
@@ -41,6 +44,7 @@ def unsettled(nodes: Mapping[str, Look], wanted: Iterable[str], gone: Iterable[s
     messages += [
         f"{address} is still held by {' and '.join(holders[address])}" for address in gone if address in holders
     ]
+    messages += [f"keepalived does not run on {host}" for host in running if not nodes[host]["keepalived"]["active"]]
     for hosts in {tuple(its) for address, its in holders.items() if len(its) > 1}:
         messages += _hearing({host: nodes[host] for host in hosts})
     return messages

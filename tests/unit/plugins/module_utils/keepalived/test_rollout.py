@@ -207,6 +207,12 @@ def test_two_holders_are_not():
     assert unsettled(nodes, ["192.0.2.1"]) == ["192.0.2.1 is held by a and b"]
 
 
+def test_a_keepalived_that_died_again_is_not():
+    nodes = {"a": look("192.0.2.1"), "b": look(active=False)}
+    assert unsettled(nodes, ["192.0.2.1"], [], ["a", "b"]) == ["keepalived does not run on b"]
+    assert unsettled(nodes, ["192.0.2.1"]) == []
+
+
 def test_no_holder_is_not_as_long_as_a_node_could_hold_it():
     nodes = {"a": look(), "b": look(drain=-254)}
     assert unsettled(nodes, ["192.0.2.1"]) == ["192.0.2.1 is held by nobody, though a could hold it"]
