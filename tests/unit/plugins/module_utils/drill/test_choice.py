@@ -60,11 +60,6 @@ def test_what_nodes_said_of_themselves():
     assert choice.lacks(answers) == {"node1": {"partition": "there is no nft; install nftables"}, "node2": {}}
 
 
-def test_urls():
-    assert choice.url_of("192.0.2.1/24", 80, "/healthz") == "http://192.0.2.1/healthz"
-    assert choice.url_of("2001:db8::1/64", 8080, "/up") == "http://[2001:db8::1]:8080/up"
-
-
 def test_every_address_is_asked_for_by_every_client_that_has_no_way_of_its_own():
     probes = choice.probes(["a", "b"], {"b": "http://198.51.100.1/"}, ["http://192.0.2.1/", "http://[2001:db8::1]/"], 4)
     assert [(each["client"], each["name"]) for each in probes] == [
