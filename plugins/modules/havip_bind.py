@@ -39,6 +39,8 @@ options:
       - V(present) makes the virtual IP be there, with the members bound.
       - V(absent) detaches its external address, unbinds all members, and deletes it. Members need not be given.
       - V(absent) with an O(address) that no port of OpenStack has any more unbinds those that still allow it.
+      - Unbound is also a port that allows the address with a hardware address other than its own, as the cloud may give
+        the address to somebody else next.
     type: str
     choices: [present, absent]
     default: present

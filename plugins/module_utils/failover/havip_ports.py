@@ -260,6 +260,12 @@ class Neutron(_Ports):
                 f"{address} may be used by {who}, and no port reserves it, so that the cloud may give it to somebody "
                 "else; create a virtual IP with it, or unbind them (state=absent)"
             )
+        for vip in s.vips:
+            for port in s.ports.values():
+                covering = [str(pair["ip_address"]) for pair in _pairs(port) if _covers(pair, vip.address)]
+                if covering and port["id"] not in vip.members:
+                    who = f"{_member(port, None, {})} is not bound to it, and may use it by {' and '.join(covering)}"
+                    said.append(f"virtual IP {vip}: {who}; narrow that pair down if this is not meant")
         return said
 
     def _unbind(self, address: str, member: Member) -> Step:
@@ -575,6 +581,12 @@ def _allows(port: Port, address: str) -> bool:
 
 def _listed(port: Port) -> set[str]:
     return {host(pair["ip_address"]) for pair in _pairs(port)} - {""}
+
+
+def _covers(pair: Pair, address: str) -> bool:
+    """Whether a whole network is allowed that contains the address. One that contains every address means no check."""
+    text = str(pair["ip_address"])
+    return not host(text) and not _is_unchecked(pair) and inside(address, text)
 
 
 def _is_unchecked(pair: Pair) -> bool:

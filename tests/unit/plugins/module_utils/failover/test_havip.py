@@ -229,6 +229,27 @@ def test_huawei_switches_the_check_of_others_off_and_on():
     assert cloud.pairs("n3") == {"10.0.0.77"}
 
 
+def test_once_an_address_is_given_back_nobody_may_use_it_with_whatever_mac_address():
+    cloud = Neutron()
+    cloud.make(X, ["n1", "n2"])
+    cloud.write("n2", [{"ip_address": X, "mac_address": "00:00:5e:00:01:33"}])
+    bind(cloud, goal(present=False))
+    assert cloud.pairs("n1") == cloud.pairs("n2") == set()
+
+
+def test_a_network_that_covers_the_address_of_others_is_told():
+    cloud = Neutron()
+    cloud.make(X, ["n1", "n2"])
+    mac = {"mac_address": cloud.ports["n3"]["mac_address"]}
+    for pair, told in (("10.0.0.0/25", True), ("10.9.0.0/16", False), ("0.0.0.0/0", False), ("10.0.0.77", False)):
+        cloud.write("n3", [{"ip_address": pair, **mac}])
+        said = "".join(cloud.procedure.complaints(bind(cloud, goal("n1")).after))
+        assert (f"and may use it by {pair}; narrow that pair down" in said) is told, pair
+    cloud.write("n1", [{"ip_address": X}, {"ip_address": "10.0.0.0/25"}])
+    cloud.write("n3", [])
+    assert "narrow" not in "".join(cloud.procedure.complaints(bind(cloud, goal("n1")).after))
+
+
 def test_huawei_repairs_a_check_that_was_switched_on():
     cloud = Huawei()
     cloud.make(X, ["n1", "n2"])
