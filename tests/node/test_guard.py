@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guard's service beside a gateway that believes another node, which then stops saying that it holds the address."""
+"""The guard's service beside a gateway that believes another node, which then stops saying it holds the address."""
 
 from __future__ import annotations
 
