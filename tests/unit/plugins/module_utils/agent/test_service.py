@@ -229,7 +229,6 @@ def test_what_the_guard_sees_of_keepalived_is_a_problem_of_the_agent(node):
         (node.path / "keepalived.pid").write_text(f"{keepalived.pid}\n")
         health = node.path / "keepalived.json"
         node.start()
-        node.event("keepalived", running=True)
         until(lambda: node.vip_agent("status").returncode == 0)
         health.write_text(json.dumps({"problems": ["keepalived does not watch drain"]}))
         blind = until(lambda: (found := node.vip_agent("status")).returncode == 1 and found)
