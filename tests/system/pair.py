@@ -78,9 +78,11 @@ class Pair:
 
     def module(self, machine: str, name: str, **options: object) -> dict[str, Any]:
         """What a module returns on a machine, as root."""
-        words = [f"--inventory={self.lab.inventory}", machine, f"--module-name={name}", f"--args={json.dumps(options)}"]
+        words = [f"--inventory={self.lab.inventory}", machine, f"--module-name={name}", "--become"]
+        if options:
+            words.append(f"--args={json.dumps(options)}")
         done = subprocess.run(
-            ["ansible", *words, "--become", "--one-line"],
+            ["ansible", *words],
             cwd=self.scratch,
             env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
             capture_output=True,

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from commands import TESTS, cli
 
-from lab import LabError
+from lab import LabError, fabric, subnet
 from lab.groups import Groups, hierarchies
 from lab.keeper import enter_network
 from lab.lab import STATE, Lab, labs
@@ -266,3 +266,31 @@ def test_a_second_up_does_not_disturb_the_first(lab: Lab) -> None:
         lab.up("onprem_active_standby")
     assert Groups(lab.name).state("node1") == "running"
     assert answers(lab, NODE1)
+
+
+def test_a_lab_is_refused_where_keepalived_would_get_no_inotify_instance() -> None:
+    # In a process that may have few descriptors: to use up the machine's would harm others.
+    script = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)); from lab.lab import check_inotify; "
+    )
+    ask = [sys.executable, "-c", script + "check_inotify(int(__import__('sys').argv[1]))"]
+    done = subprocess.run([*ask, "3"], cwd=TESTS, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "LabError" in done.stderr
+    assert "3 machines need" in done.stderr and "sysctl fs.inotify.max_user_instances=" in done.stderr
+    assert subprocess.run([*ask, "0"], cwd=TESTS, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("peers", [["node2", "outside1"], ["node2"]])
+def test_a_partition_begins_and_heals_everywhere_at_once(monkeypatch: pytest.MonkeyPatch, peers: list[str]) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(subnet, "run", lambda *_words, stdin="": ran.append(stdin))
+    monkeypatch.setattr(fabric, "run", lambda *_words, stdin="": ran.append(stdin))
+    outside = subnet.Outside("10.0.0.1/24", "198.51.100.1/24", "203.0.113.0/24", {"outside1": "198.51.100.10"})
+    uplinks = {"node1": subnet.Uplink("198.51.100.11/24", "02:00:00:00:00:01")}
+    for on in (True, False):
+        ran.clear()
+        subnet.Subnet(outside, "10.0.0.2", uplinks).cut("node1", peers, on)
+        # The gateway must not be deaf to a node that the other ones hear again.
+        (rules,) = ran
+        assert ("delete element" in rules) is not on
+        assert '"node1.eth1" . "node2"' in rules and ("unheard" in rules) is ("outside1" in peers)

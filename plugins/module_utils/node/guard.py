@@ -39,6 +39,7 @@ LOADED, LINKS, HEALTH = "keepalived.conf", "keepalived.links", "keepalived.json"
 AMISS = 4  # the exit code; a Python that is too old ends with 1
 PROTOCOL = 112
 LOOK_EVERY = 2.0
+LASTS = 3.0  # seconds, before anything is said to be amiss
 RELOAD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds until a reload that did not help is tried again
 # keepalived sends all announcements of a moment within a millisecond, and the next ones a second later. Who could not
 # hear the first (a path that heals in steps, a neighbour which believes the last one for a while) hears one of these.
@@ -157,7 +158,7 @@ def _ours(process: Path, proc: Path) -> bool:
 def unwatched(files: Iterable[str], proc: Path = PROC) -> list[str] | None:
     """Those of files which keepalived runs without watching; None if its processes may not be looked at."""
     running = processes(proc)
-    if not running:
+    if len(running) < 2:  # one is alone while it starts or ends; what watches is its child
         return []
     try:
         watched = {watch for process in running for watch in _watches(process)}
@@ -370,7 +371,7 @@ class Guard:
         self.addresses = Addresses()
         self.vrrp = list(_vrrp_sockets())
         self.announcements = Announcements()
-        self.seen = Health([], [])
+        self.seen, self.since = Health([], []), 0.0
         self.told: list[str] = []
         self.reloads, self.reload_due, self.look_due = 0, 0.0, 0.0
         self.instances: list[Instance] = []
@@ -454,12 +455,13 @@ class Guard:
         self.look_due = now + LOOK_EVERY
         self._configuration()
         found = health(self.runtime)
-        if found != self.seen and any(found):
-            # A keepalived that has just been started may not be there yet.
-            self.seen, self.look_due = found, now + 0.5
+        if found != self.seen:
+            self.seen, self.since = found, now
+        if any(found) and now < self.since + LASTS:
+            # One that has just been started is not there yet, and one that ends is no more.
+            self.look_due = now + 0.5
             self._mend(found, now)
             return
-        self.seen = found
         told = problems(found)
         if told != self.told:
             for sentence in told or ["keepalived sees and hears again"]:

@@ -221,6 +221,26 @@ def test_status_and_its_exit_codes(node, web):
     assert node.events()[-1]["event"] == "agent_stop"
 
 
+def test_what_the_guard_sees_of_keepalived_is_a_problem_of_the_agent(node):
+    program = node.path / "keepalived"
+    shutil.copy("/bin/sleep", program)
+    keepalived = subprocess.Popen([str(program), "60"])
+    try:
+        (node.path / "keepalived.pid").write_text(f"{keepalived.pid}\n")
+        health = node.path / "keepalived.json"
+        node.start()
+        until(lambda: node.vip_agent("status").returncode == 0)
+        health.write_text(json.dumps({"problems": ["keepalived does not watch drain"]}))
+        blind = until(lambda: (found := node.vip_agent("status")).returncode == 1 and found)
+        assert "PROBLEM keepalived: keepalived does not watch drain" in blind.stdout
+        for text in ('{"problems": []}', "half a line"):
+            health.write_text(text)
+            until(lambda: node.vip_agent("status").returncode == 0)
+    finally:
+        keepalived.kill()
+        keepalived.wait()
+
+
 def test_a_second_agent_is_refused(node):
     node.start()
     second = node.vip_agent("run")

@@ -72,7 +72,9 @@ def process(tmp_path):
     """A made-up /proc with a keepalived that has the descriptors of this test."""
     proc = tmp_path / "proc"
     (proc / "77/ns").mkdir(parents=True)
-    (proc / "77/stat").write_text("77 (keepalived) S 1 77 77")
+    (proc / "77/stat").write_text("77 (keepalived) S 76 77 77")
+    (proc / "76/fdinfo").mkdir(parents=True)
+    (proc / "76/stat").write_text("76 (keepalived) S 1 76 76")
     (proc / "self").mkdir()
     shutil.copy("/proc/self/mountinfo", proc / "self/mountinfo")
     (proc / "sys/fs").mkdir(parents=True)
@@ -141,8 +143,14 @@ def test_a_file_behind_a_link_is_watched_where_it_is(tmp_path, process, inotify)
     assert guard.unwatched([f"{tmp_path}/drain"], process) == []
 
 
+def test_a_keepalived_that_is_ending_is_not_blind(tmp_path, process):
+    (process / "77/stat").unlink()
+    assert guard.unwatched([f"{tmp_path}/drain"], process) == []
+
+
 def test_without_keepalived_nothing_is_amiss(tmp_path, process):
-    (process / "77/stat").write_text("77 (keepalived) Z 1 77 77")
+    for number in (76, 77):
+        (process / f"{number}/stat").write_text(f"{number} (keepalived) Z 1 77 77")
     assert guard.unwatched([f"{tmp_path}/drain"], process) == []
 
 
