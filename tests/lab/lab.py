@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import re
@@ -18,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab import LabError, api, fabric, faults, image, inventory, topology
+from lab import LabError, api, fabric, faults, image, inotify, inventory, topology
 from lab.groups import PREFIX, Groups, hierarchies
 from lab.keeper import Keeper, enter_network
 from lab.openstack import environment
@@ -27,7 +26,6 @@ from lab.process import run
 from lab.site import Site
 
 STATE = Path("/run/cloudha-lab")
-_INOTIFY, _INOTIFY_LIMIT = 12, Path("/proc/sys/fs/inotify/max_user_instances")  # instances a machine; of all together
 _PROBES = "probes"  # the control group of what asks whether a machine lets us in
 
 
@@ -71,7 +69,7 @@ class Lab:
         if isinstance(plan.world, OpenStack):
             environment.ensure(progress)  # from inside the lab there is no way to the packages
         self.down()
-        check_inotify(sum(not each.own_kernel for each in plan.machines))
+        inotify.reserve(sum(not each.own_kernel for each in plan.machines))
         begin = time.monotonic()
         self.state.mkdir(parents=True)
         try:
@@ -104,7 +102,8 @@ class Lab:
         self.groups.remove()
         shutil.rmtree(self.state, ignore_errors=True)
         with contextlib.suppress(OSError):
-            STATE.rmdir()
+            STATE.rmdir()  # fails while there is another lab
+            inotify.release()
 
     def status(self) -> list[dict[str, str]]:
         """Each machine: name, group, addresses, state (running, hung, off), and what the cloud's API calls it."""
@@ -230,30 +229,6 @@ class Lab:
         for each in (name, *peers):
             site.topology.machine(each)
         return site
-
-
-def check_inotify(machines: int) -> None:
-    """Refuse to start what would run out of inotify instances: keepalived would live, and not see its track files.
-
-    All machines share the host's; a machine takes about 8, and more while something is installed.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    taken = []
-    try:
-        while len(taken) < machines * _INOTIFY:
-            descriptor = libc.inotify_init1(os.O_CLOEXEC)
-            if descriptor < 0:
-                limit = int(_INOTIFY_LIMIT.read_text())
-                missing = machines * _INOTIFY - len(taken)
-                raise LabError(
-                    f"{machines} machines need {machines * _INOTIFY} inotify instances, and {len(taken)} are left of "
-                    f"fs.inotify.max_user_instances={limit}: end other labs or containers, or "
-                    f"`sysctl fs.inotify.max_user_instances={max(512, limit + missing)}`"
-                )
-            taken.append(descriptor)
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
 
 
 def _succeeds(probe: subprocess.Popen[bytes], timeout: float = 5.0) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from commands import TESTS, cli
 
-from lab import LabError, fabric, subnet
+from lab import LabError, fabric, inotify, subnet
 from lab.groups import Groups, hierarchies
 from lab.keeper import enter_network
 from lab.lab import STATE, Lab, labs
@@ -269,15 +269,15 @@ def test_a_second_up_does_not_disturb_the_first(lab: Lab) -> None:
 
 
 def test_a_lab_is_refused_where_keepalived_would_get_no_inotify_instance() -> None:
+    before = inotify.LIMIT.read_text()
     # In a process that may have few descriptors: to use up the machine's would harm others.
-    script = (
-        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)); from lab.lab import check_inotify; "
-    )
-    ask = [sys.executable, "-c", script + "check_inotify(int(__import__('sys').argv[1]))"]
+    script = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)); from lab import inotify; "
+    ask = [sys.executable, "-c", script + "inotify.reserve(int(__import__('sys').argv[1]))"]
     done = subprocess.run([*ask, "3"], cwd=TESTS, capture_output=True, text=True, check=False)
     assert done.returncode != 0 and "LabError" in done.stderr
     assert "3 machines need" in done.stderr and "sysctl fs.inotify.max_user_instances=" in done.stderr
     assert subprocess.run([*ask, "0"], cwd=TESTS, check=False).returncode == 0
+    assert inotify.LIMIT.read_text() == before, "where raising the limit does not help, it stays"
 
 
 @pytest.mark.parametrize("peers", [["node2", "outside1"], ["node2"]])
