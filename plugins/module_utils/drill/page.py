@@ -143,7 +143,7 @@ def whereabouts(report: Report) -> str:
     parts += ["on " + ", ".join(report["nodes"])] if report["nodes"] else []
     clients = "; ".join(str(client["client"]) for client in report["clients"])
     parts += ["seen from " + clients] if clients else []
-    return " ".join(parts)
+    return ", ".join(parts)
 
 
 def why(report: Report) -> str:

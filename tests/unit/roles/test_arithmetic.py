@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Templates may not reckon with texts, which ansible-core before 2.19 makes of numbers of templates and --extra-vars."""
+"""Templates may not reckon with texts, which ansible-core before 2.19 makes of the numbers of templates."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -264,3 +265,25 @@ def test_udp_echo(start):
     outcomes = [(r.ok, r.err) for r in read_recording(str(record)).requests]
     assert (True, None) in outcomes[:20]
     assert set(outcomes[20:]) <= {(False, "timeout")}
+
+
+def test_a_lease_that_is_renewed_keeps_the_prober(tmp_path):
+    path = tmp_path / "lease"
+    path.touch()
+    lease = prober.Lease(1000, str(path))
+    begin = lease.end
+    lease.renew(begin)
+    assert lease.end == begin, "nobody has touched it"
+    os.utime(path, ns=(1, 1))
+    lease.renew(begin + 500)
+    assert lease.end == begin + 1500
+    path.unlink()
+    lease.renew(begin + 900)
+    assert lease.end == begin + 1500, "a file that is gone ends nothing at once"
+
+
+def test_how_busy_the_host_is(tmp_path):
+    path = tmp_path / "cpu"
+    path.write_text("some avg10=0.07 avg60=4.71 avg300=3.60 total=40054599\nfull avg10=0.00 total=0\n")
+    assert prober.host_busy_us(str(path)) == 40054599
+    assert prober.host_busy_us(str(tmp_path / "none")) is None

@@ -226,3 +226,49 @@ def test_the_documents_are_those_of_the_code():
     again = "run tests/run python -m ansible_collections.cloudha.vip.plugins.module_utils.drill.schema docs"
     assert json.loads(path.read_text(encoding="utf-8")) == schema.SCHEMA, again
     assert schema.tables() in (DOCS / "drill-report.md").read_text(encoding="utf-8"), again
+
+
+def test_the_page_says_what_was_drilled_and_at_the_top_why_it_has_not_passed(tmp_path):
+    text = Path(report.make(options(tmp_path), write=True)["files"]["html"]).read_text(encoding="utf-8")
+    title = text[text.index("<title>") : text.index("</title>")]
+    assert "192.0.2.1 on node1, node2" in title
+    assert text.index('class="why"') < text.index('class="bars"')
+
+
+def test_a_pair_does_not_get_the_history_of_another_one(tmp_path):
+    report.make(options(tmp_path, drill_id="a"), write=True)
+    other = report.make(options(tmp_path, drill_id="b", addresses=["192.0.2.2"]), write=True)
+    assert [line["drill_id"] for line in load(other)["history"]] == ["b"]
+
+
+def test_what_could_not_be_measured_is_an_error_to_junit_and_no_failure(tmp_path):
+    made = options(tmp_path, probes=["client1", "client2", "client3"])
+    made["phases"] = made["phases"][:1]
+    result = report.make(made, write=True)
+    suite = ElementTree.parse(result["files"]["junit"]).getroot()
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
+    assert result["summary"]["verdict"] == "inconclusive"
+
+
+PAINTED = re.compile(r"<(?:rect|path|circle|polyline|text)\b[^>]*>")
+PICTURES = sorted([*(DOCS / "images").glob("*.svg"), *(DOCS.parent / "bench" / "results").glob("*.svg")])
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
+def test_a_picture_has_colours_where_variables_are_not_known(path):
+    text = path.read_text(encoding="utf-8")
+    for tag in PAINTED.findall(text):
+        assert not re.search(r'(fill|stroke)="var', tag), tag
+        # What has neither is black, which is right for words alone.
+        assert tag.startswith("<text") or re.search(r'\b(fill|stroke)="(#|none)', tag), tag
+
+
+def test_counts_are_not_drawn_as_times_and_no_name_is_cut():
+    name = "bindings left over, 8 at once"
+    values = [{"median": 0, "min": 0, "max": 2}, {"median": 8, "min": 8, "max": 8}]
+    drawn = picture.comparison(
+        {"title": "t", "counts": True, "series": ["a", "b"], "faults": [{"fault": name, "values": values}]}
+    )
+    assert not re.search(r"\d ms|Logarithmic", drawn)
+    at = float(re.search(r'<text x="([\d.]+)"[^>]*>%s<' % name, drawn).group(1))
+    assert at - picture.text_width(name) > 0
