@@ -67,7 +67,8 @@ class Instance(NamedTuple):
 def track_files(statements: Iterable[conf.Statement]) -> list[str]:
     """The files that the VRRP process has to watch: those which an instance or a group tracks."""
     statements = list(statements)
-    files, tracked = {}, set()
+    files: dict[str, str] = {}
+    tracked: set[str] = set()
     for statement in statements:
         if statement.keyword in ("track_file", "vrrp_track_file") and statement.arguments:
             for line in statement.block or ():
