@@ -69,8 +69,8 @@ options:
     default: false
   fault_ms:
     description:
-      - With O(states), how long to wait until no instance is in FAULT, in milliseconds. After a start or reload, an instance is in
-        FAULT until its scripts have run.
+      - With O(states), how long to wait until no instance is in FAULT, in milliseconds. After a start or reload, an
+        instance is in FAULT until its scripts have run.
     type: int
     default: 0
 notes:
