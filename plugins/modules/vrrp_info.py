@@ -67,6 +67,12 @@ options:
     description: Whether to ask the running keepalived for the states of its instances.
     type: bool
     default: false
+  fault_ms:
+    description:
+      - With O(states), how long to wait until no instance is in FAULT, in milliseconds. After a start or reload, an
+        instance is in FAULT until its scripts have run.
+    type: int
+    default: 0
 notes:
   - Needs root; use C(become).
   - What is sent to O(ask) is a packet for the virtual router 0, which does not exist, so that keepalived drops it.
@@ -163,6 +169,7 @@ def main() -> None:
                 ),
             ),
             states=dict(type="bool", default=False),
+            fault_ms=dict(type="int", default=0),
         ),
         supports_check_mode=True,
     )
@@ -204,7 +211,7 @@ def main() -> None:
             for voice, packets in heard.items()
         ],
         asked=asked,
-        instances=vrrp.read_states() if given["states"] else {},
+        instances=vrrp.wait_until_well(given["fault_ms"]) if given["states"] else {},
     )
 
 

@@ -172,6 +172,16 @@ def read_states(timeout_ms: int = 3000, proc: Path = Path("/proc")) -> dict[str,
     return {}
 
 
+def wait_until_well(timeout_ms: int) -> dict[str, dict[str, Any]]:
+    """The states, as soon as no instance is in FAULT, or when the time is over."""
+    deadline = time.monotonic() + timeout_ms / 1000
+    while True:
+        states = read_states()
+        if time.monotonic() > deadline or all(state["state"] != "FAULT" for state in states.values()):
+            return states
+        time.sleep(0.2)
+
+
 def _parent(proc: Path) -> int | None:
     """The first process of keepalived, which has no parent of that name."""
     parents: dict[int, int] = {}
@@ -194,7 +204,9 @@ def parse_states(text: str) -> dict[str, dict[str, Any]]:
     """From keepalived's data: for each instance its state, whom it hears, and which of what it tracks has failed."""
     scripts, files, links = {}, {}, {}
     for name, values in _blocks(text, "VRRP Script"):
-        scripts[name] = values.get("Status", "") in ("GOOD", "")
+        # Before its first run, a script counts as bad.
+        waits = values.get("Init state", "").lower().startswith("init")
+        scripts[name] = waits or values.get("Status", "") in ("GOOD", "")
     for name, values in _blocks(text, "Track file"):
         files[name] = int(values.get("Status") or 0)
     for name, values in _blocks(text, "Name"):

@@ -70,6 +70,11 @@ def test_a_drained_node_and_a_lost_link():
     assert parse_states(text)["db"]["failed"] == ["file drain (-254)", "interface eth0"]
 
 
+def test_a_script_that_has_not_run_yet_has_not_failed():
+    text = DATA.replace("   Status = BAD", "   Init state = INIT\n   Status = BAD")
+    assert parse_states(text)["web"]["failed"] == ["interface eth1", "file nginx (1)"]
+
+
 @pytest.mark.parametrize("text", ["", "------< VRRP Topology >------\n"])
 def test_no_instances(text):
     assert parse_states(text) == {}
