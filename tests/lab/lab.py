@@ -238,7 +238,7 @@ def check_inotify(machines: int) -> None:
     All machines share the host's; a machine takes about 8, and more while something is installed.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    taken = []
+    taken: list[int] = []
     try:
         while len(taken) < machines * _INOTIFY:
             descriptor = libc.inotify_init1(os.O_CLOEXEC)

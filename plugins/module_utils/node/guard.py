@@ -67,7 +67,8 @@ class Instance(NamedTuple):
 def track_files(statements: Iterable[conf.Statement]) -> list[str]:
     """The files that the VRRP process has to watch: those which an instance or a group tracks."""
     statements = list(statements)
-    files, tracked = {}, set()
+    files: dict[str, str] = {}
+    tracked: set[str] = set()
     for statement in statements:
         if statement.keyword in ("track_file", "vrrp_track_file") and statement.arguments:
             for line in statement.block or ():
@@ -107,7 +108,7 @@ def instances(statements: Iterable[conf.Statement]) -> list[Instance]:
 
 def interfaces(statements: Iterable[conf.Statement]) -> list[str]:
     """The interfaces that keepalived found when it read the configuration, and has to find again."""
-    names = {}
+    names: dict[str, bool] = {}
     for statement in statements:
         if statement.keyword != "vrrp_instance":
             continue
