@@ -108,7 +108,7 @@ def instances(statements: Iterable[conf.Statement]) -> list[Instance]:
 
 def interfaces(statements: Iterable[conf.Statement]) -> list[str]:
     """The interfaces that keepalived found when it read the configuration, and has to find again."""
-    names = {}
+    names: dict[str, bool] = {}
     for statement in statements:
         if statement.keyword != "vrrp_instance":
             continue
