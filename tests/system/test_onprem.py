@@ -136,7 +136,9 @@ def test_a_run_that_serves_nobody_fails_and_says_what_it_found(pair: OnPremises)
         # A service of the operator's own, which does not run.
         done = pair.play(pair.topology, vip_service="mine", vip_check_url="http://127.0.0.1:8088/ready")
         assert done.returncode != 0
-        (said,) = re.findall(r"Clients are not served.*", done.stdout)
+        found = re.search(r"Clients are not served.*", done.stdout)
+        assert found, done.stdout[-3000:]
+        said = found.group()
         assert f"http://{VIP}:8088/ready, asked from client1" in said and "held by no node" in said
         assert "node1: check mine FAILED" in said and "node2: check mine FAILED" in said
         assert "keepalived.conf" in said and "cloudha.vip.teardown" in said
