@@ -31,7 +31,7 @@ test: ## Everything that CI runs
 	$(RUN) pytest -q $(PYTEST_ARGS) $(addprefix tests/system/test_,lab.py vpc.py cloudpods_lab.py fabric.py)
 	@# Two labs at a time; the files that take longest come first.
 	$(RUN) pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS) \
-	    $(addprefix tests/system/test_,gcp_route.py gcp_alias.py onprem.py molecule.py) tests/node
+	    $(addprefix tests/system/test_,gcp_route.py onprem.py nodes.py gcp_alias.py molecule.py) tests/node
 
 fresh-bookworm:
 	@tests/fresh bookworm
