@@ -132,21 +132,28 @@ def test_another_port_and_path_reach_checks_and_clients(pair: OnPremises) -> Non
 
 
 def test_a_run_that_serves_nobody_fails_and_says_what_it_found(pair: OnPremises) -> None:
+    url = f"http://{VIP}:8088/ready"
+    done = pair.play(pair.topology, drill_url=url)
+    assert done.returncode != 0
+    found = re.search(r"Clients are not served.*", done.stdout)
+    assert found, done.stdout[-3000:]
+    said, (holder,) = found.group(), pair.holders()
+    assert f"{url}, asked from client1" in said and f"the address is held by {holder}" in said
+    assert "node1: " in said and "node2: " in said and "cloudha.vip.teardown" in said
+
+
+def test_a_service_that_does_not_run_anywhere_does_not_take_the_address_down(pair: OnPremises) -> None:
+    (holder,) = pair.holders()
     try:
-        # A service of the operator's own, which does not run.
-        done = pair.play(pair.topology, vip_service="mine", vip_check_url="http://127.0.0.1:8088/ready")
-        assert done.returncode != 0
-        found = re.search(r"Clients are not served.*", done.stdout)
-        assert found, done.stdout[-3000:]
-        said = found.group()
-        assert f"http://{VIP}:8088/ready, asked from client1" in said and "held by no node" in said
-        assert "node1: check mine FAILED" in said and "node2: check mine FAILED" in said
-        assert "keepalived.conf" in said and "cloudha.vip.teardown" in said
-        told = pair.status()
-        assert told.returncode != 0 and "held by no node; node1: check mine FAILED" in told.stdout
+        with pair.client() as seen:
+            # The operator's own, to which the checks go.
+            done = pair.play(pair.topology, vip_service="mine", vip_check_url="http://127.0.0.1:8088/ready")
+            assert done.returncode != 0
+            assert "in FAULT as of file mine" in done.stdout and "the holder keeps the old one" in done.stdout
+        assert seen.answered_by == {holder} and seen.gap_ms < PATIENCE_MS
     finally:
         pair.deploy()
-    assert len(pair.holders()) == 1
+    assert pair.holders() == [holder]
 
 
 def test_a_switchover_moves_the_address_and_back(pair: OnPremises) -> None:

@@ -39,12 +39,14 @@ def ask(url: str, timeout: float = ATTEMPT_S, node_header: str = "X-Vip-Node") -
 
 def _get(parts: Any, timeout: float, node_header: str) -> tuple[int, str | None]:
     connection: http.client.HTTPConnection
+    # Without a port, http.client takes the end of an IPv6 address for one.
+    port = parts.port or (443 if parts.scheme == "https" else 80)
     if parts.scheme == "https":
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout, context=context)
+        connection = http.client.HTTPSConnection(parts.hostname, port, timeout=timeout, context=context)
     else:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        connection = http.client.HTTPConnection(parts.hostname, port, timeout=timeout)
     try:
         connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         answer = connection.getresponse()

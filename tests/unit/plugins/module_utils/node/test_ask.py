@@ -73,3 +73,16 @@ def test_it_asks_until_there_is_an_answer_or_no_patience_is_left() -> None:
     found = ask_all(["a", "b"], 5, clock=lambda: now[0], pause=pause, asking=asking)
     assert [each["ok"] for each in found] == [True, False]
     assert 5 <= now[0] < 6
+
+
+@pytest.mark.parametrize(("url", "port"), [("http://[2001:db8::246]/", 80), ("https://[2001:db8::246]/healthz", 443)])
+def test_an_ipv6_address_without_a_port_is_asked_whole(url: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(address: tuple[str, int], *_args: object, **_more: object) -> None:
+        asked.append(address)
+        raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert ask(url)["error"] == "refused"
+    assert asked == [("2001:db8::246", port)]
