@@ -45,8 +45,6 @@ notes:
 seealso:
   - plugin: cloudha.vip.keepalived_commands
     plugin_type: filter
-  - plugin: cloudha.vip.keepalived
-    plugin_type: role
 """
 
 EXAMPLES = r"""

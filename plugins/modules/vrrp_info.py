@@ -107,6 +107,10 @@ heard:
     virtual_router_id:
       description: As given.
       type: int
+    sources:
+      description: As given; empty where everybody counts.
+      type: list
+      elements: str
     packets:
       description: Who sent, with the priority.
       type: list
@@ -206,6 +210,7 @@ def main() -> None:
                 "interface": voice.interface,
                 "virtual_router_id": voice.virtual_router_id,
                 "packets": [packet._asdict() for packet in packets],
+                "sources": wanted[voice],
                 "enough": any(not wanted[voice] or packet.source in wanted[voice] for packet in packets),
             }
             for voice, packets in heard.items()

@@ -62,7 +62,7 @@ class Progress:
 
     def task(self, name: str) -> None:
         """A task begins."""
-        what, _, where = name.rpartition(" : ")[2].partition(": ")
+        what, _colon, where = name.rpartition(" : ")[2].partition(": ")
         if what == BEGIN:
             self._fault, self._answered, self._injected, self._failed = where, "", 0, False
             self._began = self._clock()

@@ -51,7 +51,7 @@ def dead(page: Path, top: Path) -> list[str]:
         link = next(filter(None, groups))
         if re.match(r"[a-z][a-z0-9+.-]*:", link):
             continue
-        path, _, anchor = unquote(link).partition("#")
+        path, _mark, anchor = unquote(link).partition("#")
         target = (page.parent / path).resolve() if path else page
         here = target.is_relative_to(top.resolve()) and target.exists()
         if not here or (anchor and target.suffix == ".md" and anchor not in anchors(target)):

@@ -139,7 +139,7 @@ def the_log_keeps_to_its_size():
             with FIFO.open("w") as fifo:
                 fifo.write(f"VS {number} {'x' * 1000}\n")
         until(lambda number=number: len(events(event="notify", line=f"VS {number} {'x' * 1000}")) > 0)
-    until(lambda: OLD_LOG.exists())
+    until(OLD_LOG.exists)
     for path in (LOG, OLD_LOG):
         assert path.stat().st_size <= 1 << 19, path
 

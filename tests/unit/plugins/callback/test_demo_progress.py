@@ -42,7 +42,7 @@ def one_fault(progress, clock, fault, first_ms):
 def test_a_drill_is_told_fault_by_fault_with_what_is_left():
     told, clock = [], [0.0]
     progress = demo_progress.Progress(told.append, lambda: clock[0])
-    for _ in range(3):
+    for _turn in range(3):
         progress.included()
     clock[0] += 100  # what the drill begins with is no measure of what is left
     one_fault(progress, clock, "service_kill", 12)

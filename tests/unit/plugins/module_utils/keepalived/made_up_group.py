@@ -117,7 +117,7 @@ class Group:
 
     def run(self) -> None:
         """What the role does."""
-        for _ in range(4 * len(self.machines)):
+        for _turn in range(4 * len(self.machines)):
             plan = rollout(self.look())
             if plan["refused"]:
                 assert not self.history, f"refused in the middle: {plan['refused']}; {self.history}"

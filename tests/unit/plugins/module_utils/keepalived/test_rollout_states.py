@@ -133,6 +133,6 @@ def test_one_node_out_of_reach_is_no_reason_to_refuse_what_it_understands(change
 
 
 def test_an_unchanged_group_at_rest_is_left_alone() -> None:
-    for _, group in groups("none", "abc", ["new", "new in fault"]):
+    for _state, group in groups("none", "abc", ["new", "new in fault"]):
         group.run()
         assert group.history == []
