@@ -165,7 +165,7 @@ def a_split_group_is_mended(nodes: Nodes) -> None:
     members = nodes.everybody[:-1]
     deaf = standbys(nodes, members)[-1]
     wrong_peer = f"sed -i '/unicast_peer/,/}}/s/192.168.7.2../192.168.7.199/' {CONFIG}"
-    # Within its delay after the start, a packet that it rejects keeps it from taking the address: at first it gets none.
+    # Within its delay after the start, a packet that it rejects keeps it from taking the address. So it gets none.
     silent = f"{wrong_peer} && {NOBODY_SENDS} && systemctl restart keepalived && ({until_it_holds()})"
     nodes.ssh(deaf, f"{silent}; held=$?; nft delete table inet test; exit $held")
     assert len(nodes.holders()) == 2
