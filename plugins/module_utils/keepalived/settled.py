@@ -15,7 +15,8 @@ Look = Mapping[str, Any]
 def unsettled(
     nodes: Mapping[str, Look], wanted: Iterable[str], gone: Iterable[str] = (), running: Iterable[str] = ()
 ) -> list[str]:
-    """Why the group is not at rest, one message each: every wanted address has one holder, and the gone ones none.
+    """Why the group is not at rest, one message each: every wanted address has one holder, and the gone ones none; and
+    each keepalived that runs sees its track files and hears on its interfaces.
 
     nodes: for each host what cloudha.vip.vip_info returned about all these addresses; and if it is known, vrrp: what
     cloudha.vip.vrrp_info returned (states, and what was heard), and voices: its instances as the role resolved them.
@@ -41,6 +42,9 @@ def unsettled(
     if unheld:
         reasons = "; ".join(f"{host} {reason}" for host, node in nodes.items() for reason in _reasons(node))
         messages.append(f"{', '.join(unheld)} is held by nobody: {reasons}")
+    messages += [
+        f"{host}: {problem}" for host, node in nodes.items() for problem in node["keepalived"].get("problems") or []
+    ]
     messages += [
         f"{address} is still held by {' and '.join(holders[address])}" for address in gone if address in holders
     ]

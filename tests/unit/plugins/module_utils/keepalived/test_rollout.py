@@ -202,6 +202,13 @@ def test_one_holder_is_rest():
     assert unsettled({"a": look("192.0.2.1"), "b": look()}, ["192.0.2.1"], ["192.0.2.2"]) == []
 
 
+def test_a_keepalived_that_is_blind_is_not_at_rest():
+    blind = look()
+    blind["keepalived"]["problems"] = ["keepalived does not watch /run/drain: raise the limit"]
+    told = unsettled({"a": look("192.0.2.1"), "b": blind}, ["192.0.2.1"])
+    assert told == ["b: keepalived does not watch /run/drain: raise the limit"]
+
+
 def test_two_holders_are_not():
     nodes = {"a": look("192.0.2.1"), "b": look("192.0.2.1")}
     assert unsettled(nodes, ["192.0.2.1"]) == ["192.0.2.1 is held by a and b"]
