@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DRILL = f"{ROOT}/roles/drill/defaults/main.yml"
+DRILL = f"{ROOT}/roles/drill/vars/main.yml"
 TOLD = [
     "vip_agent_checks",
     "keepalived_track_files",
@@ -98,7 +98,7 @@ def _play(scratch: Path, case: str, file: str) -> dict[str, Any]:
         "vars_files": [f"{ROOT}/playbooks/vars/service.yml", f"{ROOT}/playbooks/vars/{file}.yml"],
         "roles": [{"role": "cloudha.vip.health_check", "when": False}],
         "post_tasks": [
-            {"ansible.builtin.include_vars": {"file": DRILL, "name": "drill_defaults"}},
+            {"ansible.builtin.include_vars": {"file": DRILL, "name": "of_the_drill"}},
             {
                 "ansible.builtin.copy": {
                     "content": "{{ values | to_json }}",
@@ -106,8 +106,8 @@ def _play(scratch: Path, case: str, file: str) -> dict[str, Any]:
                     "mode": "0600",
                 },
                 "vars": {
-                    "drill_plain": "{{ vip_addresses | default([vip_address]) | map('regex_replace', '/.*', '') }}",
-                    "asked_by_drill": "{{ drill_defaults.drill_url | trim }}",
+                    "drill_addresses": "{{ vip_addresses | default([vip_address]) }}",
+                    "asked_by_drill": "{{ of_the_drill.drill_urls }}",
                     "values": values,
                 },
             },
@@ -131,7 +131,7 @@ def test_the_port_and_the_path_of_nginx_reach_checks_drill_and_last_request(
 ) -> None:
     found = told[case]
     assert [check["url"] for check in found["vip_agent_checks"]] == [f"http://{asked}:8080/ready"]
-    assert found["topology_urls"] == [f"http://{address}:8080/ready"] == [found["asked_by_drill"]]
+    assert found["topology_urls"] == [f"http://{address}:8080/ready"] == found["asked_by_drill"]
 
 
 def test_without_a_wish_all_is_as_it_was(told: Told) -> None:
@@ -141,7 +141,7 @@ def test_without_a_wish_all_is_as_it_was(told: Told) -> None:
     (instance,) = found["keepalived_instances"]
     assert instance["track_files"] == ["nginx"] and instance["track_scripts"] == []
     assert found["keepalived_notify_fifo"] == "/run/cloudha-vip/notify"
-    assert found["topology_urls"] == ["http://192.168.7.246/healthz"] == [found["asked_by_drill"]]
+    assert found["topology_urls"] == ["http://192.168.7.246/healthz"] == found["asked_by_drill"]
 
 
 def test_the_script_asks_the_port_and_the_path_too(told: Told) -> None:
@@ -174,11 +174,11 @@ def test_a_service_of_ones_own_takes_the_place_of_nginx(told: Told) -> None:
     found = told["own"]
     assert [(check["name"], check["type"]) for check in found["vip_agent_checks"]] == [("haproxy", "tcp")]
     assert tracked(found) == ["/run/cloudha-vip/check/haproxy"]
-    assert found["topology_urls"] == ["tcp://192.168.7.246:5432", "tcp://[fd00:7::246]:5432"]
+    assert found["topology_urls"] == ["tcp://192.168.7.246:5432", "tcp://[fd00:7::246]:5432"] == found["asked_by_drill"]
 
 
 def test_the_directors_and_the_real_servers_have_one_port(told: Told) -> None:
     found = told["port_lvs"]
     (server,) = found["keepalived_virtual_servers"]
     assert int(server["port"]) == 8080 and int(server["real_servers"][0]["port"]) == 8080
-    assert found["topology_urls"] == ["http://192.168.7.246:8080/healthz"] == [found["asked_by_drill"]]
+    assert found["topology_urls"] == ["http://192.168.7.246:8080/healthz"] == found["asked_by_drill"]

@@ -68,7 +68,7 @@ def groups(change: str, members: str, states: list[str]) -> Iterator[tuple[tuple
     known = configurations(change, members)
     for combination in product(states, repeat=len(members)):
         machines = []
-        for host, state in zip(members, combination, strict=True):
+        for host, state in zip(members, combination):
             old, wanted = known[host]
             m = Machine(host, wanted)
             if state.startswith(("old", "away")):
@@ -114,7 +114,7 @@ def test_from_every_state_of_five_nodes(change: str) -> None:
 def test_where_no_node_hears_another_one_nobody_becomes_a_second_holder(size: int) -> None:
     for combination in product(["off", "runs"], repeat=size):
         known = configurations("none", HOSTS[:size])
-        states = dict(zip(HOSTS, combination, strict=False))
+        states = dict(zip(HOSTS, combination))
         machines = [Machine(h, known[h][1], known[h][1] if s == "runs" else None) for h, s in states.items()]
         group = Group(machines, deaf_links=True)
         group.run()
