@@ -64,11 +64,16 @@ CHANGES = ["none", "router id", "first address", "add", "remove", "source", "rep
 EVERY = ["off", "old", "new", "old in fault", "new in fault", "unable", "away", "away and off"]
 
 
+def _each(hosts: str, states: tuple[str, ...]) -> dict[str, str]:
+    """(zip() has no strict in Python 3.9.)"""
+    return {hosts[n]: state for n, state in enumerate(states)}
+
+
 def groups(change: str, members: str, states: list[str]) -> Iterator[tuple[tuple[str, ...], Group]]:
     known = configurations(change, members)
     for combination in product(states, repeat=len(members)):
         machines = []
-        for host, state in zip(members, combination):
+        for host, state in _each(members, combination).items():
             old, wanted = known[host]
             m = Machine(host, wanted)
             if state.startswith(("old", "away")):
@@ -114,7 +119,7 @@ def test_from_every_state_of_five_nodes(change: str) -> None:
 def test_where_no_node_hears_another_one_nobody_becomes_a_second_holder(size: int) -> None:
     for combination in product(["off", "runs"], repeat=size):
         known = configurations("none", HOSTS[:size])
-        states = dict(zip(HOSTS, combination))
+        states = _each(HOSTS, combination)
         machines = [Machine(h, known[h][1], known[h][1] if s == "runs" else None) for h, s in states.items()]
         group = Group(machines, deaf_links=True)
         group.run()
