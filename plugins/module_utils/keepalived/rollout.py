@@ -116,7 +116,8 @@ def rollout(nodes: Mapping[str, Mapping[str, Any]], absent_ok: Collection[str] =
 
 def _node(host: str, position: int, given: Mapping[str, Any]) -> Node:
     here = given.get("here", True)
-    before = None if given["before"] is None else [_voice(i, _listed(i)) for i in given["before"]]
+    # Before ansible-core 2.19, a template makes a text of None.
+    before = None if given["before"] in (None, "") else [_voice(i, _listed(i)) for i in given["before"]]
     active = bool(given["active"])
     after = [_voice(i, _announced(i)) for i in given["after"]]
     return Node(

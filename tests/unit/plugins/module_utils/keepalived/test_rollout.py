@@ -67,6 +67,7 @@ def test_only_pending_nodes_are_touched():
         {"before": {"addresses": ["192.0.2.2/24"]}},
         {"before": {"addresses": ["192.0.2.1/24", "192.0.2.2/24"]}},  # written by hand: both are announced
         {"before": None},
+        {"before": ""},
     ],
     ids=str,
 )
