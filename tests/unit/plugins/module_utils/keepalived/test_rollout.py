@@ -67,7 +67,7 @@ def test_only_pending_nodes_are_touched():
         {"before": {"addresses": ["192.0.2.2/24"]}},
         {"before": {"addresses": ["192.0.2.1/24", "192.0.2.2/24"]}},  # written by hand: both are announced
         {"before": None},
-        {"before": ""},
+        {"before": ""},  # the same on ansible-core before 2.19
     ],
     ids=str,
 )
@@ -75,8 +75,8 @@ def test_nodes_which_would_not_believe_each_other_never_run_together(change):
     nodes = {host: node(holds=host == "a") for host in "abc"}
     for its in nodes.values():
         its.update(node(**{**change, "before": change.get("before") or {}}, held=its["held"]))
-        if change.get("before", ()) is None:
-            its["before"] = None
+        if change.get("before", ()) in (None, ""):
+            its["before"] = change["before"]
     assert order(**nodes) == (["b", "c"], [["a"], ["b", "c"]])
 
 
