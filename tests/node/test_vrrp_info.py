@@ -88,7 +88,7 @@ def test_a_multicast_holder_is_heard(network, speaker, family):
 def test_a_farewell_is_no_holder(network, speaker, family):
     speaker(OTHER[family], OWN[family], 0)
     assert listen(network, family) == {
-        "interface": "eth0", "virtual_router_id": 66, "packets": [], "enough": False
+        "interface": "eth0", "virtual_router_id": 66, "sources": [], "packets": [], "enough": False
     }  # fmt: skip
 
 

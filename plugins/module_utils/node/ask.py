@@ -50,7 +50,6 @@ def _get(parts: Any, timeout: float, node_header: str) -> tuple[int, str | None]
     try:
         connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         answer = connection.getresponse()
-        answer.read(65536)
         return answer.status, answer.getheader(node_header)
     finally:
         connection.close()

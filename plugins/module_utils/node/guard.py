@@ -44,7 +44,6 @@ RELOAD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds until a reload that did no
 # keepalived sends all announcements of a moment within a millisecond, and the next ones a second later. Who could not
 # hear the first (a path that heals in steps, a neighbour which believes the last one for a while) hears one of these.
 ANNOUNCE_AT = (0.1, 0.2, 0.35, 0.55, 0.8, 1.1)
-LONGEST_INTERVAL = 3.0
 
 
 class Health(NamedTuple):
@@ -340,7 +339,7 @@ class Announcements:
         self._due[instance] = [now + after for after in ANNOUNCE_AT]
 
     def contested(self, instance: str, interval: float, now: float) -> None:
-        quiet = now + 1.25 * min(interval, LONGEST_INTERVAL)
+        quiet = now + 1.25 * interval
         self._due[instance] = [quiet, *(quiet + after for after in ANNOUNCE_AT)]
 
     def left(self, instance: str) -> None:

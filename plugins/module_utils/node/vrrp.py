@@ -191,6 +191,9 @@ def _parent(proc: Path) -> int | None:
             text = status.read_text(errors="replace")
             if os.readlink(status.parent / "ns/pid") != mine:  # a container's
                 continue
+            # The companion of its service is called the same, and is a shell, which our question would end.
+            if not os.path.basename(os.readlink(status.parent / "exe")).startswith("keepalived"):
+                continue
         except OSError:  # it ended meanwhile
             continue
         name = text[text.index("(") + 1 : text.rindex(")")]

@@ -215,6 +215,14 @@ def test_after_a_split_nothing_is_announced_until_the_other_node_is_silent():
     assert announcements.next() is None
 
 
+@pytest.mark.parametrize("interval", [0.16, 1.0, 6.0])
+def test_nothing_is_announced_while_another_node_goes_on(interval):
+    announcements = guard.Announcements()
+    for beat in range(3):
+        announcements.contested("WEB", interval, beat * interval)
+        assert announcements.due((beat + 0.99) * interval) == []
+
+
 def test_an_address_that_left_is_not_announced():
     announcements = guard.Announcements()
     announcements.came("WEB", 0.0)
