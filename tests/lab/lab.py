@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lab import LabError, api, fabric, faults, image, inotify, inventory, topology
@@ -69,9 +70,8 @@ class Lab:
         if isinstance(plan.world, OpenStack):
             environment.ensure(progress)  # from inside the lab there is no way to the packages
         self.down()
-        inotify.reserve(sum(not each.own_kernel for each in plan.machines))
         begin = time.monotonic()
-        self.state.mkdir(parents=True)
+        self._claim(sum(not each.own_kernel for each in plan.machines))
         try:
             (self.state / "mux").mkdir()
             (self.state / "lab.json").write_text(json.dumps({"topology": topology_name, "image": str(root)}))
@@ -100,8 +100,16 @@ class Lab:
             # A connection that ssh keeps open for later would outlive the machine at its other end.
             subprocess.run(["ssh", "-O", "exit", "-S", socket, "lab"], capture_output=True, check=False)
         self.groups.remove()
+        self._give_back()
+
+    def _claim(self, machines: int) -> None:
+        with _alone():
+            inotify.reserve(machines)
+            self.state.mkdir(parents=True)
+
+    def _give_back(self) -> None:
         shutil.rmtree(self.state, ignore_errors=True)
-        with contextlib.suppress(OSError):
+        with _alone(), contextlib.suppress(OSError):
             STATE.rmdir()  # fails while there is another lab
             inotify.release()
 
@@ -247,6 +255,17 @@ def labs() -> list[Lab]:
     for root in hierarchies():
         names |= {path.name.removeprefix(PREFIX) for path in root.glob(f"{PREFIX}*")}
     return [Lab(name) for name in sorted(names)]
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """No other lab makes or removes what all of them share; the lock is on a directory, as a file would stay behind."""
+    above = os.open(STATE.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(above, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(above)
 
 
 @contextlib.contextmanager

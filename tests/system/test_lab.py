@@ -19,6 +19,7 @@ import pytest
 from commands import TESTS, cli
 
 from lab import LabError, fabric, inotify, subnet
+from lab import lab as lab_module
 from lab.groups import Groups, hierarchies
 from lab.keeper import enter_network
 from lab.lab import STATE, Lab, labs
@@ -278,6 +279,24 @@ def test_a_lab_is_refused_where_keepalived_would_get_no_inotify_instance() -> No
     assert "3 machines need" in done.stderr and "sysctl fs.inotify.max_user_instances=" in done.stderr
     assert subprocess.run([*ask, "0"], cwd=TESTS, check=False).returncode == 0
     assert inotify.LIMIT.read_text() == before, "where raising the limit does not help, it stays"
+
+
+def test_a_lab_may_begin_while_the_last_other_one_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(lab_module, "STATE", tmp_path / "labs")
+    for name in ("LIMIT", "FOUND"):
+        monkeypatch.setattr(inotify, name, tmp_path / name)
+
+    def begin_and_end(name: str) -> None:
+        this = Lab(name)
+        for _ in range(300):
+            this._claim(0)
+            assert this.state.is_dir()
+            this._give_back()
+
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(begin_and_end, name) for name in ("one", "two", "three")]:
+            done.result()
+    assert not (tmp_path / "labs").exists()
 
 
 @pytest.mark.parametrize("peers", [["node2", "outside1"], ["node2"]])
