@@ -64,7 +64,14 @@ def measure(size: int) -> list[Row]:
 
 
 def main() -> None:
-    rows = [row for size in map(int, sys.argv[1:] or ["2", "3", "5"]) for row in measure(size)]
+    rows: list[Row] = []
+    for size in map(int, sys.argv[1:] or ["2", "3", "5"]):
+        rows += measure(size)
+        write(rows)
+
+
+def write(rows: list[Row]) -> None:
+    """After each size, as all of them take long."""
     RESULT.write_text(HEAD.format(processors=os.cpu_count()) + "".join(f"{row}\n" for row in rows))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 
-from nodes import CONFIG, VIP, Nodes, Row
+from nodes import CONFIG, LOADED, VIP, Nodes, Row
 from pair import changes
 
 PATIENCE_MS = 5000  # a busy machine is slow; how fast a group is, is measured elsewhere
@@ -142,6 +142,76 @@ def the_first_node_is_in_fault(nodes: Nodes) -> None:
     undisturbed(row)
 
 
+def in_force_is_on_disk(nodes: Nodes, host: str) -> bool:
+    return nodes.ssh(host, f"cmp {CONFIG} {LOADED} && echo same || true") == "same\n"
+
+
+def a_reload_that_fails_spares_the_holder(nodes: Nodes) -> None:
+    members = nodes.everybody[:-1]
+    broken = standbys(nodes, members)[0]
+    (holder,) = nodes.holders()
+    before = nodes.ssh(holder, f"sha256sum {CONFIG}")
+    drop_in = "/etc/systemd/system/keepalived.service.d/zz-test.conf"
+    nodes.ssh(
+        broken, f"printf '[Service]\\nExecReload=\\nExecReload=/bin/false\\n' >{drop_in}; systemctl daemon-reload"
+    )
+    try:
+        with nodes.case("a standby cannot load the new configuration (refused)") as row:
+            done = nodes.run(members, keepalived_detection_ms=700)
+        assert done.returncode != 0 and f"{broken} did not take the new configuration" in done.stdout, done.stdout[
+            -4000:
+        ]
+        assert nodes.ssh(holder, f"sha256sum {CONFIG}") == before, "a restart must not read what was never tried"
+        assert in_force_is_on_disk(nodes, holder)
+        assert nodes.holders() == [holder]
+    finally:
+        nodes.ssh(broken, f"rm {drop_in}; systemctl daemon-reload")
+    undisturbed(row)
+    well(nodes, nodes.run(members))
+    assert all(in_force_is_on_disk(nodes, host) for host in members)
+
+
+def a_node_is_added_while_another_one_is_down(nodes: Nodes) -> None:
+    """The group has one more node afterwards."""
+    members = nodes.everybody[:-1]
+    down = standbys(nodes, members)[-1]
+    nodes.power_off(down)
+    try:
+        with nodes.case("a node is added while another one is down (refused)") as row:
+            done = nodes.run(nodes.everybody)
+        assert "keepalived_absent_ok" in done.stdout and "failed=1" in done.stdout, done.stdout[-4000:]
+        undisturbed(row)
+        with nodes.case("the same, with keepalived_absent_ok") as row:
+            well(nodes, nodes.run(nodes.everybody, keepalived_absent_ok=[down]), unreachable=True)
+        undisturbed(row)
+    finally:
+        nodes.power_on(down)
+    with nodes.case("that node is back, and the playbook runs") as row:
+        well(nodes, nodes.run(nodes.everybody))
+    undisturbed(row)
+
+
+def a_machine_that_says_nothing_is_forgotten(nodes: Nodes) -> None:
+    """The group has one more node now. Its keepalived is stopped, but nobody can see that over the network."""
+    gone = nodes.everybody[-1]
+    rest = nodes.everybody[:-1]
+    if gone in nodes.holders():
+        nodes.ssh(gone, "systemctl restart keepalived")
+    nodes.ssh(gone, f"systemctl stop keepalived; {NOBODY_SENDS}")
+    with nodes.case("a machine that says nothing is gone from the inventory (refused)") as row:
+        done = nodes.run(rest)
+    assert done.returncode != 0 and "keepalived_removed_peers" in done.stdout, done.stdout[-4000:]
+    undisturbed(row)
+    with nodes.case("the same, with keepalived_removed_peers") as row:
+        address = nodes.lab.topology.machine(gone).address
+        well(nodes, nodes.run(rest, keepalived_removed_peers=[address]))
+    undisturbed(row)
+    nodes.ssh(gone, "nft delete table inet test")
+    nodes.members = nodes.everybody
+    done = nodes.play("teardown", f"--limit={gone}")
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
 def a_check_that_fails_everywhere(nodes: Nodes) -> None:
     """It never reaches the holder. On a group without one, the run says which check fails where, and is not green."""
     members = nodes.everybody[:-1]
@@ -180,10 +250,11 @@ def a_node_that_hears_nobody_does_not_start(nodes: Nodes) -> None:
     nodes.ssh(deaf, f"systemctl stop keepalived; {NOBODY_SENDS}")
     try:
         with nodes.case("VRRP does not pass to a node (refused)") as row:
-            done = nodes.run(members)
+            done = nodes.run(members, keepalived_detection_ms=700)
         assert done.returncode != 0 and "protocol 112" in done.stdout, done.stdout[-4000:]
         undisturbed(row)
-        assert len(nodes.holders()) == 1
+        (holder,) = nodes.holders()
+        assert in_force_is_on_disk(nodes, holder), "what was refused is not what a restart would read"
     finally:
         nodes.ssh(deaf, "nft delete table inet test")
     well(nodes, nodes.run(members))
@@ -209,6 +280,9 @@ CASES: list[Case] = [
     one_node_is_down,
     a_node_is_repaired_with_limit,
     a_node_is_replaced,
+    a_node_is_added_while_another_one_is_down,
+    a_machine_that_says_nothing_is_forgotten,
+    a_reload_that_fails_spares_the_holder,
     the_first_node_is_in_fault,
     a_check_that_fails_everywhere,
     a_split_group_is_mended,

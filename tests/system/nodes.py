@@ -20,6 +20,7 @@ from lab.lab import Lab
 
 VIP = "192.168.7.246"
 CONFIG = "/etc/keepalived/keepalived.conf"
+LOADED = "/run/cloudha-vip/keepalived.conf"
 WATCH = "/run/test-watch"
 
 

@@ -6,21 +6,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 Look = Mapping[str, Any]
 
 
 def unsettled(
-    nodes: Mapping[str, Look], wanted: Iterable[str], gone: Iterable[str] = (), running: Iterable[str] = ()
+    nodes: Mapping[str, Look],
+    wanted: Iterable[str],
+    gone: Iterable[str] = (),
+    running: Iterable[str] = (),
+    ours: Collection[str] | None = None,
 ) -> list[str]:
     """Why the group is not at rest, one message each: every wanted address has one holder, and the gone ones none; and
-    each keepalived that runs sees its track files and hears on its interfaces.
+    each keepalived of ours that runs sees its track files and hears on its interfaces.
 
     nodes: for each host what cloudha.vip.vip_info returned about all these addresses; and if it is known, vrrp: what
     cloudha.vip.vrrp_info returned (states, and what was heard), and voices: its instances as the role resolved them.
-    running: hosts on which keepalived must run.
+    running: hosts on which keepalived must run. ours: hosts which the caller can repair, by default all.
     No holder is fine only when all nodes that run keepalived are drained: somebody wished that.
     """
     holders: dict[str, list[str]] = {}
@@ -43,7 +47,10 @@ def unsettled(
         reasons = "; ".join(f"{host} {reason}" for host, node in nodes.items() for reason in _reasons(node))
         messages.append(f"{', '.join(unheld)} is held by nobody: {reasons}")
     messages += [
-        f"{host}: {problem}" for host, node in nodes.items() for problem in node["keepalived"].get("problems") or []
+        f"{host}: {problem}"
+        for host, node in nodes.items()
+        if ours is None or host in ours
+        for problem in node["keepalived"].get("problems") or []
     ]
     messages += [
         f"{address} is still held by {' and '.join(holders[address])}" for address in gone if address in holders

@@ -208,6 +208,9 @@ def test_a_keepalived_that_is_blind_is_not_at_rest():
     blind["keepalived"]["problems"] = ["keepalived does not watch /run/drain: raise the limit"]
     told = unsettled({"a": look("192.0.2.1"), "b": blind}, ["192.0.2.1"])
     assert told == ["b: keepalived does not watch /run/drain: raise the limit"]
+    nodes = {"a": look("192.0.2.1"), "b": blind}
+    assert unsettled(nodes, ["192.0.2.1"], [], [], ["a"]) == [], "a run for a cannot repair b"
+    assert unsettled(nodes, ["192.0.2.1"], [], [], ["b"]) == told
 
 
 def test_two_holders_are_not():
