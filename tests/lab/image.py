@@ -94,6 +94,19 @@ ExecStart=/bin/sh -e /etc/lab-network
 WantedBy=multi-user.target
 UNIT
 chroot "$root" systemctl enable lab-network.service
+# As Debian's initramfs mounts it, which the machines do without: no program runs from there.
+cat > "$root/etc/systemd/system/lab-run.service" <<'UNIT'
+[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/mount -o remount,nosuid,nodev,noexec /run
+[Install]
+WantedBy=sysinit.target
+UNIT
+chroot "$root" systemctl enable lab-run.service
 : > "$root/etc/resolv.conf"
 : > "$root/etc/machine-id"
 cat > "$root/usr/lib/python3/dist-packages/usercustomize.py" <<'PYTHON'

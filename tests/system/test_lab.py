@@ -135,6 +135,15 @@ def test_nothing_leads_out_of_the_controllers_network(lab: Lab) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+def test_run_is_mounted_as_on_a_machine_of_debian(lab: Lab) -> None:
+    """Debian's initramfs mounts it noexec: a script that lies there has to be handed to a shell."""
+    script = "printf '#!/bin/sh\\necho ran\\n' >/run/script; chmod 700 /run/script; sh /run/script; /run/script; "
+    script += "grep ' /run ' /proc/mounts"
+    done = lab_ssh(lab, "node1", script)
+    assert done.stdout.splitlines()[0] == "ran" and "ermission denied" in done.stderr
+    assert {"noexec", "nosuid", "nodev"} <= set(done.stdout.split()[4].split(","))
+
+
 def test_packages_install_with_no_way_out(lab: Lab) -> None:
     done = lab_ssh(lab, "client1", "apt-get update -qq && apt-get install -y -qq keepalived && keepalived --version")
     assert done.returncode == 0, done.stdout + done.stderr
