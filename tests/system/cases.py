@@ -212,6 +212,46 @@ def a_machine_that_says_nothing_is_forgotten(nodes: Nodes) -> None:
     assert done.returncode == 0, done.stdout[-6000:]
 
 
+def an_unchanged_run_keeps_addresses_of_both_families_where_they_are(nodes: Nodes) -> None:
+    """The kernel lists an address of IPv6 that keepalived added before the node's own ones."""
+    members = nodes.everybody[:-1]
+    six = ["fd00:7::246", "fd00:7::245"]
+    instances = [
+        {"name": "VI_1", "interface": "eth0", "virtual_router_id": 66, "addresses": [f"{VIP}/22"]},
+        {"name": "WEB6", "interface": "eth0", "virtual_router_id": 67, "addresses": [f"{six[0]}/64"]},
+        {"name": "API6", "interface": "eth0", "virtual_router_id": 68, "addresses": [f"{six[1]}/64"]},
+    ]
+    with nodes.case("two instances of IPv6 are added") as row:
+        well(nodes, nodes.run(members, keepalived_instances=instances))
+    undisturbed(row)
+    done = nodes.run(members, keepalived_instances=instances)
+    well(nodes, done)
+    assert set(changes(done.stdout).values()) == {0}
+    for address in six:
+        has = [host for host in members if f" {address}/" in nodes.ssh(host, "ip -o -6 address")]
+        assert len(has) == 1, (address, has)
+    with nodes.case("and removed") as row:
+        well(nodes, nodes.run(members))
+    undisturbed(row)
+
+
+def the_heartbeat_moves_to_a_network_of_its_own(nodes: Nodes) -> None:
+    members = nodes.everybody[:-1]
+    for number, host in enumerate(members, 1):
+        link = "ip link add beat link eth0 type macvlan mode bridge; ip link set beat up"
+        nodes.ssh(host, f"{link}; ip address add 10.77.0.{number}/24 dev beat")
+    try:
+        with nodes.case("the heartbeat moves to another interface") as row:
+            well(nodes, nodes.run(members, vrrp_interface="beat"))
+        undisturbed(row)
+        with nodes.case("and returns") as row:
+            well(nodes, nodes.run(members))
+        undisturbed(row)
+    finally:
+        for host in members:
+            nodes.ssh(host, "ip link delete beat")
+
+
 def a_check_that_fails_everywhere(nodes: Nodes) -> None:
     """It never reaches the holder. On a group without one, the run says which check fails where, and is not green."""
     members = nodes.everybody[:-1]
@@ -283,6 +323,8 @@ CASES: list[Case] = [
     a_node_is_added_while_another_one_is_down,
     a_machine_that_says_nothing_is_forgotten,
     a_reload_that_fails_spares_the_holder,
+    an_unchanged_run_keeps_addresses_of_both_families_where_they_are,
+    the_heartbeat_moves_to_a_network_of_its_own,
     the_first_node_is_in_fault,
     a_check_that_fails_everywhere,
     a_split_group_is_mended,
