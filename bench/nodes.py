@@ -9,6 +9,7 @@ Run as root: tests/run python bench/nodes.py [SIZE...]. Writes bench/results/nod
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -64,15 +65,13 @@ def measure(size: int) -> list[Row]:
 
 
 def main() -> None:
-    rows: list[Row] = []
-    for size in map(int, sys.argv[1:] or ["2", "3", "5"]):
-        rows += measure(size)
-        write(rows)
-
-
-def write(rows: list[Row]) -> None:
-    """After each size, as all of them take long."""
-    RESULT.write_text(HEAD.format(processors=os.cpu_count()) + "".join(f"{row}\n" for row in rows))
+    sizes = list(map(int, sys.argv[1:] or ["2", "3", "5"]))
+    rows = [line for line in RESULT.read_text().splitlines() if re.match(r"\| \d+ \|", line)]
+    for size in sizes:
+        # After each size, as all of them take long; the rows of other sizes stay.
+        rows = [row for row in rows if not row.startswith(f"| {size} |")] + [str(row) for row in measure(size)]
+        rows.sort(key=lambda row: int(row.split()[1]))
+        RESULT.write_text(HEAD.format(processors=os.cpu_count()) + "".join(f"{row}\n" for row in rows))
 
 
 if __name__ == "__main__":
