@@ -334,5 +334,15 @@ CASES: list[Case] = [
     a_node_that_hears_nobody_does_not_start,
     an_address_of_somebody_else_is_not_taken,
 ]
+# The daily work of a group; bench/nodes.py measures it in groups of other sizes, too. Each begins where the last one ended.
+DAILY: list[Case] = [
+    a_node_is_added,
+    a_node_is_removed,
+    one_node_is_down,
+    a_node_is_repaired_with_limit,
+    a_node_is_replaced,
+    the_first_node_is_in_fault,
+    a_split_group_is_mended,
+]
 # Several runs each; the rest has what they have in common.
 LONG: list[Case] = [an_unchanged_run_changes_nothing, a_node_is_replaced, a_check_that_fails_everywhere]
