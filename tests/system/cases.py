@@ -334,7 +334,7 @@ CASES: list[Case] = [
     a_node_that_hears_nobody_does_not_start,
     an_address_of_somebody_else_is_not_taken,
 ]
-# The daily work of a group; bench/nodes.py measures it in groups of other sizes, too. Each begins where the last one ended.
+# The daily work of a group, which bench/nodes.py measures in groups of other sizes, too.
 DAILY: list[Case] = [
     a_node_is_added,
     a_node_is_removed,
