@@ -143,6 +143,7 @@ instances:
 """
 
 import ipaddress
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -178,6 +179,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
+    states: dict[str, Any] = {}
     try:
         wanted = {
             vrrp.Voice(i["interface"], i["virtual_router_id"], i["family"]): [
@@ -197,10 +199,12 @@ def main() -> None:
             }
             for i in given["ask"]
         ]
+        if given["states"]:
+            states = vrrp.wait_until_well(given["fault_ms"])
     except ValueError as e:
         module.fail_json(msg=f"{e}; write addresses without a prefix length")
     except PermissionError:
-        module.fail_json(msg="raw sockets need root, or the capability CAP_NET_RAW; use become")
+        module.fail_json(msg="raw sockets and the processes of keepalived need root; use become")
     except OSError as e:
         module.fail_json(msg=f"VRRP packets cannot be received: {e.strerror}; does the node have the interface?")
     module.exit_json(
@@ -216,7 +220,7 @@ def main() -> None:
             for voice, packets in heard.items()
         ],
         asked=asked,
-        instances=vrrp.wait_until_well(given["fault_ms"]) if given["states"] else {},
+        instances=states,
     )
 
 

@@ -38,7 +38,7 @@ GUARD = """
 import sys
 from pathlib import Path
 from ansible_collections.cloudha.vip.plugins.module_utils.node import guard
-guard.processes = lambda proc=None: [Path("/proc/self")]
+guard.processes = lambda proc=None: {Path("/proc/self"): 1}
 guard.Guard(Path(sys.argv[1])).run()
 """
 # What the other node says: advertisements of version 3, with an interval of 0.16 s.

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Union
 
+from .guard import first_process
 from .probe import ProbeError, probe
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -146,20 +147,27 @@ _ERRORS = {
 
 def read_states(timeout_ms: int = 3000, proc: Path = Path("/proc")) -> dict[str, dict[str, Any]]:
     """What the running keepalived says of its instances; nothing if it does not run, or does not answer."""
-    parent = _parent(proc)
-    if parent is None:
+    keepalived = first_process(proc)
+    if keepalived is None:
         return {}
-    data = proc / str(parent) / "root" / _DATA  # it may have a /tmp of its own
+    data = proc / str(keepalived) / "root" / _DATA  # it may have a /tmp of its own
+    data.unlink(missing_ok=True)
+    try:
+        return parse_states(_data(keepalived, data, timeout_ms))
+    finally:
+        data.unlink(missing_ok=True)
+
+
+def _data(keepalived: int, data: Path, timeout_ms: int) -> str:
+    """What keepalived writes when it is asked to; empty if it does not answer."""
     deadline = time.monotonic() + timeout_ms / 1000
     asked, before = 0.0, ""
-    with contextlib.suppress(FileNotFoundError):
-        data.unlink()
     while time.monotonic() < deadline:
         if time.monotonic() - asked > 0.5 and not before:  # a reload drops the question
             try:
-                os.kill(parent, signal.SIGUSR1)
+                os.kill(keepalived, signal.SIGUSR1)
             except ProcessLookupError:
-                return {}
+                return ""
             asked = time.monotonic()
         time.sleep(0.05)
         try:
@@ -167,9 +175,9 @@ def read_states(timeout_ms: int = 3000, proc: Path = Path("/proc")) -> dict[str,
         except OSError:
             continue
         if text == before and _LAST_SECTION in text:
-            return parse_states(text)
+            return text
         before = text
-    return {}
+    return ""
 
 
 def wait_until_well(timeout_ms: int) -> dict[str, dict[str, Any]]:
@@ -180,27 +188,6 @@ def wait_until_well(timeout_ms: int) -> dict[str, dict[str, Any]]:
         if time.monotonic() > deadline or all(state["state"] != "FAULT" for state in states.values()):
             return states
         time.sleep(0.2)
-
-
-def _parent(proc: Path) -> int | None:
-    """The first process of keepalived, which has no parent of that name."""
-    parents: dict[int, int] = {}
-    mine = os.readlink(proc / "self/ns/pid")
-    for status in proc.glob("[0-9]*/stat"):
-        try:
-            text = status.read_text(errors="replace")
-            if os.readlink(status.parent / "ns/pid") != mine:  # a container's
-                continue
-            # The companion of its service is called the same, and is a shell, which our question would end.
-            if not os.path.basename(os.readlink(status.parent / "exe")).startswith("keepalived"):
-                continue
-        except OSError:  # it ended meanwhile
-            continue
-        name = text[text.index("(") + 1 : text.rindex(")")]
-        state, parent = text[text.rindex(")") + 2 :].split()[:2]
-        if name == "keepalived" and state not in "ZX":
-            parents[int(status.parent.name)] = int(parent)
-    return min((pid for pid, parent in parents.items() if parent not in parents), default=None)
 
 
 def parse_states(text: str) -> dict[str, dict[str, Any]]:
