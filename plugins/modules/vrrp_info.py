@@ -20,13 +20,13 @@ extends_documentation_fragment:
   - cloudha.vip.attributes.info
 options:
   listen:
-    description: Which packets to wait for. The module returns when all were heard.
+    description: The packets to wait for. The module returns when all were heard.
     type: list
     elements: dict
     default: []
     suboptions:
       interface:
-        description: Where multicast packets would arrive.
+        description: The interface on which multicast packets would arrive.
         type: str
         required: true
       virtual_router_id:
@@ -75,7 +75,7 @@ options:
     default: 0
 notes:
   - Needs root; use C(become).
-  - What is sent to O(ask) is a packet for the virtual router 0, which does not exist, so that keepalived drops it.
+  - Each address in O(ask) gets a packet for the virtual router 0, which does not exist, so that keepalived drops it.
 seealso:
   - module: cloudha.vip.vip_info
 """
@@ -96,7 +96,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 heard:
-  description: For each entry of O(listen), in their order, what arrived.
+  description: The packets that arrived, for each entry of O(listen), in their order.
   type: list
   elements: dict
   returned: success
@@ -112,7 +112,7 @@ heard:
       type: list
       elements: str
     packets:
-      description: Who sent, with the priority.
+      description: The senders, each with its priority.
       type: list
       elements: dict
       sample: [{"virtual_router_id": 66, "source": "192.168.7.247", "priority": 254}]
@@ -136,7 +136,7 @@ asked:
       type: str
 instances:
   description:
-    - For each instance of the running keepalived, what it says of itself. Empty if it was not asked or does not answer.
+    - The running keepalived's own words about each of its instances. Empty if it was not asked or does not answer.
   type: dict
   returned: success
   sample: {"web": {"state": "FAULT", "hears": null, "failed": ["script app"]}}

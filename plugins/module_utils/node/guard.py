@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a keepalived that lives also sees, hears and is believed; and what mends that.
+"""The guard sees whether a keepalived that lives also sees, hears and is believed, and mends it.
 
-It is blind to a track file that its process does not watch, which is so when it could get no inotify instance.
+keepalived is blind to a track file that its process does not watch, as it got no inotify instance.
 It is deaf on an interface that was deleted and made again: it closes its sockets, and opens new ones only at a reload.
 
-The role keepalived lays this file on the nodes, with those which it imports: for the companion of the service, which
-looks after each start and reload, and for a service of its own, which goes on looking.
+The role keepalived lays this file on the nodes, with those which it imports. The companion of the service looks once
+after each start and reload, and a service of its own goes on looking.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ..keepalived import conf
 PROC = Path("/proc")
 RUNTIME = Path("/run/cloudha-vip")
 CONFIGURATION = Path("/etc/keepalived/keepalived.conf")
-# What the companion of the service and the guard leave there.
+# The companion of the service leaves the first two there, and the guard the third.
 LOADED, LINKS, HEALTH = "keepalived.conf", "keepalived.links", "keepalived.json"
 
 AMISS = 4  # the exit code; a Python that is too old ends with 1
@@ -77,7 +77,7 @@ class Instance(NamedTuple):
         return self.anywhere or interface == self.interface or source in self.peers
 
 
-# What the configuration in force wants
+# The wishes of the configuration in force
 
 
 def track_files(statements: Iterable[conf.Statement]) -> list[str]:
@@ -158,7 +158,7 @@ def _blocks(statement: conf.Statement, keyword: str) -> Iterator[list[conf.State
             yield line.block
 
 
-# What its process has
+# The state of its process
 
 
 def processes(proc: Path = PROC) -> dict[Path, int]:
@@ -193,7 +193,7 @@ def _ours(process: Path, proc: Path) -> bool:
 def unwatched(files: Iterable[str], proc: Path = PROC) -> list[str] | None:
     """Those of files which keepalived runs without watching; None if its processes may not be looked at."""
     running = processes(proc)
-    if len(running) < 2:  # one is alone while it starts or ends; what watches is its child
+    if len(running) < 2:  # one is alone while it starts or ends; its child is the one that watches
         return []
     try:
         watched = {watch for process in running for watch in _watches(process)}
@@ -290,7 +290,7 @@ def health(runtime: Path = RUNTIME, proc: Path = PROC, written: Path = CONFIGURA
 
 
 def problems(found: Health, proc: Path = PROC) -> list[str]:
-    """What is amiss, in sentences."""
+    """The faults in sentences."""
     sentences = []
     if found.unwatched:
         limits = proc / "sys/fs/inotify"
@@ -372,10 +372,10 @@ def announce(address: str, interface: str) -> None:
 
 
 class Announcements:
-    """When to announce which instance's addresses.
+    """The times at which an instance's addresses are announced.
 
-    After its addresses came here; and after another node stopped saying that it holds them, too. While that one goes
-    on, nothing is announced: it may be this node's keepalived that hangs.
+    They are announced after they came here, and after another node stopped saying that it holds them, too. While that
+    one goes on, nothing is announced: it may be this node's keepalived that hangs.
     """
 
     def __init__(self) -> None:
@@ -541,7 +541,7 @@ class Guard:
             self._look_within(0.5)
 
     def _ready(self, names: list[str]) -> bool:
-        """Whether what keepalived binds to is there again: each interface is up, and has the source address."""
+        """Whether keepalived can bind again: each interface is up, and has the source address."""
         sources = [s for i in self.instances if i.interface in names for s in i.sources]
         return all(_is_up(name) for name in names) and all(s in self.addresses.held for s in sources)
 
@@ -557,7 +557,7 @@ def _vrrp_sockets() -> Iterator[socket.socket]:
 
 
 def _arrived_on(ancillary: Iterable[tuple[int, int, bytes]]) -> str:
-    """The interface of a packet, from what the kernel says beside it; empty if that is gone."""
+    """The interface of a packet, as the kernel says beside it; empty if that is gone."""
     for level, kind, data in ancillary:
         if (level, kind) in _INTERFACE_AT:
             with contextlib.suppress(OSError):
