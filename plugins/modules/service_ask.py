@@ -13,14 +13,14 @@ author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
   - Asks each URL from the host on which the module runs, until it answers or the time is over.
-  - Who does not answer is a result and not an error; check RV(answers[].ok).
+  - A service that does not answer is a result and not an error; check RV(answers[].ok).
   - Redirects are answers. Certificates do not count.
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
 options:
   urls:
-    description: What to ask, like C(http://192.0.2.10:8080/healthz), C(https://192.0.2.10/) or C(tcp://192.0.2.10:5432).
+    description: The services to ask, like C(http://192.0.2.10:8080/healthz), C(https://192.0.2.10/) or C(tcp://192.0.2.10:5432).
     type: list
     elements: str
     required: true
@@ -49,14 +49,14 @@ answers:
   returned: success
   contains:
     url:
-      description: What was asked.
+      description: The URL that was asked.
       type: str
       sample: http://192.168.7.246/healthz
     ok:
       description: Whether it answered, with a status of 200 to 399.
       type: bool
     error:
-      description: Why it did not.
+      description: The reason why it did not.
       type: str
       sample: timed out
     by:

@@ -103,6 +103,22 @@ keepalived:
       type: list
       elements: str
       sample: ["eth0.100"]
+    withheld:
+      description:
+        - Whether the guard does not reload a deaf keepalived, as C(/etc/keepalived/keepalived.conf) is not what is in
+          force.
+      type: bool
+      sample: false
+    guard_age_s:
+      description:
+        - How many seconds ago the guard that the role P(cloudha.vip.keepalived#role) lays on a node last wrote what it
+          sees; V(null) if it has written nothing.
+      type: float
+      sample: 0.7
+    guard_silent:
+      description: Whether the node has a guard that has written nothing for 10 seconds; it is dead, or hangs.
+      type: bool
+      sample: false
     problems:
       description: The same in sentences, with what to do.
       type: list

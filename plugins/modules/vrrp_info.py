@@ -20,13 +20,13 @@ extends_documentation_fragment:
   - cloudha.vip.attributes.info
 options:
   listen:
-    description: Which packets to wait for. The module returns when all were heard.
+    description: The packets to wait for. The module returns when all were heard.
     type: list
     elements: dict
     default: []
     suboptions:
       interface:
-        description: Where multicast packets would arrive.
+        description: The interface on which multicast packets would arrive.
         type: str
         required: true
       virtual_router_id:
@@ -75,7 +75,7 @@ options:
     default: 0
 notes:
   - Needs root; use C(become).
-  - What is sent to O(ask) is a packet for the virtual router 0, which does not exist, so that keepalived drops it.
+  - Each address in O(ask) gets a packet for the virtual router 0, which does not exist, so that keepalived drops it.
 seealso:
   - module: cloudha.vip.vip_info
 """
@@ -96,7 +96,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 heard:
-  description: For each entry of O(listen), in their order, what arrived.
+  description: The packets that arrived, for each entry of O(listen), in their order.
   type: list
   elements: dict
   returned: success
@@ -112,7 +112,7 @@ heard:
       type: list
       elements: str
     packets:
-      description: Who sent, with the priority.
+      description: The senders, each with its priority.
       type: list
       elements: dict
       sample: [{"virtual_router_id": 66, "source": "192.168.7.247", "priority": 254}]
@@ -136,13 +136,14 @@ asked:
       type: str
 instances:
   description:
-    - For each instance of the running keepalived, what it says of itself. Empty if it was not asked or does not answer.
+    - The running keepalived's own words about each of its instances. Empty if it was not asked or does not answer.
   type: dict
   returned: success
   sample: {"web": {"state": "FAULT", "hears": null, "failed": ["script app"]}}
 """
 
 import ipaddress
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -178,6 +179,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
+    states: dict[str, Any] = {}
     try:
         wanted = {
             vrrp.Voice(i["interface"], i["virtual_router_id"], i["family"]): [
@@ -197,10 +199,12 @@ def main() -> None:
             }
             for i in given["ask"]
         ]
+        if given["states"]:
+            states = vrrp.wait_until_well(given["fault_ms"])
     except ValueError as e:
         module.fail_json(msg=f"{e}; write addresses without a prefix length")
     except PermissionError:
-        module.fail_json(msg="raw sockets need root, or the capability CAP_NET_RAW; use become")
+        module.fail_json(msg="raw sockets and the processes of keepalived need root; use become")
     except OSError as e:
         module.fail_json(msg=f"VRRP packets cannot be received: {e.strerror}; does the node have the interface?")
     module.exit_json(
@@ -216,7 +220,7 @@ def main() -> None:
             for voice, packets in heard.items()
         ],
         asked=asked,
-        instances=vrrp.wait_until_well(given["fault_ms"]) if given["states"] else {},
+        instances=states,
     )
 
 

@@ -22,7 +22,7 @@ SPEC = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_
 DRAIN = "/shared/drain"
 # Of the role itself, not of what it writes.
 OF_THE_ROLE = {"keepalived_state", "keepalived_group", "keepalived_stranger_check", "keepalived_settle_timeout"}
-OF_THE_ROLE |= {"keepalived_absent_ok", "keepalived_removed_peers"}
+OF_THE_ROLE |= {"keepalived_absent_ok", "keepalived_removed_peers", "keepalived_python"}
 
 ADDRESS = {"address": "192.168.7.246/22", "device": "eth0", "label": "eth0:vip", "scope": "link"}
 WEB = {"name": "web", "interface": "eth0", "virtual_router_id": 66, "addresses": ["192.168.7.246/22"]}

@@ -529,6 +529,23 @@ def test_a_keepalived_that_got_no_inotify_is_seen_by_everybody_and_serves_on(pai
     assert pair.module(other, "cloudha.vip.vip_info")["keepalived"]["problems"] == []
 
 
+def test_a_guard_that_hangs_is_told_and_takes_no_service_down(pair: OnPremises) -> None:
+    (holder,) = pair.holders()
+    says = "the guard of keepalived is silent"
+    pair.ssh(holder, "systemctl kill --signal=STOP cloudha-vip-guard")
+    try:
+        pair.ssh(
+            holder, f"for i in $(seq 200); do vip-agent status | grep -q '{says}' && exit 0; sleep 0.1; done; exit 1"
+        )
+        looked = pair.module(holder, "cloudha.vip.vip_info")["keepalived"]
+        assert looked["guard_silent"] and looked["guard_age_s"] > 10 and says in looked["problems"][0]
+        assert pair.holders() == [holder]
+    finally:
+        pair.ssh(holder, "systemctl kill --signal=CONT cloudha-vip-guard")
+    pair.ssh(holder, "for i in $(seq 100); do vip-agent status > /dev/null && exit 0; sleep 0.1; done; exit 1")
+    assert pair.module(holder, "cloudha.vip.vip_info")["keepalived"]["problems"] == []
+
+
 def test_what_a_reload_cannot_change_is_changed_and_an_interface_made_anew_is_heard_on(pair: OnPremises) -> None:
     def put_in_force(edit: str) -> None:
         """The holder last; then one of them holds the address, and answers."""

@@ -11,6 +11,8 @@ import os
 import re
 import socket
 
+from .guard import UNIT
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -118,6 +120,7 @@ class Config:
     event_log_max_mb: int
     keepalived_pid_file: str
     keepalived_health: str
+    keepalived_guard: str
     instances: list[Instance]
     checks: list[Check]
     actions: list[Action]
@@ -211,6 +214,7 @@ def parse(data: Any) -> Config:
     config.event_log_max_mb = section.number("event_log_max_mb", 1, 4096, 16)
     config.keepalived_pid_file = section.path("keepalived_pid_file", "/run/keepalived.pid")
     config.keepalived_health = section.path("keepalived_health", "/run/cloudha-vip/keepalived.json")
+    config.keepalived_guard = section.path("keepalived_guard", UNIT)
     config.instances = [
         _instance(_Section(item, f"instances[{index}]", problems))
         for index, item in enumerate(section.take("instances", list, []))

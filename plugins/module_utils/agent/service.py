@@ -17,7 +17,7 @@ import sys
 import time
 from collections import deque
 
-from . import checks, verdict
+from . import checks, guard, verdict
 from .events import EventLog, newest_first
 from .fifo import Fifo, Spool, parse_line
 from .loop import READ, Failed, Loop, Timeout
@@ -63,6 +63,7 @@ class Agent:
         self.problems: dict[str, str] = {}
         self.news = False  # something that the status file does not tell yet
         self.status_due = 0.0
+        self.guard_heard = time.monotonic()
 
     def run(self) -> None:
         """Until SIGTERM."""
@@ -256,11 +257,13 @@ class Agent:
 
     def _ask_guard(self) -> None:
         """What only root can see of keepalived, its guard tells, where the role keepalived has laid one."""
-        try:
-            with open(self.config.keepalived_health, encoding="utf-8") as file:
-                problems = json.load(file)["problems"]
-        except (OSError, ValueError, KeyError, TypeError):
-            problems = []
+        now = time.monotonic()
+        age, problems = guard.last_word(self.config.keepalived_health, self.config.keepalived_guard)
+        # One that starts with keepalived, or with this agent, has as much time as one that is silent.
+        heard = now if age is None or not self.keepalived else now - age
+        self.guard_heard = max(self.guard_heard, heard)
+        if now - self.guard_heard > guard.SILENT:
+            problems = [guard.PROBLEM]
         self._problem("keepalived", "; ".join(problems) if self.keepalived else None)
 
     def _write_status(self) -> None:

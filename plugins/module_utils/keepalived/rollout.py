@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""In which order the nodes of a group get a new configuration, so that no two of them hold an address.
+"""The order in which the nodes of a group get a new configuration, so that no two of them hold an address.
 
 A node which hears no holder becomes one. It hears another node if both have the same router id, version, mode, secret
 and announced addresses (vrrp_skip_check_adv_addr does not help a node which was just reloaded), and if each is among
@@ -30,7 +30,7 @@ Instance = Mapping[str, Any]
 
 
 class Voice(NamedTuple):
-    """What of an instance the other nodes hear, or must know to hear it."""
+    """The part of an instance that the other nodes hear, or must know to hear it."""
 
     name: str  # also that by which keepalived knows it at a reload
     numbers: tuple[int, int]  # router id and version
@@ -63,7 +63,7 @@ class Node(NamedTuple):
 
 
 def rollout(nodes: Mapping[str, Mapping[str, Any]], absent_ok: Collection[str] = ()) -> dict[str, Any]:
-    """What to do: see the filter keepalived_rollout.
+    """The next steps: see the filter keepalived_rollout.
 
     nodes, in the order of the group: pending (there is something to do), active (keepalived runs), held (the addresses
     of the group which it has), before and after: its instances as they run, or None if that is not known, and as they
@@ -77,7 +77,7 @@ def rollout(nodes: Mapping[str, Mapping[str, Any]], absent_ok: Collection[str] =
     group = _stopped(group, stop)
     pending = [n for n in group.values() if n.here and n.pending]
     holders = [n for n in group.values() if n.held and (n.active or not n.here)]
-    # One which has an address though its keepalived is dead is the one that clients are served by.
+    # A node that has an address though its keepalived is dead serves the clients.
     pending = sorted(pending, key=lambda n: (not holders and not n.held, not holders and not n.able, n.position))
     if _strange(group):
         keep = _keepers(group, holders) if holders else pending[:1]
@@ -131,7 +131,7 @@ def _node(host: str, position: int, given: Mapping[str, Any]) -> Node:
         deaf=bool(given.get("deaf", False)),
         begun=given.get("begun", False),
         priority=max((int(i.get("priority") or 0) for i in given["after"]), default=0),
-        # What does not run is not in force. A node which this run cannot change will have it when it comes back.
+        # Without keepalived, none is in force. A node which this run cannot change will have its own later.
         before=before if active or not here else [],
         after=after,
     )
@@ -145,12 +145,12 @@ def _stopped(group: Mapping[str, Node], hosts: Iterable[str]) -> dict[str, Node]
 
 
 def _superfluous(group: Mapping[str, Node]) -> tuple[list[str], list[str]]:
-    """Where several nodes hold one address: those to be stopped; and why that is not enough."""
+    """Of several nodes that hold one address, those to be stopped; and the reasons why that is not enough."""
     stop: list[str] = []
     refused = []
     for address in sorted({address for n in group.values() for address in n.held}):
         holders = [n for n in group.values() if address in n.held]
-        # Whom nobody can stop, who was not started just now, and then whom VRRP itself would choose.
+        # First a node that nobody can stop, then one that was not started just now, then VRRP's own choice.
         keep = max(holders, key=lambda n: (not n.here, n.active, not n.begun, n.priority, -n.position))
         stop += [n.host for n in holders if n.here and n is not keep and n.host not in stop]
         away = [n.host for n in holders if not n.here]
@@ -162,11 +162,11 @@ def _superfluous(group: Mapping[str, Node]) -> tuple[list[str], list[str]]:
 
 
 def _not_understood(group: Mapping[str, Node], pending: list[Node], absent_ok: Collection[str]) -> list[str]:
-    """What the nodes that this run cannot change would not understand: they would become second holders."""
+    """The changes that nodes out of reach of this run would not understand: they would become second holders."""
     messages = []
     for absent in (n for n in group.values() if not n.here and n.host not in absent_ok):
         for n in pending:
-            unknown = "what is in force there is not known"
+            unknown = "the configuration in force there is not known"
             reason = unknown if absent.before is None else _misheard(n.after, absent.before)
             if reason:
                 messages.append(
@@ -223,7 +223,7 @@ def _led(n: Node, leaders: Iterable[Node]) -> bool:
 
 
 def _heard(n: Node, speakers: Iterable[Node], every: bool = False) -> list[dict[str, Any]]:
-    """What to listen for: for each instance of a node, from which source addresses its holder, or everybody, speaks."""
+    """For each instance of a node, the source addresses from which its holder, or everybody, speaks."""
     found = []
     for voice in n.after:
         theirs = [
@@ -249,7 +249,7 @@ def _spoken(n: Node) -> list[Voice]:
 
 
 def _misheard(mine: Iterable[Voice], theirs: Iterable[Voice]) -> str | None:
-    """Why one of the two would not hear the other one, or None: what differs."""
+    """The difference for which one of the two would not hear the other one, or None."""
     for one in mine:
         for other in theirs:
             if _related(one, other):

@@ -17,9 +17,9 @@ ATTEMPT_S = 2.0
 
 
 def ask(url: str, timeout: float = ATTEMPT_S, node_header: str = "X-Vip-Node") -> dict[str, Any]:
-    """ok, error (why not), and by: the node that the answer names. Whoever answers, whatever its certificate says.
+    """ok, error (the reason why not), and by: the node that the answer names. The certificate does not count.
 
-    Raises ValueError for what is no URL that can be asked.
+    Raises ValueError if this is no URL that can be asked.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https", "tcp") or not parts.hostname or (parts.scheme == "tcp" and not parts.port):

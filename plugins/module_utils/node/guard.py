@@ -2,19 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a keepalived that lives also sees, hears and is believed; and what mends that.
+"""The guard sees whether a keepalived that lives also sees, hears and is believed, and mends it.
 
-It is blind to a track file that its process does not watch, which is so when it could get no inotify instance.
+keepalived is blind to a track file that its process does not watch, as it got no inotify instance.
 It is deaf on an interface that was deleted and made again: it closes its sockets, and opens new ones only at a reload.
 
-The role keepalived lays this file on the nodes, with those which it imports: for the companion of the service, which
-looks after each start and reload, and for a service of its own, which goes on looking.
+The role keepalived lays this file on the nodes, with those which it imports. The companion of the service looks once
+after each start and reload, and a service of its own goes on looking.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
+import ipaddress
 import json
 import os
 import select
@@ -33,22 +35,31 @@ from ..keepalived import conf
 
 PROC = Path("/proc")
 RUNTIME = Path("/run/cloudha-vip")
-# What the companion of the service and the guard leave there.
+CONFIGURATION = Path("/etc/keepalived/keepalived.conf")
+# The companion of the service leaves the first two there, and the guard the third.
 LOADED, LINKS, HEALTH = "keepalived.conf", "keepalived.links", "keepalived.json"
 
 AMISS = 4  # the exit code; a Python that is too old ends with 1
 PROTOCOL = 112
+_IP_PKTINFO = 8
+_ASK_FOR_INTERFACE = {
+    socket.AF_INET: (socket.IPPROTO_IP, _IP_PKTINFO),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO),
+}
+_INTERFACE_AT = {(socket.IPPROTO_IP, _IP_PKTINFO): 0, (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO): 16}
 LOOK_EVERY = 2.0
 LASTS = 3.0  # seconds, before anything is said to be amiss
 RELOAD_AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds until a reload that did not help is tried again
-# keepalived sends all announcements of a moment within a millisecond, and the next ones a second later. Who could not
-# hear the first (a path that heals in steps, a neighbour which believes the last one for a while) hears one of these.
+SOON = 0.05  # events come in crowds, and one look is enough for all of them
+# keepalived sends all announcements of a moment within a millisecond, and the next ones a second later. A neighbour may
+# miss the first ones, as its path heals in steps or as it believes the last one for a while. It hears one of these.
 ANNOUNCE_AT = (0.1, 0.2, 0.35, 0.55, 0.8, 1.1)
 
 
 class Health(NamedTuple):
     unwatched: list[str] | None  # None: it cannot be known, as its processes may not be looked at
     deaf: list[str]
+    withheld: bool = False  # a deaf keepalived is not reloaded, as that would put another configuration in force
 
 
 class Instance(NamedTuple):
@@ -56,11 +67,17 @@ class Instance(NamedTuple):
     virtual_router_id: int
     family: int  # 4 or 6, that of its packets
     interface: str
+    anywhere: bool  # it has an interface of its own (VMAC, IPVLAN), and its packets may arrive there
     sources: tuple[str, ...]
+    peers: tuple[str, ...]
     addresses: tuple[str, ...]
 
+    def hears(self, source: str, interface: str) -> bool:
+        """Whether a packet with its router id is meant for it, and not for an instance on another interface."""
+        return self.anywhere or interface == self.interface or source in self.peers
 
-# What the configuration in force wants
+
+# The wishes of the configuration in force
 
 
 def track_files(statements: Iterable[conf.Statement]) -> list[str]:
@@ -91,6 +108,7 @@ def instances(statements: Iterable[conf.Statement]) -> list[Instance]:
             for block in _blocks(statement, keyword)
             for line in block
         ]
+        peers = [line.keyword for block in _blocks(statement, "unicast_peer") for line in block]
         number = values.get("virtual_router_id", "")
         found.append(
             Instance(
@@ -98,11 +116,21 @@ def instances(statements: Iterable[conf.Statement]) -> list[Instance]:
                 int(number) if number.isdigit() else 0,
                 6 if addresses and ":" in addresses[0] else 4,
                 values.get("interface", ""),
+                any(line.keyword.startswith(("use_vmac", "use_ipvlan")) for line in statement.block or ()),
                 tuple(values[name] for name in ("unicast_src_ip",) if name in values),
+                tuple(map(_plain, peers)),
                 tuple(addresses),
             )
         )
     return found
+
+
+def _plain(address: str) -> str:
+    """As the kernel writes it."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
 
 
 def interfaces(statements: Iterable[conf.Statement]) -> list[str]:
@@ -130,35 +158,42 @@ def _blocks(statement: conf.Statement, keyword: str) -> Iterator[list[conf.State
             yield line.block
 
 
-# What its process has
+# The state of its process
 
 
-def processes(proc: Path = PROC) -> list[Path]:
-    """Those of keepalived, but not those of containers on this machine."""
-    found = []
+def processes(proc: Path = PROC) -> dict[Path, int]:
+    """Those of keepalived, each with the id of its parent; not those of containers on this machine."""
+    found = {}
     for status in proc.glob("[0-9]*/stat"):
         try:
             text = status.read_text(errors="replace")
-            name, state = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2]
+            name = text[text.index("(") + 1 : text.rindex(")")]
+            state, parent = text[text.rindex(")") + 2 :].split()[:2]
             if name in ("keepalived", "keepalived_vrrp") and state not in "ZX" and _ours(status.parent, proc):
-                found.append(status.parent)
+                found[status.parent] = int(parent)
         except (OSError, ValueError):  # it ended meanwhile
             continue
     return found
+
+
+def first_process(proc: Path = PROC) -> int | None:
+    """The one that takes keepalived's signals, and is the parent of the others."""
+    running = {int(process.name): parent for process, parent in processes(proc).items()}
+    return min((number for number, parent in running.items() if parent not in running), default=None)
 
 
 def _ours(process: Path, proc: Path) -> bool:
     try:
         program = os.path.basename(os.readlink(process / "exe"))  # the companion is a shell, and called the same
         return program.startswith("keepalived") and os.readlink(process / "ns/pid") == os.readlink(proc / "self/ns/pid")
-    except OSError:
+    except PermissionError:  # it cannot be known
         return True
 
 
 def unwatched(files: Iterable[str], proc: Path = PROC) -> list[str] | None:
     """Those of files which keepalived runs without watching; None if its processes may not be looked at."""
     running = processes(proc)
-    if len(running) < 2:  # one is alone while it starts or ends; what watches is its child
+    if len(running) < 2:  # one is alone while it starts or ends; its child is the one that watches
         return []
     try:
         watched = {watch for process in running for watch in _watches(process)}
@@ -238,18 +273,24 @@ def configuration(runtime: Path = RUNTIME) -> list[conf.Statement]:
         return []
 
 
-def health(runtime: Path = RUNTIME, proc: Path = PROC) -> Health:
+def in_force(runtime: Path = RUNTIME, written: Path = CONFIGURATION) -> bool:
+    """Whether a reload would put nothing new in force: neither what an operator is writing nor what was refused."""
+    try:
+        return written.read_bytes() == (runtime / LOADED).read_bytes()
+    except OSError:
+        return False
+
+
+def health(runtime: Path = RUNTIME, proc: Path = PROC, written: Path = CONFIGURATION) -> Health:
     if not processes(proc):
         return Health([], [])
     statements = configuration(runtime)
-    return Health(
-        unwatched(track_files(statements), proc),
-        deaf(interfaces(statements), recorded_links(runtime / LINKS), current_links()),
-    )
+    lost = deaf(interfaces(statements), recorded_links(runtime / LINKS), current_links())
+    return Health(unwatched(track_files(statements), proc), lost, bool(lost) and not in_force(runtime, written))
 
 
 def problems(found: Health, proc: Path = PROC) -> list[str]:
-    """What is amiss, in sentences."""
+    """The faults in sentences."""
     sentences = []
     if found.unwatched:
         limits = proc / "sys/fs/inotify"
@@ -262,10 +303,15 @@ def problems(found: Health, proc: Path = PROC) -> list[str]:
             "keepalived"
         )
     if found.deaf:
-        sentences.append(
-            f"keepalived neither hears nor speaks on {' and '.join(found.deaf)}, made anew since it read its "
-            "configuration. Reload keepalived"
-        )
+        sentence = f"keepalived neither hears nor speaks on {' and '.join(found.deaf)}, made anew since it read its "
+        if found.withheld:
+            sentence += (
+                f"configuration. The guard does not reload it, as {CONFIGURATION} is not what is in force. Put the "
+                "configuration there that you want, then reload keepalived"
+            )
+        else:
+            sentence += "configuration. Reload keepalived"
+        sentences.append(sentence)
     return sentences
 
 
@@ -326,10 +372,10 @@ def announce(address: str, interface: str) -> None:
 
 
 class Announcements:
-    """When to announce which instance's addresses.
+    """The times at which an instance's addresses are announced.
 
-    After its addresses came here; and after another node stopped saying that it holds them, too. While that one goes
-    on, nothing is announced: it may be this node's keepalived that hangs.
+    They are announced after they came here, and after another node stopped saying that it holds them, too. While that
+    one goes on, nothing is announced: it may be this node's keepalived that hangs.
     """
 
     def __init__(self) -> None:
@@ -341,9 +387,6 @@ class Announcements:
     def contested(self, instance: str, interval: float, now: float) -> None:
         quiet = now + 1.25 * interval
         self._due[instance] = [quiet, *(quiet + after for after in ANNOUNCE_AT)]
-
-    def left(self, instance: str) -> None:
-        self._due.pop(instance, None)
 
     def due(self, now: float) -> list[str]:
         """The instances whose time has come."""
@@ -364,16 +407,17 @@ class Announcements:
 class Guard:
     """Goes on looking, reloads a deaf keepalived, and repeats announcements."""
 
-    def __init__(self, runtime: Path = RUNTIME) -> None:
-        self.runtime = runtime
+    def __init__(self, runtime: Path = RUNTIME, proc: Path = PROC, written: Path = CONFIGURATION) -> None:
+        self.runtime, self.proc, self.written = runtime, proc, written
         self.links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         self.links.bind((0, 1))  # RTMGRP_LINK
         self.addresses = Addresses()
         self.vrrp = list(_vrrp_sockets())
         self.announcements = Announcements()
-        self.seen, self.since = Health([], []), 0.0
-        self.told: list[str] = []
-        self.reloads, self.reload_due, self.look_due = 0, 0.0, 0.0
+        self.seen, self.since, self.look_due = Health([], []), 0.0, 0.0
+        self.judged, self.told = self.seen, list[str]()
+        self.reloading: subprocess.Popen[bytes] | None = None
+        self.reloads, self.reload_due = 0, 0.0
         self.instances: list[Instance] = []
         self.read_as: tuple[int, int] | None = None
         self._configuration()
@@ -391,11 +435,14 @@ class Guard:
             for one in ready:
                 if one is self.links:
                     _drop_all(self.links)
-                    self.look_due = 0.0
+                    self._look_within(SOON)
                 elif one is self.addresses.socket:
                     self._addresses_changed()
                 else:
                     self._heard(one)
+
+    def _look_within(self, seconds: float) -> None:
+        self.look_due = min(self.look_due, time.monotonic() + seconds)
 
     def _configuration(self) -> None:
         try:
@@ -416,76 +463,85 @@ class Guard:
         held, now = self._held(), time.monotonic()
         for name in held - self.held:
             self.announcements.came(name, now)
-        for name in self.held - held:
-            self.announcements.left(name)
         self.held = held
-        self.look_due = min(self.look_due, now + 0.05)  # an interface may have got its source address
+        self._look_within(SOON)  # an interface may have got its source address
 
     def _heard(self, one: socket.socket) -> None:
         try:
-            packet, sender = one.recvfrom(2048)
+            packet, ancillary, _flags, sender = one.recvmsg(2048, 128)
         except OSError:
             return
         if one.family == socket.AF_INET:
             packet = packet[(packet[0] & 0xF) * 4 :]
         said = advertisement(packet)
         # One with priority 0 gives its addresses up: keepalived announces when it takes them.
-        if not said or not said[1] or sender[0].partition("%")[0] in self.addresses.held:
+        source = sender[0].partition("%")[0]
+        if not said or not said[1] or source in self.addresses.held:
             return
-        family = 4 if one.family == socket.AF_INET else 6
+        family, interface = 4 if one.family == socket.AF_INET else 6, _arrived_on(ancillary)
         for instance in self.instances:
-            if instance.name in self.held and (instance.virtual_router_id, instance.family) == (said[0], family):
+            same = (instance.virtual_router_id, instance.family) == (said[0], family)
+            if same and instance.name in self.held and instance.hears(source, interface):
                 self.announcements.contested(instance.name, said[2], time.monotonic())
 
     def _announce(self, now: float) -> None:
         due = self.announcements.due(now)
-        if not due or not processes():  # a dead keepalived's addresses are the next node's
+        if not due or not processes(self.proc):  # a dead keepalived's addresses are the next node's
             return
-        for instance in self.instances:
-            if instance.name in due and instance.name in self.held:
-                for address in instance.addresses:
-                    interface = self.addresses.held.get(address, "lo")
-                    try:
-                        announce(address, interface)
-                    except OSError as error:
-                        if error.errno not in (errno.ENODEV, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.ENOENT):
-                            _say(f"{address} could not be announced on {interface}: {error.strerror}")
+        for address in [a for i in self.instances if i.name in due for a in i.addresses]:
+            interface = self.addresses.held.get(address)
+            if not interface:  # it left meanwhile
+                continue
+            try:
+                announce(address, interface)
+            except OSError as error:
+                if error.errno not in (errno.ENODEV, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.ENOENT):
+                    _say(f"{address} could not be announced on {interface}: {error.strerror}")
 
     def _look(self, now: float) -> None:
         self.look_due = now + LOOK_EVERY
         self._configuration()
-        found = health(self.runtime)
+        found = health(self.runtime, self.proc, self.written)
         if found != self.seen:
             self.seen, self.since = found, now
         if any(found) and now < self.since + LASTS:
             # One that has just been started is not there yet, and one that ends is no more.
             self.look_due = now + 0.5
-            self._mend(found, now)
-            return
-        told = problems(found)
+        elif found != self.judged:
+            self._judge(found)
+        self._write()
+        self._mend(found, now)
+
+    def _judge(self, found: Health) -> None:
+        self.judged, told = found, problems(found, self.proc)
         if told != self.told:
             for sentence in told or ["keepalived sees and hears again"]:
                 _say(sentence)
             self.told = told
+
+    def _write(self) -> None:
+        """At each look, which shows that the guard lives."""
+        said = {"mono": time.monotonic_ns(), **self.judged._asdict(), "problems": self.told}
         try:
-            verdict.write(str(self.runtime / HEALTH), json.dumps({**found._asdict(), "problems": told}) + "\n")
+            verdict.write(str(self.runtime / HEALTH), json.dumps(said) + "\n")
         except OSError as error:
             _say(f"{error.filename}: {error.strerror}")
-        self._mend(found, now)
 
     def _mend(self, found: Health, now: float) -> None:
+        if self.reloading and self.reloading.poll() is None:  # announcements do not wait for it
+            return
         if not found.deaf:
             self.reloads = 0
-        elif now >= self.reload_due and self._ready(found.deaf):
+        elif now >= self.reload_due and not found.withheld and self._ready(found.deaf):
             self.reload_due = now + RELOAD_AGAIN[min(self.reloads, len(RELOAD_AGAIN) - 1)]
             self.reloads += 1
             _say(f"reloading keepalived, as {' and '.join(found.deaf)} was made anew")
-            subprocess.run(["systemctl", "reload", "keepalived.service"], check=False)
-            self.look_due = 0.0
+            # It fails where an operator stops the service at this moment, and does not undo that.
+            self.reloading = subprocess.Popen(["systemctl", "--job-mode=fail", "reload", "keepalived.service"])
+            self._look_within(0.5)
 
     def _ready(self, names: list[str]) -> bool:
-        """Whether what keepalived binds to is there again: each interface is up, and has the source address."""
-        self.addresses.update()
+        """Whether keepalived can bind again: each interface is up, and has the source address."""
         sources = [s for i in self.instances if i.interface in names for s in i.sources]
         return all(_is_up(name) for name in names) and all(s in self.addresses.held for s in sources)
 
@@ -493,9 +549,20 @@ class Guard:
 def _vrrp_sockets() -> Iterator[socket.socket]:
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
-            yield socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, PROTOCOL)
+            one = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, PROTOCOL)
+            one.setsockopt(*_ASK_FOR_INTERFACE[family], 1)
+            yield one
         except OSError:  # a node without IPv6
             continue
+
+
+def _arrived_on(ancillary: Iterable[tuple[int, int, bytes]]) -> str:
+    """The interface of a packet, as the kernel says beside it; empty if that is gone."""
+    for level, kind, data in ancillary:
+        if (level, kind) in _INTERFACE_AT:
+            with contextlib.suppress(OSError):
+                return socket.if_indextoname(struct.unpack_from("=I", data, _INTERFACE_AT[level, kind])[0])
+    return ""
 
 
 def _drop_all(one: socket.socket) -> None:

@@ -9,23 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..agent import guard as agents_guard
 from ..agent import verdict
 from ..agent.events import newest_first
 from . import guard
-
-
-def is_running(name: str, proc: Path = Path("/proc")) -> bool:
-    """Whether a process of this name is there and not dead."""
-    for status in proc.glob("[0-9]*/stat"):
-        try:
-            text = status.read_text(errors="replace")
-        except OSError:  # it ended meanwhile
-            continue
-        # pid (name) state ...; a name may contain anything
-        start, end = text.index("("), text.rindex(")")
-        if text[start + 1 : end] == name and text[end + 2] not in "ZX":
-            return True
-    return False
 
 
 def read_drain(file: Path) -> int | None:
@@ -56,9 +43,17 @@ def last_states(event_log: Path) -> dict[str, str]:
 
 
 def read_keepalived(runtime: Path) -> dict[str, Any]:
-    """Whether it runs, and what is amiss if it does: it is looked at now, whatever was found before."""
+    """Whether it runs, and what is amiss if it does: it is looked at now, whatever its guard found before."""
     found = guard.health(runtime)
-    return {"active": bool(guard.processes()), **found._asdict(), "problems": guard.problems(found)}
+    age, _problems = agents_guard.last_word(str(runtime / guard.HEALTH), agents_guard.UNIT)
+    silent = age is not None and age > agents_guard.SILENT
+    return {
+        "active": bool(guard.processes()),
+        **found._asdict(),
+        "guard_age_s": None if age in (None, float("inf")) else round(age, 1),
+        "guard_silent": silent,
+        "problems": guard.problems(found) + [agents_guard.PROBLEM] * silent,
+    }
 
 
 def read_status(runtime: Path, event_log: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""VRRP as a node sees it: whose packets arrive, who would take its own, and what its keepalived says of itself."""
+"""VRRP as a node sees it: the packets that arrive, the machines that take its own, and its keepalived's own words."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Union
 
+from .guard import first_process
 from .probe import ProbeError, probe
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 PROTOCOL = 112
 _GROUPS = {4: "224.0.0.18", 6: "ff02::12"}
-# To nobody: there is no router 0, so that a keepalived which gets it drops it.
+# It is for nobody: there is no router 0, so that a keepalived which gets it drops it.
 _QUESTION = struct.pack("!BBBBHH", 0x31, 0, 0, 0, 0, 0)
 _RECEIVE_ERRORS = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
 _DATA = "tmp/keepalived.data"
@@ -48,8 +49,8 @@ class Heard(NamedTuple):
 
 
 def listen(wanted: Mapping[Voice, Iterable[str]], timeout_ms: int) -> dict[Voice, list[Heard]]:
-    """Whose packets of these routers arrive. Ends when each was heard from one of its sources, or from anybody if
-    there is none, or when the time is over. Priority 0 does not count: it is a farewell."""
+    """Wait until each router was heard from one of its sources, or from anybody if it has none, or until the time is
+    over. Priority 0 does not count: it is a farewell."""
     heard: dict[Voice, list[Heard]] = {voice: [] for voice in wanted}
     missing = set(wanted)
     deadline = time.monotonic() + timeout_ms / 1000
@@ -88,7 +89,7 @@ def _ear(voice: Voice) -> socket.socket:
 
 
 def parse_packet(packet: bytes, version: int, sender: str) -> Heard | None:
-    """What a VRRP packet says; a raw socket of IPv4 gives the IP header, too."""
+    """The content of a VRRP packet; a raw socket of IPv4 gives the IP header, too."""
     body = packet[(packet[0] & 0xF) * 4 :] if version == 4 and packet else packet
     if len(body) < 8 or body[0] & 0xF != 1 or not body[1]:
         return None
@@ -113,7 +114,7 @@ def _question(peer: Address, source: Address | None, timeout_ms: int) -> str:
     deadline = time.monotonic() + timeout_ms / 1000
     with socket.socket(family, socket.SOCK_RAW, PROTOCOL) as s:
         try:
-            # Also of what the kernel expects to pass, as that nobody answers for the address.
+            # The kernel would hide errors that may pass, such as that nobody answers for the address.
             s.setsockopt(*_RECEIVE_ERRORS[peer.version], 1)
             if source:
                 s.bind((str(source), 0))
@@ -141,25 +142,32 @@ _ERRORS = {
 }
 
 
-# What keepalived says
+# keepalived's own words
 
 
 def read_states(timeout_ms: int = 3000, proc: Path = Path("/proc")) -> dict[str, dict[str, Any]]:
-    """What the running keepalived says of its instances; nothing if it does not run, or does not answer."""
-    parent = _parent(proc)
-    if parent is None:
+    """The running keepalived's own words about its instances; nothing if it does not run, or does not answer."""
+    keepalived = first_process(proc)
+    if keepalived is None:
         return {}
-    data = proc / str(parent) / "root" / _DATA  # it may have a /tmp of its own
+    data = proc / str(keepalived) / "root" / _DATA  # it may have a /tmp of its own
+    data.unlink(missing_ok=True)
+    try:
+        return parse_states(_data(keepalived, data, timeout_ms))
+    finally:
+        data.unlink(missing_ok=True)
+
+
+def _data(keepalived: int, data: Path, timeout_ms: int) -> str:
+    """The text that keepalived writes when it is asked to; empty if it does not answer."""
     deadline = time.monotonic() + timeout_ms / 1000
     asked, before = 0.0, ""
-    with contextlib.suppress(FileNotFoundError):
-        data.unlink()
     while time.monotonic() < deadline:
         if time.monotonic() - asked > 0.5 and not before:  # a reload drops the question
             try:
-                os.kill(parent, signal.SIGUSR1)
+                os.kill(keepalived, signal.SIGUSR1)
             except ProcessLookupError:
-                return {}
+                return ""
             asked = time.monotonic()
         time.sleep(0.05)
         try:
@@ -167,9 +175,9 @@ def read_states(timeout_ms: int = 3000, proc: Path = Path("/proc")) -> dict[str,
         except OSError:
             continue
         if text == before and _LAST_SECTION in text:
-            return parse_states(text)
+            return text
         before = text
-    return {}
+    return ""
 
 
 def wait_until_well(timeout_ms: int) -> dict[str, dict[str, Any]]:
@@ -182,29 +190,8 @@ def wait_until_well(timeout_ms: int) -> dict[str, dict[str, Any]]:
         time.sleep(0.2)
 
 
-def _parent(proc: Path) -> int | None:
-    """The first process of keepalived, which has no parent of that name."""
-    parents: dict[int, int] = {}
-    mine = os.readlink(proc / "self/ns/pid")
-    for status in proc.glob("[0-9]*/stat"):
-        try:
-            text = status.read_text(errors="replace")
-            if os.readlink(status.parent / "ns/pid") != mine:  # a container's
-                continue
-            # The companion of its service is called the same, and is a shell, which our question would end.
-            if not os.path.basename(os.readlink(status.parent / "exe")).startswith("keepalived"):
-                continue
-        except OSError:  # it ended meanwhile
-            continue
-        name = text[text.index("(") + 1 : text.rindex(")")]
-        state, parent = text[text.rindex(")") + 2 :].split()[:2]
-        if name == "keepalived" and state not in "ZX":
-            parents[int(status.parent.name)] = int(parent)
-    return min((pid for pid, parent in parents.items() if parent not in parents), default=None)
-
-
 def parse_states(text: str) -> dict[str, dict[str, Any]]:
-    """From keepalived's data: for each instance its state, whom it hears, and which of what it tracks has failed."""
+    """Read keepalived's data: for each instance its state, the holder that it hears, and its failed checks."""
     scripts, files, links = {}, {}, {}
     for name, values in _blocks(text, "VRRP Script"):
         # Before its first run, a script counts as bad.

@@ -42,6 +42,7 @@ class Node:
             "event_log": "events.jsonl",
             "keepalived_pid_file": "keepalived.pid",
             "keepalived_health": "keepalived.json",
+            "keepalived_guard": "guard.service",
         }
         config = {"node": "node1", **{key: str(self.path / name) for key, name in paths.items()}, **config}
         (self.path / "config.json").write_text(json.dumps(config))

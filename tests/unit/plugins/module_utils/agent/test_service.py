@@ -15,6 +15,7 @@ import socket
 import subprocess
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -221,24 +222,70 @@ def test_status_and_its_exit_codes(node, web):
     assert node.events()[-1]["event"] == "agent_stop"
 
 
-def test_what_the_guard_sees_of_keepalived_is_a_problem_of_the_agent(node):
+@pytest.fixture
+def keepalived(node):
     program = node.path / "keepalived"
     shutil.copy("/bin/sleep", program)
-    keepalived = subprocess.Popen([str(program), "60"])
-    try:
-        (node.path / "keepalived.pid").write_text(f"{keepalived.pid}\n")
-        health = node.path / "keepalived.json"
-        node.start()
-        until(lambda: node.vip_agent("status").returncode == 0)
-        health.write_text(json.dumps({"problems": ["keepalived does not watch drain"]}))
-        blind = until(lambda: (found := node.vip_agent("status")).returncode == 1 and found)
-        assert "PROBLEM keepalived: keepalived does not watch drain" in blind.stdout
-        for text in ('{"problems": []}', "half a line"):
-            health.write_text(text)
-            until(lambda: node.vip_agent("status").returncode == 0)
-    finally:
-        keepalived.kill()
-        keepalived.wait()
+    process = subprocess.Popen([str(program), "60"])
+    (node.path / "keepalived.pid").write_text(f"{process.pid}\n")
+    yield process
+    process.kill()
+    process.wait()
+
+
+def says(node, *problems, age=0.0):
+    mono = time.monotonic_ns() - int(age * 1e9)
+    (node.path / "keepalived.json").write_text(json.dumps({"mono": mono, "problems": problems}))
+
+
+def test_what_the_guard_sees_of_keepalived_is_a_problem_of_the_agent(node, keepalived):
+    node.start()
+    until(lambda: node.vip_agent("status").returncode == 0)
+    says(node, "keepalived does not watch drain")
+    blind = until(lambda: (found := node.vip_agent("status")).returncode == 1 and found)
+    assert "PROBLEM keepalived: keepalived does not watch drain" in blind.stdout
+    says(node)
+    until(lambda: node.vip_agent("status").returncode == 0)
+
+
+def test_a_silent_guard_is_a_problem_of_the_agent_and_of_no_service(node, web, keepalived):
+    web.start()
+    node.configure(checks=[web.check()])
+    says(node, "keepalived does not watch drain", age=60)
+    node.start()
+    silent = until(lambda: "PROBLEM keepalived: the guard" in (found := node.vip_agent("status")).stdout and found)
+    assert (silent.returncode, "watch drain" in silent.stdout, node.verdict()) == (1, False, "0\n")
+    says(node)
+    until(lambda: node.vip_agent("status").returncode == 0)
+
+
+@pytest.mark.parametrize(
+    ("deployed", "left", "runs", "silent"),
+    [
+        (True, None, True, True),
+        (True, None, False, False),  # it has nothing to look at
+        (True, "half a line", True, True),
+        (True, '{"problems": []}', True, True),
+        (False, None, True, False),
+        (False, '{"mono": 0, "problems": []}', True, True),
+        (True, '{"mono": 1111000000000, "problems": []}', True, False),
+    ],
+)
+def test_a_guard_is_silent_after_ten_seconds(tmp_path, monkeypatch, deployed, left, runs, silent):
+    unit, health = tmp_path / "unit", tmp_path / "health"
+    if deployed:
+        unit.touch()
+    if left is not None:
+        health.write_text(left)
+    config = SimpleNamespace(keepalived_health=str(health), keepalived_guard=str(unit))
+    told = []
+    agent = SimpleNamespace(config=config, keepalived=runs, guard_heard=1100.0)
+    agent._problem = lambda what, text: told.append(bool(text))
+    for now in (1100.0, 1109.9, 1110.1, 1120.9):
+        monkeypatch.setattr(time, "monotonic", lambda now=now: now)
+        monkeypatch.setattr(time, "monotonic_ns", lambda now=now: int(now * 1e9))
+        service.Agent._ask_guard(agent)
+    assert told == [False, False, silent, silent]
 
 
 def test_a_second_agent_is_refused(node):

@@ -50,7 +50,7 @@ def needs_restart(tmp_path):
             __keepalived_loaded=tmp_path / "loaded",
             __keepalived_links=tmp_path / "links",
             __keepalived_companion="",
-            __keepalived_python="",
+            keepalived_python="",
         )
     )
 

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import socket
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,13 @@ vrrp_sync_group G {
 }
 """
 
+DEAF = """
+vrrp_instance WEB {
+    interface lo
+    unicast_src_ip 127.0.0.1
+}
+"""
+
 
 @pytest.fixture
 def statements(tmp_path):
@@ -70,17 +79,24 @@ def statements(tmp_path):
 def process(tmp_path):
     """A made-up /proc with a keepalived that has the descriptors of this test."""
     proc = tmp_path / "proc"
-    (proc / "77/ns").mkdir(parents=True)
-    (proc / "77/stat").write_text("77 (keepalived) S 76 77 77")
-    (proc / "76/fdinfo").mkdir(parents=True)
-    (proc / "76/stat").write_text("76 (keepalived) S 1 76 76")
-    (proc / "self").mkdir()
+    runs(proc, 77, parent=76)
+    runs(proc, 76)
+    (proc / "76/fdinfo").mkdir()
+    (proc / "self/ns").mkdir(parents=True)
+    (proc / "self/ns/pid").symlink_to("pid:[1]")
     shutil.copy("/proc/self/mountinfo", proc / "self/mountinfo")
     (proc / "sys/fs").mkdir(parents=True)
     (proc / "sys/fs/inotify").symlink_to("/proc/sys/fs/inotify")
     for name in ("fd", "fdinfo"):
         (proc / "77" / name).symlink_to(f"/proc/{os.getpid()}/{name}")
     return proc
+
+
+def runs(proc, number, parent=1, program="/usr/sbin/keepalived", namespace="pid:[1]"):
+    (proc / f"{number}/ns").mkdir(parents=True)
+    (proc / f"{number}/stat").write_text(f"{number} (keepalived) S {parent} {number} {number}")
+    (proc / f"{number}/exe").symlink_to(program)
+    (proc / f"{number}/ns/pid").symlink_to(namespace)
 
 
 class Watching:
@@ -173,10 +189,182 @@ def test_an_interface_that_was_made_anew_is_deaf(statements):
     assert guard.deaf(names, before, now) == ["eth0.100", "bond0"]
 
 
-def test_links_that_were_never_recorded_are_not_deaf(tmp_path):
-    assert guard.recorded_links(tmp_path / "links") == {}
-    (tmp_path / "links").write_text("eth0 2\neth0.100 3\nhalf a line\n")
-    assert guard.recorded_links(tmp_path / "links") == {"eth0": 2, "eth0.100": 3}
+@pytest.mark.parametrize(
+    ("recorded", "deaf"),
+    [
+        (None, []),
+        ("", []),
+        ("eth0 999\nhalf a line\n", []),
+        (f"lo {socket.if_nametoindex('lo')}\n", []),
+        ("eth0 1\nlo 999\n", ["lo"]),
+    ],
+)
+def test_links_that_were_never_recorded_are_not_deaf(tmp_path, process, recorded, deaf):
+    (tmp_path / "keepalived.conf").write_text("vrrp_instance WEB {\n    interface lo\n}\n")
+    if recorded is not None:
+        (tmp_path / "keepalived.links").write_text(recorded)
+    assert guard.health(tmp_path, process).deaf == deaf
+
+
+@pytest.mark.parametrize(
+    ("written", "withheld"), [(DEAF, False), (DEAF + "# not finished", True), ("", True), (None, True)]
+)
+def test_a_configuration_that_is_not_in_force_is_not_put_in_force_by_the_guard(tmp_path, process, written, withheld):
+    node = Node(tmp_path, process, written)
+    found = node.health()
+    assert found == guard.Health([], ["lo"], withheld)
+    (sentence,) = guard.problems(found, process)
+    assert ("The guard does not reload it" in sentence) is withheld
+    (tmp_path / "keepalived.links").unlink()
+    assert node.health() == guard.Health([], []), "nothing is withheld from a keepalived that hears"
+
+
+def test_the_first_process_is_no_companion_and_no_containers(process):
+    runs(process, 40, parent=1, program="/usr/bin/dash")
+    runs(process, 41, parent=1, namespace="pid:[2]")
+    runs(process, 42)
+    (process / "42/exe").unlink()  # it ends, and its id may be another's soon
+    assert guard.first_process(process) == 76
+    for number in (76, 77):
+        (process / f"{number}/stat").write_text(f"{number} (keepalived) Z 1 77 77")
+    assert guard.first_process(process) is None
+
+
+class Node:
+    """With a keepalived that is deaf on lo, and a guard that asks no real systemctl."""
+
+    def __init__(self, path, proc, written=DEAF):
+        self.path, self.proc = path, proc
+        (path / "keepalived.conf").write_text(DEAF)
+        (path / "keepalived.links").write_text("lo 999\n")
+        if written is not None:
+            (path / "written").write_text(written)
+        self.asked, self.code = [], 0
+
+    def health(self):
+        return guard.health(self.path, self.proc, self.path / "written")
+
+    def popen(self, command):
+        self.asked.append(command)
+        return self
+
+    def poll(self):
+        return self.code
+
+
+@pytest.fixture
+def node(tmp_path, process, monkeypatch):
+    made = Node(tmp_path, process)
+    monkeypatch.setattr(guard.subprocess, "Popen", made.popen)
+    monkeypatch.setattr(guard, "_is_up", lambda name: True)
+    made.guard = guard.Guard(tmp_path, process, tmp_path / "written")
+    monkeypatch.setattr(made.guard, "_held", lambda: set())
+    return made
+
+
+def test_a_deaf_keepalived_is_reloaded_and_no_job_of_the_operator_is_touched(node):
+    node.guard._look(100.0)
+    assert node.asked == [["systemctl", "--job-mode=fail", "reload", "keepalived.service"]]
+
+
+def test_a_reload_that_does_not_help_is_tried_again_less_and_less_often(node):
+    asked_at = []
+    for tenth in range(1000, 1700):
+        before = len(node.asked)
+        node.guard._look(tenth / 10)
+        asked_at += [tenth / 10] * (len(node.asked) - before)
+    assert asked_at == [100.0, 101.0, 103.0, 108.0, 118.0, 148.0]
+    (node.path / "keepalived.links").unlink()
+    node.guard._look(171.0)
+    (node.path / "keepalived.links").write_text("lo 999\n")
+    for now in (179.0, 180.0):
+        node.guard._look(now)
+    assert len(node.asked) == 8, "the next time is a first time"
+
+
+def test_one_reload_at_a_time_and_the_guard_lives_meanwhile(node):
+    node.code = None  # it runs
+    for now in range(100, 200):
+        node.guard._look(now)
+    assert len(node.asked) == 1
+    assert time.monotonic_ns() - json.loads((node.path / "keepalived.json").read_text())["mono"] < 5e9
+
+
+def test_nothing_is_reloaded_before_the_interface_is_up_and_has_the_source_address(node, monkeypatch):
+    monkeypatch.setattr(guard, "_is_up", lambda name: False)
+    node.guard._look(100.0)
+    monkeypatch.setattr(guard, "_is_up", lambda name: True)
+    node.guard.addresses.held.pop("127.0.0.1", None)
+    node.guard._look(101.0)
+    assert node.asked == []
+    node.guard.addresses.held["127.0.0.1"] = "lo"
+    node.guard._look(102.0)
+    assert len(node.asked) == 1
+
+
+def test_nothing_is_reloaded_while_the_written_configuration_is_not_in_force(node):
+    (node.path / "written").write_text(DEAF + "# not finished")
+    for now in range(100, 110):
+        node.guard._look(now)
+    said = json.loads((node.path / "keepalived.json").read_text())
+    assert (node.asked, said["deaf"], said["withheld"]) == ([], ["lo"], True)
+    assert "The guard does not reload it" in said["problems"][0]
+    (node.path / "written").write_text(DEAF)
+    node.guard._look(110.0)
+    assert len(node.asked) == 1
+
+
+def test_every_look_shows_that_the_guard_lives_and_only_a_change_is_put_in_words(node, monkeypatch):
+    words = []
+    monkeypatch.setattr(guard, "problems", lambda found, _proc: words.append(found) or ["deaf"])
+    monkeypatch.setattr(guard, "_say", words.append)
+    written = []
+    for tenth in range(1000, 1300, 5):
+        node.guard._look(tenth / 10)
+        written.append(json.loads((node.path / "keepalived.json").read_text())["mono"])
+    assert len(set(written)) == len(written)
+    assert [word for word in words if "reloading" not in word] == [guard.Health([], ["lo"]), "deaf"]
+
+
+def test_a_look_that_is_due_sooner_is_not_put_off(node):
+    node.guard.look_due = due = time.monotonic() + 0.01
+    node.guard._look_within(guard.SOON)
+    assert node.guard.look_due == due
+    node.guard.look_due = float("inf")
+    node.guard._look_within(guard.SOON)
+    assert time.monotonic() < node.guard.look_due <= time.monotonic() + guard.SOON
+
+
+def test_one_router_id_on_two_interfaces_is_two_routers():
+    text = """
+    vrrp_instance A {
+        interface eth0
+        virtual_router_id 66
+        unicast_peer {
+            192.168.7.248
+            fd00:0::248 min_ttl 254
+        }
+    }
+    vrrp_instance B {
+        interface eth1
+        virtual_router_id 66
+    }
+    vrrp_instance C {
+        interface eth2
+        virtual_router_id 66
+        use_vmac
+    }
+    """
+    a, b, c = guard.instances(conf.parse(text))
+    for source, interface, hearing in [
+        ("192.168.7.248", "eth1", [True, True, True]),
+        ("fd00::248", "eth9", [True, False, True]),
+        ("192.168.7.249", "eth0", [True, False, True]),
+        ("10.0.0.2", "eth1", [False, True, True]),
+        ("10.0.0.2", "vrrp.66", [False, False, True]),
+        ("10.0.0.2", "", [False, False, True]),
+    ]:
+        assert [instance.hears(source, interface) for instance in (a, b, c)] == hearing, (source, interface)
 
 
 def test_both_families_of_one_router_id_are_told_apart(statements):
@@ -221,13 +409,6 @@ def test_nothing_is_announced_while_another_node_goes_on(interval):
     for beat in range(3):
         announcements.contested("WEB", interval, beat * interval)
         assert announcements.due((beat + 0.99) * interval) == []
-
-
-def test_an_address_that_left_is_not_announced():
-    announcements = guard.Announcements()
-    announcements.came("WEB", 0.0)
-    announcements.left("WEB")
-    assert announcements.due(5.0) == []
 
 
 def test_announcements_are_such_that_a_neighbour_must_believe_them():

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.node.status import is_running, last_states, read_status
+from ansible_collections.cloudha.vip.plugins.module_utils.agent import guard as agents_guard
+from ansible_collections.cloudha.vip.plugins.module_utils.node.status import last_states, read_status
 
 
 @pytest.fixture
@@ -68,17 +70,24 @@ def test_a_log_that_was_just_rotated(runtime):
 
 
 @pytest.mark.parametrize(
-    ("stat", "running"),
+    ("age", "deployed", "guard"),
     [
-        ("10 (keepalived) S 1 10", True),
-        ("10 (keepalived) T 1 10", True),
-        ("10 (keepalived) Z 1 10", False),
-        ("10 (keepalived-exporter) S 1", False),
-        ("10 (a) keepalived) S 1", False),
+        (0.5, True, (0.5, False)),
+        (9.0, True, (9.0, False)),
+        (11.0, True, (11.0, True)),
+        (11.0, False, (11.0, True)),
+        (None, True, (None, True)),
+        (None, False, (None, False)),
     ],
 )
-def test_a_process_runs_unless_it_is_dead(tmp_path, stat, running):
-    (tmp_path / "10").mkdir()
-    (tmp_path / "10" / "stat").write_text(stat)
-    (tmp_path / "self").mkdir()
-    assert is_running("keepalived", tmp_path) is running
+def test_a_guard_that_writes_no_more_is_told(runtime, monkeypatch, age, deployed, guard):
+    unit = runtime / "guard.service"
+    monkeypatch.setattr(agents_guard, "UNIT", str(unit))
+    if deployed:
+        unit.touch()
+    if age is not None:
+        said = {"mono": time.monotonic_ns() - int(age * 1e9), "problems": []}
+        (runtime / "keepalived.json").write_text(json.dumps(said))
+    found = read_status(runtime, runtime / "log")["keepalived"]
+    assert (found["guard_age_s"], found["guard_silent"]) == guard
+    assert ("the guard of keepalived is silent" in "".join(found["problems"])) is guard[1]

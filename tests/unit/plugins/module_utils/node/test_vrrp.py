@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 
 import pytest
 
+from ansible_collections.cloudha.vip.plugins.module_utils.node import vrrp
 from ansible_collections.cloudha.vip.plugins.module_utils.node.vrrp import Heard, parse_packet, parse_states
 
 # As keepalived 2.2.7 writes it, shortened.
@@ -63,6 +65,29 @@ def test_the_states_of_instances_and_what_has_failed():
         "web": {"state": "FAULT", "hears": None, "failed": ["script chk_app", "interface eth1", "file nginx (1)"]},
         "db": {"state": "BACKUP", "hears": "192.168.7.247", "failed": []},
     }
+
+
+@pytest.mark.parametrize("answer", [DATA, DATA[:200], None])
+def test_no_file_is_left_of_what_keepalived_said(tmp_path, monkeypatch, answer):
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/ns/pid").symlink_to("pid:[1]")
+    (tmp_path / "76/ns").mkdir(parents=True)
+    (tmp_path / "76/ns/pid").symlink_to("pid:[1]")
+    (tmp_path / "76/exe").symlink_to("/usr/sbin/keepalived")
+    (tmp_path / "76/stat").write_text("76 (keepalived) S 1 76 76")
+    data = tmp_path / "76/root/tmp/keepalived.data"
+    data.parent.mkdir(parents=True)
+    data.write_text(DATA)  # of somebody who asked before
+
+    def ask(process, number):
+        assert (process, number) == (76, signal.SIGUSR1)
+        if answer is None:
+            raise ProcessLookupError
+        data.write_text(answer)
+
+    monkeypatch.setattr(vrrp.os, "kill", ask)
+    assert set(vrrp.read_states(300, tmp_path)) == ({"web", "db"} if answer == DATA else set())
+    assert not data.exists()
 
 
 def test_a_drained_node_and_a_lost_link():

@@ -1,0 +1,66 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Python that runs the guard of keepalived, by the real Ansible, on no machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_a_python_that_cannot_run_the_guard_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.write_text("#!/bin/sh\necho 3.6\n")
+    old.chmod(0o755)
+    hosts = {
+        "old": {"keepalived_python": str(old)},
+        "none": {"keepalived_python": "/nonexistent/python"},
+        "default": {},
+    }
+    inventory = {
+        "vip_nodes": {
+            "hosts": hosts,
+            "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
+        }
+    }
+    told = {"msg": "told: {{ keepalived_python }}"}
+    plays = [
+        {
+            "hosts": "default",
+            "gather_facts": False,
+            "roles": [{"role": "cloudha.vip.keepalived", "when": False}],
+            "post_tasks": [
+                {"ansible.builtin.setup": {"gather_subset": ["!all", "!min", "python"]}},
+                {"ansible.builtin.debug": told},
+                {"ansible.builtin.meta": "clear_facts"},
+            ],
+        },
+        {
+            "hosts": "vip_nodes",
+            "gather_facts": False,
+            "tasks": [{"ansible.builtin.include_role": {"name": "cloudha.vip.keepalived", "tasks_from": "check"}}],
+        },
+    ]
+    (tmp_path / "inventory.json").write_text(json.dumps(inventory))
+    (tmp_path / "plays.json").write_text(json.dumps(plays))
+    done = subprocess.run(
+        ["ansible-playbook", f"--inventory={tmp_path}/inventory.json", str(tmp_path / "plays.json")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+    )
+    said = re.sub(r"\s+", " ", done.stdout)
+    assert f"told: {sys.executable}" in said, "the one that Ansible uses"
+    needs = "and the guard of keepalived needs Python 3.9 or newer; give the path of one as keepalived_python"
+    assert f"{old} on old is Python 3.6, {needs}" in said
+    assert f"/nonexistent/python on none cannot be run, {needs}" in said
+    assert " on default " not in said
+    assert "Look at the nodes" not in said
+    assert done.returncode != 0
