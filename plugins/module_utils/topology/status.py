@@ -92,26 +92,28 @@ def unserved(
     looks: Mapping[str, Look],
     holders: Sequence[str],
     notes: Sequence[str] = (),
-) -> list[str]:
-    """Why clients are not served, in sentences; an empty list if they are.
+) -> dict[str, list[str]]:
+    """problems: why clients are not served. silent: who could not ask, which is a problem only if nobody else could.
 
     asked: for each host that asked (item) what cloudha.vip.service_ask returned, or what Ansible said in its place.
     """
-    failed = []
+    silent, failed = [], []
     for one in asked:
         if "answers" not in one:
-            failed.append(f"{one['item']} cannot ask ({_first_line(one.get('msg', '')) or 'no answer from it'})")
+            silent.append(f"{one['item']} cannot ask ({_first_line(one.get('msg', '')) or 'no answer from it'})")
         failed += [f"{a['url']}, asked from {one['item']}: {a['error']}" for a in one.get("answers", []) if not a["ok"]]
+    if len(silent) == len(asked):
+        failed += silent
     at_rest = len(holders) == 1 and not notes
     if not failed and at_rest:
-        return []
+        return {"problems": [], "silent": silent}
     found = [f"the address is held by {' and '.join(holders) or 'no node'}", *notes]
     for node in nodes:
         look = looks.get(node) or {}
         states = list(dict.fromkeys(look.get("instances", {}).values()))
         passed = [f"check {name} ok" for name, well in look.get("checks", {}).items() if well]
         found.append(f"{node}: {', '.join([*unfit(looks.get(node)), *states, *passed]) or 'well'}")
-    return failed + found
+    return {"problems": failed + found, "silent": silent}
 
 
 def _first_line(text: Any) -> str:

@@ -71,6 +71,8 @@ def test_the_check_asks_what_clients_ask():
     assert checks("tcp://127.0.0.1:5432", "postgresql", "script") == [
         {"name": "postgresql", "tcp": "127.0.0.1:5432", "restart": "postgresql.service"}
     ]
+    (check,) = checks("tcp://127.0.0.1:5432", "postgresql.service", "script")
+    assert check["restart"] == "postgresql.service"
     with pytest.raises(AnsibleFilterError, match="http or tcp only"):
         checks("https://127.0.0.1/", "web", "script")
 
@@ -82,7 +84,6 @@ GIVEN = {
     "offlink": False,
     "service": "nginx",
     "check_url": "",
-    "own_checks": False,
     "port": "80",
     "path": "/healthz",
     "listen_addresses": [],
@@ -107,7 +108,7 @@ GIVEN = {
         {"addresses": ["192.168.7.300/22"]},
         {"listen_addresses": ["10.77.0.246"]},
         {"service": "haproxy", "check_url": "tcp://127.0.0.1:443"},
-        {"service": "haproxy", "own_checks": True, "listen_addresses": ["1.2.3.4"]},
+        {"service": "haproxy", "check_url": "http://127.0.0.1:8080/", "listen_addresses": ["1.2.3.4"]},
         {"addresses": ["10.77.0.0/31"], "interfaces": {"eth0": ["10.77.0.1/31"]}},
     ],
 )
@@ -219,12 +220,12 @@ TIMED_OUT = {"item": "client1", "answers": [{"url": URL, "ok": False, "error": "
 
 
 def test_clients_are_served():
-    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, ["web1"]) == []
+    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, ["web1"]) == {"problems": [], "silent": []}
 
 
 def test_no_answer_says_who_asked_what_and_how_the_nodes_are():
     looks = {"web1": look(checks={"nginx": False}, instances={"VI_1": "FAULT"}), "web2": look()}
-    said = unserved([ASKED, TIMED_OUT], NODES, looks, [])
+    said = unserved([ASKED, TIMED_OUT], NODES, looks, [])["problems"]
     assert said == [
         "http://10.77.0.246:8080/healthz, asked from client1: timed out",
         "the address is held by no node",
@@ -235,10 +236,18 @@ def test_no_answer_says_who_asked_what_and_how_the_nodes_are():
 
 @pytest.mark.parametrize(("holders", "notes"), [([], []), (NODES, []), (["web1"], ["there is no route"])])
 def test_an_answer_is_not_enough_when_it_is_not_at_rest(holders, notes):
-    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, holders, notes)
+    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, holders, notes)["problems"]
 
 
-def test_a_client_that_cannot_ask_is_not_served():
-    looks = {"web1": HOLDS, "web2": look()}
-    for asked, why in (({"unreachable": True, "msg": "no route"}, "no route"), ({}, "no answer from it")):
-        assert f"client1 cannot ask ({why})" in unserved([{"item": "client1", **asked}], NODES, looks, ["web1"])
+@pytest.mark.parametrize(
+    ("answer", "why"), [({"unreachable": True, "msg": "no route"}, "no route"), ({}, "no answer from it")]
+)
+def test_a_client_that_cannot_ask_is_a_problem_if_nobody_else_could(answer, why):
+    looks, off = {"web1": HOLDS, "web2": look()}, {"item": "off1", **answer}
+    says = f"off1 cannot ask ({why})"
+    assert unserved([ASKED, off], NODES, looks, ["web1"]) == {"problems": [], "silent": [says]}
+    assert says in unserved([off], NODES, looks, ["web1"])["problems"]
+
+
+def test_nobody_asked_is_no_problem():
+    assert unserved([], NODES, {"web1": HOLDS, "web2": look()}, ["web1"])["problems"] == []
