@@ -56,7 +56,7 @@ def end(tmp_path: Path, url: str) -> End:
         groups = {
             "vip_nodes": {"hosts": {"node1": {}}},
             "vip_clients": {"hosts": clients},
-            "vip_real_servers": {"hosts": dict.fromkeys(real_servers, {})},
+            "vip_real_servers": {"hosts": {name: {} for name in real_servers}},
         }
         (tmp_path / "inventory.json").write_text(json.dumps({"all": {"children": groups, "vars": variables}}))
         play = {

@@ -168,21 +168,23 @@ def test_a_switchover_moves_the_address_and_back(pair: OnPremises) -> None:
     assert done.returncode == 0 and pair.holders() == [before]
 
 
-def test_a_switchover_to_a_node_that_cannot_serve_is_refused(pair: OnPremises) -> None:
+@pytest.mark.parametrize("service", ["keepalived", "vip-agent"])
+def test_a_switchover_to_a_node_that_cannot_serve_is_refused(pair: OnPremises, service: str) -> None:
     (holder,) = pair.holders()
     other = "node2" if holder == "node1" else "node1"
-    pair.ssh(other, "systemctl stop keepalived")
+    pair.ssh(other, f"systemctl stop {service}")
+    says = f"{other}: {service} does not run"
     try:
         done = pair.play("switchover")
-        assert done.returncode != 0 and other in done.stdout and "keepalived" in done.stdout
+        assert done.returncode != 0 and says in done.stdout, done.stdout[-3000:]
         assert pair.holders() == [holder]
         told = pair.status()
-        assert told.returncode != 0 and f"no redundancy: {other}: keepalived does not run" in told.stdout
+        assert told.returncode != 0 and f"no redundancy: {says}" in told.stdout
         told = pair.play("status", status_redundancy=False)
         assert told.returncode == 0, "one holder, though a node is down"
-        assert f"no redundancy: {other}: keepalived does not run" in told.stdout
+        assert f"no redundancy: {says}" in told.stdout
     finally:
-        pair.ssh(other, "systemctl start keepalived")
+        pair.ssh(other, f"systemctl start {service}")
 
 
 @pytest.mark.parametrize(
@@ -402,16 +404,17 @@ def test_a_drill_with_a_node_that_does_not_answer_says_so_and_leaves_no_lock(pai
     pair.lab.wait_for_ssh([other], timeout=30)
 
 
-def test_a_drill_is_refused_where_the_topology_is_not_well(pair: OnPremises) -> None:
+@pytest.mark.parametrize("service", ["keepalived", "vip-agent"])
+def test_a_drill_is_refused_where_the_topology_is_not_well(pair: OnPremises, service: str) -> None:
     (holder,) = pair.holders()
     other = "node2" if holder == "node1" else "node1"
-    pair.ssh(other, "systemctl stop keepalived")
+    pair.ssh(other, f"systemctl stop {service}")
     try:
         done = pair.play("drill", drill_faults=["service_kill"])
-        assert done.returncode != 0 and f"{other}: keepalived does not run" in done.stdout
+        assert done.returncode != 0 and f"{other}: {service} does not run" in done.stdout, done.stdout[-3000:]
         assert pair.ssh(holder, "systemctl is-active nginx") == "active\n"
     finally:
-        pair.ssh(other, "systemctl start keepalived")
+        pair.ssh(other, f"systemctl start {service}")
 
 
 def test_a_drill_ends_where_it_could_not_mend_what_it_broke(pair: OnPremises) -> None:

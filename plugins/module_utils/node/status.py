@@ -9,23 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..agent import verdict
+from ..agent import lock, verdict
 from ..agent.events import newest_first
 from . import guard
-
-
-def is_running(name: str, proc: Path = Path("/proc")) -> bool:
-    """Whether a process of this name is there and not dead."""
-    for status in proc.glob("[0-9]*/stat"):
-        try:
-            text = status.read_text(errors="replace")
-        except OSError:  # it ended meanwhile
-            continue
-        # pid (name) state ...; a name may contain anything
-        start, end = text.index("("), text.rindex(")")
-        if text[start + 1 : end] == name and text[end + 2] not in "ZX":
-            return True
-    return False
 
 
 def read_drain(file: Path) -> int | None:
@@ -64,6 +50,7 @@ def read_keepalived(runtime: Path) -> dict[str, Any]:
 def read_status(runtime: Path, event_log: Path) -> dict[str, Any]:
     return {
         "keepalived": read_keepalived(runtime),
+        "agent": lock.running(str(event_log.parent)),
         "drain": read_drain(runtime / "drain"),
         "checks": read_checks(runtime / "check"),
         "instances": last_states(event_log),

@@ -78,8 +78,9 @@ def _problems(given: Mapping[str, Any]) -> Iterator[str]:
     if given["service"] != "nginx":
         if not given["check_url"]:
             yield (
-                f"vip_service is {given['service']}, which the playbook does not know; say by vip_check_url how clients "
-                "ask it, such as http://127.0.0.1:8080/healthz or tcp://127.0.0.1:5432, also beside checks of your own"
+                f"vip_service is {given['service']}, which the playbook does not know; say by vip_check_url how "
+                "clients ask it, also beside checks of your own, such as http://127.0.0.1:8080/healthz or "
+                "tcp://127.0.0.1:5432"
             )
         return
     for address in map(_ip, given["addresses"]):

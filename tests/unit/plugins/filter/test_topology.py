@@ -12,6 +12,7 @@ from ansible_collections.cloudha.vip.plugins.filter import (
     service_url,
     topology_problems,
     topology_status,
+    topology_unfit,
     topology_unserved,
 )
 
@@ -19,6 +20,7 @@ url = service_url.FilterModule().filters()["service_url"]
 checks = service_checks.FilterModule().filters()["service_checks"]
 problems = topology_problems.FilterModule().filters()["topology_problems"]
 status = topology_status.FilterModule().filters()["topology_status"]
+unfit = topology_unfit.FilterModule().filters()["topology_unfit"]
 unserved = topology_unserved.FilterModule().filters()["topology_unserved"]
 
 
@@ -174,7 +176,9 @@ def test_a_whole_pair_has_no_problem():
         (look(keepalived={"active": False}), "web2: keepalived does not run"),
         (look(checks={"nginx": False}), "web2: check nginx FAILED"),
         (look(instances={"VI_1": "FAULT"}), "web2: VI_1 is in state FAULT"),
+        (look(instances={"VI_1": "INIT"}), "web2: VI_1 is in state INIT"),
         (look(drain=-254), "web2: is drained (-254)"),
+        (look(agent=False), "web2: vip-agent does not run, and its verdicts stand as they are"),
         (look(keepalived={"active": True, "unwatched": ["/x"], "deaf": []}), "web2: keepalived does not watch /x"),
         (look(keepalived={"active": True, "unwatched": [], "deaf": ["eth0"]}), "web2: keepalived is deaf: eth0"),
     ],
@@ -184,6 +188,9 @@ def test_a_node_that_could_not_take_over_is_no_redundancy(other, says):
     said = status(NODES, looks, ["web1"])
     assert said["problems"] == [] and said["redundancy"] == [says]
     assert said["lines"][2].startswith("web2")
+    # A switchover and a drill see it as the status does.
+    seen = [{"item": node, **its} for node, its in looks.items()]
+    assert unfit(NODES, seen) == {"web2": [says.removeprefix("web2: ")]}
 
 
 def test_one_node_alone_is_no_redundancy():
@@ -191,7 +198,7 @@ def test_one_node_alone_is_no_redundancy():
 
 
 def test_a_standby_that_gave_way_once_can_take_over():
-    assert status(NODES, {"web1": HOLDS, "web2": look(drain=-10)}, ["web1"])["redundancy"] == []
+    assert status(NODES, {"web1": HOLDS, "web2": look(drain=-10, agent=True)}, ["web1"])["redundancy"] == []
 
 
 def test_nobody_holds_the_address_and_why_is_said():

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.node.status import is_running, last_states, read_status
+from ansible_collections.cloudha.vip.plugins.module_utils.agent import lock
+from ansible_collections.cloudha.vip.plugins.module_utils.node.status import last_states, read_status
 
 
 @pytest.fixture
@@ -67,18 +69,10 @@ def test_a_log_that_was_just_rotated(runtime):
     assert last_states(log) == {"db": "MASTER", "web": "MASTER"}
 
 
-@pytest.mark.parametrize(
-    ("stat", "running"),
-    [
-        ("10 (keepalived) S 1 10", True),
-        ("10 (keepalived) T 1 10", True),
-        ("10 (keepalived) Z 1 10", False),
-        ("10 (keepalived-exporter) S 1", False),
-        ("10 (a) keepalived) S 1", False),
-    ],
-)
-def test_a_process_runs_unless_it_is_dead(tmp_path, stat, running):
-    (tmp_path / "10").mkdir()
-    (tmp_path / "10" / "stat").write_text(stat)
-    (tmp_path / "self").mkdir()
-    assert is_running("keepalived", tmp_path) is running
+def test_the_agent_runs_as_long_as_it_has_its_lock(runtime):
+    log = runtime / "log"
+    assert read_status(runtime, log)["agent"] is None, "there has never been one"
+    taken = lock.take(str(runtime))
+    assert read_status(runtime, log)["agent"] is True
+    os.close(taken)
+    assert read_status(runtime, log)["agent"] is False
