@@ -391,6 +391,21 @@ def test_a_drill_and_a_switchover_keep_out_of_each_others_way(pair: OnPremises) 
         assert pair.ssh("node1", "systemctl is-active cloudha-vip-drill || true") == "inactive\n"
 
 
+def test_nothing_is_deployed_or_taken_away_in_the_middle_of_a_drill(pair: OnPremises) -> None:
+    before = pair.holders()
+    pair.ssh(
+        "node2", "systemd-run --quiet --collect --unit=cloudha-vip-drill --description='the drill 1 of x' sleep 300"
+    )
+    try:
+        for playbook in (pair.topology, "teardown"):
+            done = pair.play(playbook)
+            assert done.returncode != 0 and "the drill 1 of x is under way on node2" in done.stdout, done.stdout[-3000:]
+            assert "systemctl stop cloudha-vip-drill" in done.stdout and set(changes(done.stdout).values()) == {0}
+    finally:
+        pair.ssh("node2", "systemctl stop cloudha-vip-drill")
+    assert pair.holders() == before
+
+
 def test_a_drill_with_a_node_that_does_not_answer_says_so_and_leaves_no_lock(pair: OnPremises) -> None:
     (holder,) = pair.holders()
     other = "node2" if holder == "node1" else "node1"
@@ -593,9 +608,32 @@ def test_what_a_reload_cannot_change_is_changed_and_an_interface_made_anew_is_he
     assert seen.answered_by == set(pair.holders())
 
 
+LEFT = "/run/cloudha-vip-drill /run/cloudha-vip-lock /run/cloudha-vip-drill-2*"
+
+
 def test_teardown_takes_everything_away(pair: OnPremises) -> None:
+    # Also what drills that were killed have left; of a drill of another topology nothing.
+    pair.ssh(
+        "node1",
+        """mkdir -p /run/cloudha-vip-lock /run/cloudha-vip-drill && cd /run/cloudha-vip-drill &&
+           echo 'touch /run/mended && rm undo' > undo""",
+    )
+    for number, url in ((1, f"http://{VIP}/healthz"), (2, "http://192.0.2.9/")):
+        unit = f"cloudha-vip-drill-prober-200{number}-client1"
+        pair.ssh(
+            "client1", f"mkdir /run/cloudha-vip-drill-200{number}; systemd-run --unit={unit} tail -f /dev/null {url}"
+        )
+    refused = pair.play(pair.topology)
+    assert refused.returncode != 0 and "run this there: sh /run/cloudha-vip-drill/undo" in refused.stdout
     done = pair.play("teardown")
     assert done.returncode == 0, done.stdout[-3000:]
+    assert pair.ssh("node1", f"ls -d /run/mended {LEFT} 2>/dev/null || true") == "/run/mended\n"
+    assert pair.ssh("client1", f"ls -d {LEFT} 2>/dev/null || true") == "/run/cloudha-vip-drill-2002\n"
+    assert (
+        pair.ssh("client1", "systemctl list-units --plain --no-legend '*-prober-*'")
+        .split()[0]
+        .endswith("2002-client1.service")
+    )
     for node in ("node1", "node2"):
         assert VIP not in pair.ssh(node, "ip -oneline address")
         left = pair.ssh(node, f"ls -d {' '.join(PATHS)} 2>/dev/null || true")
