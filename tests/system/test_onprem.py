@@ -445,8 +445,7 @@ SCRIPTS = {
     "health_check_kind": "script",
     "health_check_user": "vip_checker",
     "health_check_checks": [
-        # It would wait for a minute; keepalived waits for 2 s.
-        {"name": "web", "process": "nginx", "url": "http://127.0.0.1/healthz", "timeout_ms": 60000, "timeout": 2},
+        {"name": "web", "process": "nginx", "url": "http://127.0.0.1/healthz", "timeout_ms": 1500, "timeout": 2},
         {"name": "port", "tcp": "127.0.0.1:80"},
         {
             "name": "counted",
