@@ -28,11 +28,11 @@ options:
     type: list
     elements: str
   runtime_dir:
-    description: Where the drain file and the verdicts of the resident checks are.
+    description: Where the drain file, the verdicts of the resident checks and the agent's lock are.
     type: path
     default: /run/cloudha-vip
   event_log:
-    description: The event log of the agent, in its directory.
+    description: The event log of the agent.
     type: path
     default: /var/lib/vip-agent/events.jsonl
 notes:
@@ -110,7 +110,7 @@ keepalived:
 agent:
   description:
     - Whether the agent of the role P(cloudha.vip.vip_agent#role) runs; without it, its verdicts stand as they are.
-    - V(null) where there has never been one.
+    - V(null) where there is none.
   type: bool
   returned: success
 drain:

@@ -615,7 +615,7 @@ def test_teardown_takes_everything_away(pair: OnPremises) -> None:
     pair.ssh(
         "node1",
         """mkdir -p /run/cloudha-vip-lock /run/cloudha-vip-drill && cd /run/cloudha-vip-drill &&
-           echo 'touch /run/mended && rm undo' > undo""",
+           echo 'touch /run/mended && rm /run/cloudha-vip-drill/undo' > undo""",
     )
     for number, url in ((1, f"http://{VIP}/healthz"), (2, "http://192.0.2.9/")):
         unit = f"cloudha-vip-drill-prober-200{number}-client1"

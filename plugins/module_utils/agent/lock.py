@@ -11,11 +11,11 @@ import time
 
 
 def running(state_dir: str) -> bool | None:
-    """Does an agent hold the lock? None if there has never been one."""
+    """Does an agent hold the lock? None where there is none: its directory is made at each boot."""
     try:
         file = os.open(os.path.join(state_dir, "lock"), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return None
+        return False if os.path.isdir(state_dir) else None
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

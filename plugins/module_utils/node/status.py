@@ -50,7 +50,7 @@ def read_keepalived(runtime: Path) -> dict[str, Any]:
 def read_status(runtime: Path, event_log: Path) -> dict[str, Any]:
     return {
         "keepalived": read_keepalived(runtime),
-        "agent": lock.running(str(event_log.parent)),
+        "agent": lock.running(str(runtime / "agent")),
         "drain": read_drain(runtime / "drain"),
         "checks": read_checks(runtime / "check"),
         "instances": last_states(event_log),

@@ -71,8 +71,10 @@ def test_a_log_that_was_just_rotated(runtime):
 
 def test_the_agent_runs_as_long_as_it_has_its_lock(runtime):
     log = runtime / "log"
-    assert read_status(runtime, log)["agent"] is None, "there has never been one"
-    taken = lock.take(str(runtime))
+    assert read_status(runtime, log)["agent"] is None, "it is not installed"
+    (runtime / "agent").mkdir()
+    assert read_status(runtime, log)["agent"] is False, "it has not started since the boot"
+    taken = lock.take(str(runtime / "agent"))
     assert read_status(runtime, log)["agent"] is True
     os.close(taken)
     assert read_status(runtime, log)["agent"] is False
