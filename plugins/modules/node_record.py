@@ -114,7 +114,9 @@ units:
   returned: success
   sample: {"nginx.service": {"active": false, "enabled": false}}
 strangers:
-  description: Files below the directories that neither a package nor the role brought.
+  description:
+    - Files below the directories that neither a package nor the role brought, or that somebody has changed since.
+    - A file of the role without O(marker), and a file of a package with other content, are such.
   type: list
   elements: str
   returned: O(state=read)
@@ -166,7 +168,7 @@ def _carry_out(params: dict[str, Any], dry: bool) -> dict[str, Any]:
     known = record.known or {}
     result = {"known": record.known is not None, "made": record.made(), "units": known.get("units", {})}
     if params["state"] == "read":
-        more = {"strangers": record.strangers()}
+        more = {"strangers": record.strangers(params["marker"])}
     elif params["state"] == "restored":
         files, values = record.to_restore(params["files"], params["marker"]), record.to_tell_the_kernel()
         changed, more = bool(files or values), {"restored": files}

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Tells which of the given addresses the node holds, whether keepalived runs there, whether the node is drained, what
-    its resident checks say, and the last state of each VRRP instance.
+  - Tells which of the given addresses the node holds, whether keepalived and the agent run there, whether the node is
+    drained, what its resident checks say, and the last state of each VRRP instance.
   - Runs on the node. It changes nothing and asks nobody else, so it also answers while keepalived or its agent is dead.
 requirements:
   - C(ip) of iproute2, with JSON output
@@ -28,7 +28,7 @@ options:
     type: list
     elements: str
   runtime_dir:
-    description: Where the drain file and the verdicts of the resident checks are.
+    description: Where the drain file, the verdicts of the resident checks and the agent's lock are.
     type: path
     default: /run/cloudha-vip
   event_log:
@@ -123,6 +123,12 @@ keepalived:
       description: The same in sentences, with what to do.
       type: list
       elements: str
+agent:
+  description:
+    - Whether the agent of the role P(cloudha.vip.vip_agent#role) runs; without it, its verdicts stand as they are.
+    - V(null) where there is none.
+  type: bool
+  returned: success
 drain:
   description: The number in the drain file; V(null) if there is no such file. 0 is normal, below is drained.
   type: int

@@ -27,6 +27,7 @@ TOLD = [
     "vip_agent_actions",
     "local_address_addresses",
     "keepalived_virtual_servers",
+    "health_check_late",
 ]
 GCP = {
     "vip_address": "10.200.1.1",
@@ -46,12 +47,19 @@ INSTANCES = [{"name": "MINE", "interface": "eth9", "virtual_router_id": 9, "addr
 MORE = {"vip_agent_actions": [{"type": "x", "name": "mine"}], "local_address_addresses": ["10.9.9.9/32"]}
 ELSEWHERE = {"nginx_port": 8080, "nginx_health_path": "/ready"}
 OWN = {"vip_service": "haproxy", "vip_check_url": "tcp://127.0.0.1:5432"}
+SCRIPTS = [
+    {"name": "late", "url": "http://127.0.0.1/", "timeout_ms": 1000},
+    {"name": "longer", "tcp": "127.0.0.1:80", "timeout_ms": 1500, "timeout": 2},
+    {"name": "default", "url": "http://127.0.0.1/"},
+    {"name": "process", "process": "nginx", "timeout_ms": 9000},
+]
 # A host for each: the variables file of its playbook, and its inventory.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("vrrp", {}),
     "elsewhere": ("vrrp", ELSEWHERE),
     "elsewhere_gcp": ("gcp", {**GCP, **ELSEWHERE}),
     "script": ("vrrp", {"health_check_kind": "script", **ELSEWHERE}),
+    "scripts": ("vrrp", {"health_check_kind": "script", "health_check_checks": SCRIPTS}),
     "checks": ("vrrp", {"vip_agent_checks": CHECKS, "keepalived_track_files": FILES}),
     "checks_gcp": ("gcp", {**GCP, "vip_agent_checks": CHECKS, "keepalived_track_files": FILES}),
     "instances": ("vrrp", {"keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
@@ -147,6 +155,10 @@ def test_without_a_wish_all_is_as_it_was(told: Told) -> None:
 def test_the_script_asks_the_port_and_the_path_too(told: Told) -> None:
     (script,) = told["script"]["keepalived_track_scripts"]
     assert "url=http://127.0.0.1:8080/ready" in script["script"] and told["script"]["vip_agent_checks"] == []
+
+
+def test_a_script_that_keepalived_would_kill_before_it_has_asked_for_a_restart_is_refused(told: Told) -> None:
+    assert told["scripts"]["health_check_late"] == ["late"] and told["script"]["health_check_late"] == []
 
 
 @pytest.mark.parametrize("case", ["checks", "checks_gcp"])

@@ -168,21 +168,23 @@ def test_a_switchover_moves_the_address_and_back(pair: OnPremises) -> None:
     assert done.returncode == 0 and pair.holders() == [before]
 
 
-def test_a_switchover_to_a_node_that_cannot_serve_is_refused(pair: OnPremises) -> None:
+@pytest.mark.parametrize("service", ["keepalived", "vip-agent"])
+def test_a_switchover_to_a_node_that_cannot_serve_is_refused(pair: OnPremises, service: str) -> None:
     (holder,) = pair.holders()
     other = "node2" if holder == "node1" else "node1"
-    pair.ssh(other, "systemctl stop keepalived")
+    pair.ssh(other, f"systemctl stop {service}")
+    says = f"{other}: {service} does not run"
     try:
         done = pair.play("switchover")
-        assert done.returncode != 0 and other in done.stdout and "keepalived" in done.stdout
+        assert done.returncode != 0 and says in done.stdout, done.stdout[-3000:]
         assert pair.holders() == [holder]
         told = pair.status()
-        assert told.returncode != 0 and f"no redundancy: {other}: keepalived does not run" in told.stdout
+        assert told.returncode != 0 and f"no redundancy: {says}" in told.stdout
         told = pair.play("status", status_redundancy=False)
         assert told.returncode == 0, "one holder, though a node is down"
-        assert f"no redundancy: {other}: keepalived does not run" in told.stdout
+        assert f"no redundancy: {says}" in told.stdout
     finally:
-        pair.ssh(other, "systemctl start keepalived")
+        pair.ssh(other, f"systemctl start {service}")
 
 
 @pytest.mark.parametrize(
@@ -385,6 +387,21 @@ def test_a_drill_and_a_switchover_keep_out_of_each_others_way(pair: OnPremises) 
         assert pair.ssh("node1", "systemctl is-active cloudha-vip-drill || true") == "inactive\n"
 
 
+def test_nothing_is_deployed_or_taken_away_in_the_middle_of_a_drill(pair: OnPremises) -> None:
+    before = pair.holders()
+    pair.ssh(
+        "node2", "systemd-run --quiet --collect --unit=cloudha-vip-drill --description='the drill 1 of x' sleep 300"
+    )
+    try:
+        for playbook in (pair.topology, "teardown"):
+            done = pair.play(playbook)
+            assert done.returncode != 0 and "the drill 1 of x is under way on node2" in done.stdout, done.stdout[-3000:]
+            assert "systemctl stop cloudha-vip-drill" in done.stdout and set(changes(done.stdout).values()) == {0}
+    finally:
+        pair.ssh("node2", "systemctl stop cloudha-vip-drill")
+    assert pair.holders() == before
+
+
 def test_a_drill_with_a_node_that_does_not_answer_says_so_and_leaves_no_lock(pair: OnPremises) -> None:
     (holder,) = pair.holders()
     other = "node2" if holder == "node1" else "node1"
@@ -398,16 +415,17 @@ def test_a_drill_with_a_node_that_does_not_answer_says_so_and_leaves_no_lock(pai
     pair.lab.wait_for_ssh([other], timeout=30)
 
 
-def test_a_drill_is_refused_where_the_topology_is_not_well(pair: OnPremises) -> None:
+@pytest.mark.parametrize("service", ["keepalived", "vip-agent"])
+def test_a_drill_is_refused_where_the_topology_is_not_well(pair: OnPremises, service: str) -> None:
     (holder,) = pair.holders()
     other = "node2" if holder == "node1" else "node1"
-    pair.ssh(other, "systemctl stop keepalived")
+    pair.ssh(other, f"systemctl stop {service}")
     try:
         done = pair.play("drill", drill_faults=["service_kill"])
-        assert done.returncode != 0 and f"{other}: keepalived does not run" in done.stdout
+        assert done.returncode != 0 and f"{other}: {service} does not run" in done.stdout, done.stdout[-3000:]
         assert pair.ssh(holder, "systemctl is-active nginx") == "active\n"
     finally:
-        pair.ssh(other, "systemctl start keepalived")
+        pair.ssh(other, f"systemctl start {service}")
 
 
 def test_a_drill_ends_where_it_could_not_mend_what_it_broke(pair: OnPremises) -> None:
@@ -423,8 +441,7 @@ SCRIPTS = {
     "health_check_kind": "script",
     "health_check_user": "vip_checker",
     "health_check_checks": [
-        # It would wait for a minute; keepalived waits for 2 s.
-        {"name": "web", "process": "nginx", "url": "http://127.0.0.1/healthz", "timeout_ms": 60000, "timeout": 2},
+        {"name": "web", "process": "nginx", "url": "http://127.0.0.1/healthz", "timeout_ms": 1500, "timeout": 2},
         {"name": "port", "tcp": "127.0.0.1:80"},
         {
             "name": "counted",
@@ -603,9 +620,32 @@ def test_what_a_reload_cannot_change_is_changed_and_an_interface_made_anew_is_he
     assert seen.answered_by == set(pair.holders())
 
 
+LEFT = "/run/cloudha-vip-drill /run/cloudha-vip-lock /run/cloudha-vip-drill-2*"
+
+
 def test_teardown_takes_everything_away(pair: OnPremises) -> None:
+    # Also what drills that were killed have left; of a drill of another topology nothing.
+    pair.ssh(
+        "node1",
+        """mkdir -p /run/cloudha-vip-lock /run/cloudha-vip-drill && cd /run/cloudha-vip-drill &&
+           echo 'touch /run/mended && rm /run/cloudha-vip-drill/undo' > undo""",
+    )
+    for number, url in ((1, f"http://{VIP}/healthz"), (2, "http://192.0.2.9/")):
+        unit = f"cloudha-vip-drill-prober-200{number}-client1"
+        pair.ssh(
+            "client1", f"mkdir /run/cloudha-vip-drill-200{number}; systemd-run --unit={unit} tail -f /dev/null {url}"
+        )
+    refused = pair.play(pair.topology)
+    assert refused.returncode != 0 and "run this there: sh /run/cloudha-vip-drill/undo" in refused.stdout
     done = pair.play("teardown")
     assert done.returncode == 0, done.stdout[-3000:]
+    assert pair.ssh("node1", f"ls -d /run/mended {LEFT} 2>/dev/null || true") == "/run/mended\n"
+    assert pair.ssh("client1", f"ls -d {LEFT} 2>/dev/null || true") == "/run/cloudha-vip-drill-2002\n"
+    assert (
+        pair.ssh("client1", "systemctl list-units --plain --no-legend '*-prober-*'")
+        .split()[0]
+        .endswith("2002-client1.service")
+    )
     for node in ("node1", "node2"):
         assert VIP not in pair.ssh(node, "ip -oneline address")
         left = pair.ssh(node, f"ls -d {' '.join(PATHS)} 2>/dev/null || true")

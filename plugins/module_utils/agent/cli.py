@@ -14,7 +14,7 @@ import re
 import sys
 import time
 
-from . import service, verdict
+from . import lock, service, verdict
 from .config import DEFAULT_PATH, ConfigError, load
 from .events import oldest_first, utc
 from .loop import Failed, Loop
@@ -92,7 +92,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
 
 def _status(config: Config, options: argparse.Namespace) -> int:
     status = service.read_status(config.state_dir)
-    running = service.running(config.state_dir)
+    running = bool(lock.running(config.state_dir))
     age = (time.monotonic_ns() - status["mono"]) / 1e9 if status else None
     code = NOT_RUNNING if not running else HEALTHY if status and _all_well(config, status) else UNHEALTHY
     recent = _recent(config, 5)

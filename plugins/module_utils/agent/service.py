@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import resource
@@ -17,7 +16,7 @@ import sys
 import time
 from collections import deque
 
-from . import checks, guard, verdict
+from . import checks, guard, lock, verdict
 from .events import EventLog, newest_first
 from .fifo import Fifo, Spool, parse_line
 from .loop import READ, Failed, Loop, Timeout
@@ -47,7 +46,7 @@ class Agent:
         self.loop = Loop()
         self.stopping = False
         self.started = time.time_ns(), time.monotonic_ns()
-        self.lock = _lock(config.state_dir)
+        self.lock = lock.take(config.state_dir)
         self.log = EventLog(config.event_log, config.node, config.event_log_max_mb << 20)
         self.spool = Spool(os.path.join(config.state_dir, "spool"), self.log.spool_read)
         self.fifo = Fifo(config.fifo)
@@ -495,36 +494,6 @@ def read_number(path: str) -> int | None:
             return int(file.read(64))
     except (OSError, ValueError):
         return None
-
-
-def running(state_dir: str) -> bool:
-    """Does an agent hold the lock?"""
-    try:
-        file = os.open(os.path.join(state_dir, "lock"), os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
-    return False
-
-
-def _lock(state_dir: str) -> int:
-    """Held until the process ends: two agents would share out the events between them."""
-    file = os.open(os.path.join(state_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    deadline = time.monotonic() + 2
-    while True:  # `status` holds it for an instant, and a killed agent's commands may still be ending
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(file)
-                raise SystemExit(f"vip-agent: another agent runs: it holds {state_dir}/lock") from None
-            time.sleep(0.02)
 
 
 def _resident_kib() -> int:

@@ -115,8 +115,8 @@ class Record:
             made[kind] = [item for item in made[kind] if item not in needed]
         return made
 
-    def strangers(self) -> list[str]:
-        """Files below the recorded directories that neither a package nor the role brought."""
+    def strangers(self, marker: str) -> list[str]:
+        """Files below the recorded directories that neither a package nor the role brought as they are."""
         known = self.known or {}
         found = []
         for top in known.get("directories", {}):
@@ -124,12 +124,24 @@ class Record:
                 for name in names:
                     file = Path(directory) / name
                     path = "/" + str(file.relative_to(self.root))
-                    if path not in known.get("files", {}) and not file.is_symlink() and not self._is_packaged(path):
+                    if file.is_symlink() or (path in known.get("files", {}) and _has(file, marker)):
+                        continue
+                    if not self._is_as_packaged(path):
                         found.append(path)
         return sorted(found)
 
-    def _is_packaged(self, path: str) -> bool:
-        return any(self.run(command)[0] == 0 for command in (["dpkg-query", "--search", path], ["rpm", "-qf", path]))
+    def _is_as_packaged(self, path: str) -> bool:
+        """Whether a package brought it, and nobody has changed it since."""
+        code, owners = self.run(["dpkg-query", "--search", path])
+        if code == 0:
+            verify = ["dpkg", "--verify", *owners.rpartition(": ")[0].split(", ")]
+        elif self.run(["rpm", "-qf", path])[0] == 0:
+            verify = ["rpm", "-Vf", path]
+        else:
+            return False
+        # Such as "??5?????? c /etc/web/web.conf": the third sign is about the content.
+        changed = (line for line in self.run(verify)[1].splitlines() if line[2:3] == "5")
+        return not any(line.split()[-1] == path for line in changed)
 
     def to_restore(self, files: Iterable[str], marker: str) -> list[str]:
         """The files that have to be put back or removed: a file that is not the role's any more stays as it is."""

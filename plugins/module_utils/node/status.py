@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..agent import guard as agents_guard
-from ..agent import verdict
+from ..agent import lock, verdict
 from ..agent.events import newest_first
 from . import guard
 
@@ -59,6 +59,7 @@ def read_keepalived(runtime: Path) -> dict[str, Any]:
 def read_status(runtime: Path, event_log: Path) -> dict[str, Any]:
     return {
         "keepalived": read_keepalived(runtime),
+        "agent": lock.running(str(runtime / "agent")),
         "drain": read_drain(runtime / "drain"),
         "checks": read_checks(runtime / "check"),
         "instances": last_states(event_log),

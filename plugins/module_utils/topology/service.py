@@ -50,7 +50,7 @@ def service_checks(url: str, service: str = "nginx", kind: str = "resident") -> 
             )
         process = {"process": "nginx"} if service == "nginx" else {}
         target = {"tcp": f"{match[2]}:{port}"} if scheme == "tcp" else {"url": url}
-        return [{"name": service, **process, **target, "restart": f"{service}.service"}]
+        return [{"name": service, **process, **target, "restart": f"{service.removesuffix('.service')}.service"}]
     if scheme == "tcp":
         return [{"name": service, "type": "tcp", "host": host, "port": int(port)}]
     # Whether it lives, not who it is: its certificate is for its clients' name.
@@ -61,7 +61,7 @@ def service_checks(url: str, service: str = "nginx", kind: str = "resident") -> 
 def topology_problems(given: Mapping[str, Any]) -> list[str]:
     """Why these settings of one node cannot serve clients, in sentences.
 
-    given: addresses, interface, interfaces (as vip_info tells), offlink, service, check_url, port, path, own_checks,
+    given: addresses, interface, interfaces (as vip_info tells), offlink, service, check_url, port, path,
     listen_addresses, ipv6.
     """
     return list(_problems(given))
@@ -76,10 +76,11 @@ def _problems(given: Mapping[str, Any]) -> Iterator[str]:
     except ValueError as e:
         yield str(e)
     if given["service"] != "nginx":
-        if not given["check_url"] and not given["own_checks"]:
+        if not given["check_url"]:
             yield (
-                f"vip_service is {given['service']}, which the playbook does not know; say by vip_check_url how it is "
-                "asked, such as http://127.0.0.1:8080/healthz or tcp://127.0.0.1:5432"
+                f"vip_service is {given['service']}, which the playbook does not know; say by vip_check_url how "
+                "clients ask it, also beside checks of your own, such as http://127.0.0.1:8080/healthz or "
+                "tcp://127.0.0.1:5432"
             )
         return
     for address in map(_ip, given["addresses"]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_AT_WORK = ("MASTER", "BACKUP")
 _ROW = "%-14s %-8s %-11s %-22s %-8s %s"
 
 Look = Mapping[str, Any]
@@ -25,13 +26,21 @@ def unfit(look: Look | None) -> list[str]:
     keepalived = look["keepalived"]
     if not keepalived["active"]:
         return ["keepalived does not run"]
-    reasons = [f"check {name} FAILED" for name, well in look.get("checks", {}).items() if not well]
-    reasons += [f"{name} is in state FAULT" for name, state in look.get("instances", {}).items() if state == "FAULT"]
+    reasons = ["vip-agent does not run, and its verdicts stand as they are"] if look.get("agent") is False else []
+    reasons += [f"check {name} FAILED" for name, well in look.get("checks", {}).items() if not well]
+    reasons += [f"{name} is in state {now}" for name, now in look.get("instances", {}).items() if now not in _AT_WORK]
     if (look.get("drain") or 0) <= -254:
         reasons.append(f"is drained ({look['drain']})")
     reasons += [f"keepalived does not watch {file}" for file in keepalived.get("unwatched") or []]
     reasons += [f"keepalived is deaf: {what}" for what in keepalived.get("deaf") or []]
     return reasons
+
+
+def unfit_nodes(nodes: Sequence[str], looks: Sequence[Look]) -> dict[str, list[str]]:
+    """Of each node that could not hold the address now, why. looks: what the role holder says, each with its item."""
+    found = {look["item"]: look for look in looks}
+    reasons = {node: unfit(found.get(node)) for node in nodes}
+    return {node: why for node, why in reasons.items() if why}
 
 
 def status_report(
@@ -92,26 +101,28 @@ def unserved(
     looks: Mapping[str, Look],
     holders: Sequence[str],
     notes: Sequence[str] = (),
-) -> list[str]:
-    """Why clients are not served, in sentences; an empty list if they are.
+) -> dict[str, list[str]]:
+    """problems: why clients are not served. silent: who could not ask, which is a problem only if nobody else could.
 
     asked: for each host that asked (item) what cloudha.vip.service_ask returned, or what Ansible said in its place.
     """
-    failed = []
+    silent, failed = [], []
     for one in asked:
         if "answers" not in one:
-            failed.append(f"{one['item']} cannot ask ({_first_line(one.get('msg', '')) or 'no answer from it'})")
+            silent.append(f"{one['item']} cannot ask ({_first_line(one.get('msg', '')) or 'no answer from it'})")
         failed += [f"{a['url']}, asked from {one['item']}: {a['error']}" for a in one.get("answers", []) if not a["ok"]]
+    if len(silent) == len(asked):
+        failed += silent
     at_rest = len(holders) == 1 and not notes
     if not failed and at_rest:
-        return []
+        return {"problems": [], "silent": silent}
     found = [f"the address is held by {' and '.join(holders) or 'no node'}", *notes]
     for node in nodes:
         look = looks.get(node) or {}
         states = list(dict.fromkeys(look.get("instances", {}).values()))
         passed = [f"check {name} ok" for name, well in look.get("checks", {}).items() if well]
         found.append(f"{node}: {', '.join([*unfit(looks.get(node)), *states, *passed]) or 'well'}")
-    return failed + found
+    return {"problems": failed + found, "silent": silent}
 
 
 def _first_line(text: Any) -> str:

@@ -12,6 +12,7 @@ from ansible_collections.cloudha.vip.plugins.filter import (
     service_url,
     topology_problems,
     topology_status,
+    topology_unfit,
     topology_unserved,
 )
 
@@ -19,6 +20,7 @@ url = service_url.FilterModule().filters()["service_url"]
 checks = service_checks.FilterModule().filters()["service_checks"]
 problems = topology_problems.FilterModule().filters()["topology_problems"]
 status = topology_status.FilterModule().filters()["topology_status"]
+unfit = topology_unfit.FilterModule().filters()["topology_unfit"]
 unserved = topology_unserved.FilterModule().filters()["topology_unserved"]
 
 
@@ -71,6 +73,8 @@ def test_the_check_asks_what_clients_ask():
     assert checks("tcp://127.0.0.1:5432", "postgresql", "script") == [
         {"name": "postgresql", "tcp": "127.0.0.1:5432", "restart": "postgresql.service"}
     ]
+    (check,) = checks("tcp://127.0.0.1:5432", "postgresql.service", "script")
+    assert check["restart"] == "postgresql.service"
     with pytest.raises(AnsibleFilterError, match="http or tcp only"):
         checks("https://127.0.0.1/", "web", "script")
 
@@ -82,7 +86,6 @@ GIVEN = {
     "offlink": False,
     "service": "nginx",
     "check_url": "",
-    "own_checks": False,
     "port": "80",
     "path": "/healthz",
     "listen_addresses": [],
@@ -107,7 +110,7 @@ GIVEN = {
         {"addresses": ["192.168.7.300/22"]},
         {"listen_addresses": ["10.77.0.246"]},
         {"service": "haproxy", "check_url": "tcp://127.0.0.1:443"},
-        {"service": "haproxy", "own_checks": True, "listen_addresses": ["1.2.3.4"]},
+        {"service": "haproxy", "check_url": "http://127.0.0.1:8080/", "listen_addresses": ["1.2.3.4"]},
         {"addresses": ["10.77.0.0/31"], "interfaces": {"eth0": ["10.77.0.1/31"]}},
     ],
 )
@@ -173,7 +176,9 @@ def test_a_whole_pair_has_no_problem():
         (look(keepalived={"active": False}), "web2: keepalived does not run"),
         (look(checks={"nginx": False}), "web2: check nginx FAILED"),
         (look(instances={"VI_1": "FAULT"}), "web2: VI_1 is in state FAULT"),
+        (look(instances={"VI_1": "INIT"}), "web2: VI_1 is in state INIT"),
         (look(drain=-254), "web2: is drained (-254)"),
+        (look(agent=False), "web2: vip-agent does not run, and its verdicts stand as they are"),
         (look(keepalived={"active": True, "unwatched": ["/x"], "deaf": []}), "web2: keepalived does not watch /x"),
         (look(keepalived={"active": True, "unwatched": [], "deaf": ["eth0"]}), "web2: keepalived is deaf: eth0"),
     ],
@@ -183,6 +188,9 @@ def test_a_node_that_could_not_take_over_is_no_redundancy(other, says):
     said = status(NODES, looks, ["web1"])
     assert said["problems"] == [] and said["redundancy"] == [says]
     assert said["lines"][2].startswith("web2")
+    # A switchover and a drill see it as the status does.
+    seen = [{"item": node, **its} for node, its in looks.items()]
+    assert unfit(NODES, seen) == {"web2": [says.removeprefix("web2: ")]}
 
 
 def test_one_node_alone_is_no_redundancy():
@@ -190,7 +198,7 @@ def test_one_node_alone_is_no_redundancy():
 
 
 def test_a_standby_that_gave_way_once_can_take_over():
-    assert status(NODES, {"web1": HOLDS, "web2": look(drain=-10)}, ["web1"])["redundancy"] == []
+    assert status(NODES, {"web1": HOLDS, "web2": look(drain=-10, agent=True)}, ["web1"])["redundancy"] == []
 
 
 def test_nobody_holds_the_address_and_why_is_said():
@@ -219,12 +227,12 @@ TIMED_OUT = {"item": "client1", "answers": [{"url": URL, "ok": False, "error": "
 
 
 def test_clients_are_served():
-    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, ["web1"]) == []
+    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, ["web1"]) == {"problems": [], "silent": []}
 
 
 def test_no_answer_says_who_asked_what_and_how_the_nodes_are():
     looks = {"web1": look(checks={"nginx": False}, instances={"VI_1": "FAULT"}), "web2": look()}
-    said = unserved([ASKED, TIMED_OUT], NODES, looks, [])
+    said = unserved([ASKED, TIMED_OUT], NODES, looks, [])["problems"]
     assert said == [
         "http://10.77.0.246:8080/healthz, asked from client1: timed out",
         "the address is held by no node",
@@ -235,10 +243,18 @@ def test_no_answer_says_who_asked_what_and_how_the_nodes_are():
 
 @pytest.mark.parametrize(("holders", "notes"), [([], []), (NODES, []), (["web1"], ["there is no route"])])
 def test_an_answer_is_not_enough_when_it_is_not_at_rest(holders, notes):
-    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, holders, notes)
+    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, holders, notes)["problems"]
 
 
-def test_a_client_that_cannot_ask_is_not_served():
-    looks = {"web1": HOLDS, "web2": look()}
-    for asked, why in (({"unreachable": True, "msg": "no route"}, "no route"), ({}, "no answer from it")):
-        assert f"client1 cannot ask ({why})" in unserved([{"item": "client1", **asked}], NODES, looks, ["web1"])
+@pytest.mark.parametrize(
+    ("answer", "why"), [({"unreachable": True, "msg": "no route"}, "no route"), ({}, "no answer from it")]
+)
+def test_a_client_that_cannot_ask_is_a_problem_if_nobody_else_could(answer, why):
+    looks, off = {"web1": HOLDS, "web2": look()}, {"item": "off1", **answer}
+    says = f"off1 cannot ask ({why})"
+    assert unserved([ASKED, off], NODES, looks, ["web1"]) == {"problems": [], "silent": [says]}
+    assert says in unserved([off], NODES, looks, ["web1"])["problems"]
+
+
+def test_nobody_asked_is_no_problem():
+    assert unserved([], NODES, {"web1": HOLDS, "web2": look()}, ["web1"])["problems"] == []

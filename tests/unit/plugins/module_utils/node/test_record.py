@@ -31,6 +31,7 @@ class Node:
         self.root = root
         self.kernel = {"net.ipv4.ip_forward": "1"}
         self.packaged: set[str] = set()
+        self.changed: set[str] = set()
         self.state = {"is-active": "inactive\n", "is-enabled": ""}
 
     def run(self, command: list[str]) -> tuple[int, str]:
@@ -42,7 +43,9 @@ class Node:
             return 0, ""
         if command[0] == "systemctl":
             return 0, self.state[command[1]]
-        return int(command[-1] not in self.packaged), ""
+        if command[0] == "dpkg":
+            return 0, "".join(f"??5?????? c {path}\n" for path in sorted(self.changed))
+        return int(command[-1] not in self.packaged), f"web-common, web: {command[-1]}\n"
 
     def record(self, part: str = "web") -> module.Record:
         return module.Record(part, self.root / "var/lib/cloudha-vip/before", self.root, self.run)
@@ -142,10 +145,30 @@ def test_files_that_nobody_of_us_brought_are_told(node: Node) -> None:
     node.record().add(EVERY_KIND, OURS)
     node.write(CONF, OURS)
     node.write("/etc/web/mime.types", "of the package")
-    node.packaged = {"/etc/web/mime.types"}
-    assert node.record().strangers() == []
+    node.packaged = {CONF, "/etc/web/mime.types"}
+    node.changed = {CONF}
+    assert node.record().strangers(OURS) == []
     node.write("/etc/web/conf.d/mine.conf", "")
-    assert node.record().strangers() == ["/etc/web/conf.d/mine.conf"]
+    assert node.record().strangers(OURS) == ["/etc/web/conf.d/mine.conf"]
+
+
+def test_a_file_that_somebody_else_has_written_since_is_theirs(node: Node) -> None:
+    node.record().add(EVERY_KIND, OURS)
+    node.packaged = {CONF, "/etc/web/mime.types"}
+    node.write("/etc/web/mime.types", "")
+    node.write(CONF, "of the package\n")
+    assert node.record().strangers(OURS) == [], "the role was stopped before it wrote its own"
+    node.write(CONF, "written by hand\n")
+    node.changed = {CONF}
+    assert node.record().strangers(OURS) == [CONF]
+    node.changed = {CONF, "/etc/web/mime.types"}
+    assert node.record().strangers(OURS) == ["/etc/web/mime.types", CONF]
+
+
+def test_an_unpackaged_file_without_our_mark_is_theirs(node: Node) -> None:
+    node.record().add(EVERY_KIND, OURS)
+    node.write(CONF, "written by hand\n")
+    assert node.record().strangers(OURS) == [CONF]
 
 
 @pytest.mark.parametrize("kind", ["users", "groups"])

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.agent import guard as agents_guard
+from ansible_collections.cloudha.vip.plugins.module_utils.agent import lock
 from ansible_collections.cloudha.vip.plugins.module_utils.node.status import last_states, read_status
 
 
@@ -91,3 +93,14 @@ def test_a_guard_that_writes_no_more_is_told(runtime, monkeypatch, age, deployed
     found = read_status(runtime, runtime / "log")["keepalived"]
     assert (found["guard_age_s"], found["guard_silent"]) == guard
     assert ("the guard of keepalived is silent" in "".join(found["problems"])) is guard[1]
+
+
+def test_the_agent_runs_as_long_as_it_has_its_lock(runtime):
+    log = runtime / "log"
+    assert read_status(runtime, log)["agent"] is None, "it is not installed"
+    (runtime / "agent").mkdir()
+    assert read_status(runtime, log)["agent"] is False, "it has not started since the boot"
+    taken = lock.take(str(runtime / "agent"))
+    assert read_status(runtime, log)["agent"] is True
+    os.close(taken)
+    assert read_status(runtime, log)["agent"] is False

@@ -1,0 +1,107 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of each deployment, by the real Ansible: who asks the address, and when nobody could."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OFF = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+HELD, HELD_BY_NOBODY = "127.0.0.1/8", "192.0.2.1/32"
+
+
+class Well(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), Well) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+End = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def end(tmp_path: Path, url: str) -> End:
+    def run(address: str, clients: dict[str, Any], real_servers: tuple[str, ...] = (), **more: Any) -> Any:
+        variables = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "vip_address": address,
+            "drill_url": url,
+            "keepalived_settle_timeout": 1,
+            **more,
+        }
+        groups = {
+            "vip_nodes": {"hosts": {"node1": {}}},
+            "vip_clients": {"hosts": clients},
+            "vip_real_servers": {"hosts": {name: {} for name in real_servers}},
+        }
+        (tmp_path / "inventory.json").write_text(json.dumps({"all": {"children": groups, "vars": variables}}))
+        play = {
+            "hosts": "vip_nodes",
+            "gather_facts": False,
+            "vars_files": f"{ROOT}/playbooks/vars/service.yml",
+            "tasks": [
+                {"ansible.builtin.include_tasks": f"{ROOT}/playbooks/tasks/served.yml", "run_once": True},
+            ],
+        }
+        (tmp_path / "plays.json").write_text(json.dumps([play]))
+        return subprocess.run(
+            ["ansible-playbook", f"--inventory={tmp_path}/inventory.json", str(tmp_path / "plays.json")],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_TIMEOUT": "3"},
+        )
+
+    return run
+
+
+def test_a_client_that_is_off_is_noted_and_fails_nothing(end: End) -> None:
+    done = end(HELD, {"client1": {}, "off1": OFF})
+    assert done.returncode == 0, done.stdout
+    assert "off1 cannot ask" in done.stdout
+
+
+def test_where_no_client_could_ask_the_run_fails(end: End) -> None:
+    done = end(HELD, {"off1": OFF})
+    assert done.returncode != 0 and "Clients are not served. off1 cannot ask" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "asks"),
+    [
+        ({}, True),
+        # Directors pass on what they ask themselves.
+        ({"real_servers": ("real1",)}, False),
+        # The standby has no way to the segment.
+        ({"havip_segment": "external"}, False),
+    ],
+)
+def test_a_standby_asks_unless_it_would_answer_itself_or_has_no_way(end: End, given: Any, asks: bool) -> None:
+    done = end(HELD_BY_NOBODY, {}, **given)
+    assert done.returncode != 0 and "held by no node" in done.stdout, done.stdout
+    assert ("Nobody has asked the address" in done.stdout) is not asks, done.stdout

@@ -1,0 +1,180 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The drill's own faults, as a shell runs them on a node: what they break is mended."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+VARIABLES = yaml.safe_load((ROOT / "roles/drill/vars/main.yml").read_text())
+
+# systemctl of a node whose units are files in a directory, with what was done to them.
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >> calls
+verb= unit= signal=
+for word in "$@"; do case $word in
+    --signal=*) signal=${word#*=} ;;
+    --*) ;;
+    *) if [ -z "$verb" ]; then verb=$word; else unit=${word%.service}; case $verb in
+        is-active) [ -e units/$unit ] || exit 3 ;;
+        kill)
+            [ -e units/$unit ] || { echo "Unit $unit.service not loaded." >&2; exit 1; }
+            echo $signal > units/$unit ;;
+    esac; fi ;;
+esac; done
+"""
+
+
+def render(text, **given):
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    environment.filters["regex_replace"] = lambda value, pattern, new: re.sub(pattern, new, value)
+    names = {"drill_interface": "eth0", "drill_service": "nginx", "drill_target": "node1", "hostvars": {"node1": {}}}
+    names.update(given)
+    for name in ("drill_unit", "drill_continue", "drill_keep_addresses", "drill_drain_file"):
+        names[name] = environment.from_string(VARIABLES[name]).render(names)
+    return environment.from_string(text).render(names)
+
+
+class Fault:
+    """Runs each part of a fault as the node does, in a directory of its own."""
+
+    def __init__(self, directory, name, enter=(), **given):
+        self.directory, self.enter = directory, enter
+        self.parts = {
+            part: render(text, **given)
+            for part, text in VARIABLES["drill_catalog"][name].items()
+            if part in ("prepare", "inject", "undo")
+        }
+
+    def __call__(self, part):
+        done = subprocess.run(
+            [*self.enter, "sh", "-eu", "-c", self.parts[part]],
+            cwd=self.directory,
+            env={"PATH": f"{self.directory}:/usr/sbin:/usr/bin:/sbin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def routes(namespace):
+    """All of them, but what changes by itself."""
+    text = "".join(namespace.run("ip", family, "-oneline", "route", "show", "table", "all") for family in ("-4", "-6"))
+    its = [line for line in text.splitlines() if not re.search("dev peer|local fe80|^multicast", line)]
+    return sorted(re.sub(r" expires \d+sec", " expires", line).strip() for line in its)
+
+
+def awaited(look, wanted):
+    """The kernel brings what belongs to a link when that is up."""
+    deadline = time.monotonic() + 5
+    while look() != wanted and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert look() == wanted
+
+
+@pytest.mark.parametrize(("interface", "gateway"), [("eth0", "192.168.4.1"), ("eth0.100", "10.9.0.1")])
+def test_a_link_comes_back_with_the_routes_of_all_tables(new_namespace, tmp_path, interface, gateway):
+    namespace = new_namespace()
+    for command in (
+        "link add eth0 type veth peer name peer",
+        "link set peer up",
+        "link set lo up",
+        "link set eth0 up",
+        "link add eth0.100 type veth peer name peer.100",
+        "link set peer.100 up",
+        "link set eth0.100 up",
+        "address add 192.168.7.247/22 dev eth0",
+        "address add fd00:7::247/64 dev eth0 nodad",
+        "address add 10.9.0.2/24 dev eth0.100",
+        "address add fd00:9::2/64 dev eth0.100 nodad",
+        "route add default via 192.168.4.1",
+        "route add 10.60.0.0/16 via 192.168.4.2 dev eth0 table 60",
+        "route add 10.20.0.0/16 via 10.9.0.1 dev eth0.100 proto static metric 50 mtu 1400",
+        "route add default via 10.9.0.1 dev eth0.100 table 100",
+        "route add 10.30.0.0/16 table 100 nexthop via 10.9.0.1 dev eth0.100 nexthop via 10.9.0.3 dev eth0.100",
+        "route add local 10.40.0.1 dev eth0.100 proto 66 table local",
+        "route add blackhole 10.50.0.0/16",
+        "-6 route add default via fd00:9::1 dev eth0.100 table 100",
+        "-6 route add fd00:20::/64 via fd00:9::1 dev eth0.100 expires 3000",
+        "-6 route add fd00:30::/64 via fe80::1 dev eth0",
+    ):
+        namespace.run("ip", *command.split())
+    fault = Fault(tmp_path, "link_down", namespace.enter, drill_interface=interface)
+    before = routes(namespace)
+    keep = "/proc/sys/net/ipv6/conf/all/keep_addr_on_down"
+    assert namespace.run("cat", keep) == "0\n"
+    # Of the holder: when it comes back, the address and its way out are another one's.
+    namespace.run("ip", "address", "add", "10.8.0.99/24", "dev", interface)
+    namespace.run("ip", *f"route add default via {gateway} dev {interface} metric 7 proto keepalived".split())
+    fault("prepare")
+    fault("inject")
+    namespace.run("ip", "address", "delete", "10.8.0.99/24", "dev", interface)
+    assert len(routes(namespace)) < len(before)
+    for _time in range(2):
+        fault("undo")
+        awaited(lambda: routes(namespace), before)
+    assert namespace.run("cat", keep) == "0\n"
+
+
+@pytest.mark.parametrize("service", ["nginx", "nginx.service"])
+@pytest.mark.parametrize("running", [["keepalived", "nginx", "vip-agent"], ["keepalived"]])
+def test_a_node_hangs_and_goes_on_whatever_runs_there(tmp_path, running, service):
+    node(tmp_path, *running)
+    fault = Fault(tmp_path, "node_hang", drill_service=service)
+    fault("inject")
+    assert units(tmp_path) == dict.fromkeys(running, "STOP")
+    fault("undo")
+    assert units(tmp_path) == dict.fromkeys(running, "CONT")
+
+
+@pytest.mark.parametrize("name", ["node_hang", "service_hang"])
+def test_what_ended_meanwhile_is_mended(tmp_path, name):
+    node(tmp_path, "keepalived", "nginx")
+    fault = Fault(tmp_path, name)
+    fault("inject")
+    (tmp_path / "units/nginx").unlink()
+    fault("undo")
+
+
+def node(directory, *running):
+    (directory / "units").mkdir()
+    for each in running:
+        (directory / "units" / each).touch()
+    (directory / "systemctl").write_text(SYSTEMCTL)
+    (directory / "systemctl").chmod(0o755)
+
+
+def units(directory):
+    return {file.name: file.read_text().strip() for file in (directory / "units").iterdir()}
+
+
+def test_a_service_named_with_its_suffix_has_one_directory_of_settings():
+    told = {service: render("{{ drill_unit }}", drill_service=service) for service in ("web", "web.service", "php8.2")}
+    assert told == {"web": "web.service", "web.service": "web.service", "php8.2": "php8.2.service"}
+
+
+def test_a_real_server_has_a_drain_file_of_its_own():
+    drains = render(
+        VARIABLES["drill_catalog"]["real_server_drain"]["inject"],
+        hostvars={"node1": {"lvs_real_server_drain_file": "/run/its"}},
+    )
+    assert drains == "touch /run/its"
+
+
+def test_a_node_that_lost_its_power_is_locked_again_once_it_is_mended():
+    tasks = yaml.safe_load((ROOT / "roles/drill/tasks/repair.yml").read_text())
+    done = [task.get("ansible.builtin.include_tasks") or next(key for key in task if "." in key) for task in tasks]
+    assert done[-4:] == ["ansible.builtin.shell", "told.yml", "lease.yml", "settle.yml"]
+    (power_off, lease) = VARIABLES["drill_catalog"]["node_power_off"], tasks[-2]
+    assert power_off["isolated"] and lease["when"] == "drill_fault.isolated | default(false)"
