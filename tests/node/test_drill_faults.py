@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -178,3 +179,47 @@ def test_a_node_that_lost_its_power_is_locked_again_once_it_is_mended():
     assert done[-4:] == ["ansible.builtin.shell", "told.yml", "lease.yml", "settle.yml"]
     (power_off, lease) = VARIABLES["drill_catalog"]["node_power_off"], tasks[-2]
     assert power_off["isolated"] and lease["when"] == "drill_fault.isolated | default(false)"
+
+
+PROBERS = """#!/bin/sh
+case "$*" in
+    *property=Id*-2001-*) echo of-2001 ;;
+    *property=Id*-2002-*) echo of-2002 ;;
+    *ExecStart*of-2001) echo '{ argv[]=python3 prober.py --url http://192.0.2.1/healthz --client a ; }' ;;
+    *ExecStart*of-2002) echo '{ argv[]=python3 prober.py --url http://192.0.2.1/healthz2 --client a ; }' ;;
+    stop*) echo "$2" >> stopped ;;
+esac
+"""
+
+
+def test_teardown_removes_what_killed_drills_left_and_nothing_of_others(tmp_path):
+    tasks = yaml.safe_load((ROOT / "roles/drill/tasks/absent.yml").read_text())
+    (tmp_path / "systemctl").write_text(PROBERS)
+    (tmp_path / "systemctl").chmod(0o755)
+    for name in ("drill", "lock", "drill-2001", "drill-2002", "drill-2003"):
+        (tmp_path / f"run/cloudha-vip-{name}").mkdir(parents=True)
+    undo = tmp_path / "run/cloudha-vip-drill/undo"
+
+    def run(task):
+        environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
+        environment.filters["quote"] = shlex.quote
+        names = {"drill_node_dir": undo.parent, "drill_undo": undo, "drill_asked_by": ["http://192.0.2.1/healthz"]}
+        text = environment.from_string(task["ansible.builtin.shell"]["cmd"]).render(names)
+        return subprocess.run(
+            ["sh", "-c", re.sub(r"(?<=[ \"])/run/", f"{tmp_path}/run/", text)],
+            cwd=tmp_path,
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+    undo.write_text("exit 1")
+    failed = run(tasks[0])
+    assert failed.returncode != 0 and f"remove {undo.parent}" in failed.stderr and undo.exists()
+    undo.write_text(f"touch {tmp_path}/mended")
+    assert run(tasks[0]).returncode == 0 and (tmp_path / "mended").exists()
+    assert run(tasks[1]).returncode == 0
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["cloudha-vip-drill-2002"]
+    assert (tmp_path / "stopped").read_text() == "of-2001\n"
+    assert run(tasks[0]).stdout == run(tasks[1]).stdout == "", "a second run changes nothing"
