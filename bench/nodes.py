@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "tests")]
 
-from cases import CASES, DAILY  # noqa: E402
+from cases import DAILY  # noqa: E402
 from nodes import Nodes, Row  # noqa: E402
 
 from lab.lab import Lab  # noqa: E402
@@ -45,14 +45,14 @@ scheduling.
 
 
 def measure(size: int) -> list[Row]:
-    """All cases with a group of two, the daily ones with a larger one, each from where the one before left it."""
+    """The daily cases with a group of this size, each from where the one before left it."""
     lab = Lab(f"bench-nodes-{size}")
     lab.up(f"onprem_active_standby:{size + 1}")
     try:
         nodes = Nodes(lab, Path(tempfile.mkdtemp()), size)
         done = nodes.run(nodes.everybody[:size])
         assert done.returncode == 0, done.stdout[-3000:]
-        for case in CASES if size == 2 else DAILY:
+        for case in DAILY:
             try:
                 case(nodes)
             except Exception:

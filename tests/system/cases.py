@@ -15,6 +15,9 @@ PATIENCE_MS = 5000  # a busy machine is slow; how fast a group is, is measured e
 NOBODY_SENDS = "nft add table inet test; nft 'add chain inet test in { type filter hook input priority 0; }'; "
 NOBODY_SENDS += "nft add rule inet test in meta l4proto 112 drop"
 
+STRAY = "vrrp_instance STRAY { interface eth0; virtual_router_id 77; virtual_ipaddress { 192.168.7.200/22 }; }"
+STRAY = STRAY.replace(" {", " {\n").replace(";", "\n")
+
 Case = Callable[[Nodes], None]
 
 
@@ -98,10 +101,13 @@ def a_node_is_repaired_with_limit(nodes: Nodes) -> None:
     broken = standbys(nodes, members)[-1]
     files = "/etc/keepalived /run/cloudha-vip/keepalived.conf"
     nodes.ssh(broken, f"systemctl stop keepalived && apt-get purge --yes keepalived && rm -rf {files}")
+    nodes.ssh(broken, f"mkdir /etc/keepalived && echo '{STRAY}' > {CONFIG} && journalctl --rotate")
     with nodes.case("a node is repaired (--limit)") as row:
         well(nodes, nodes.run(members, f"--limit={broken}"))
         assert nodes.ssh(broken, "systemctl is-active keepalived") == "active\n"
     undisturbed(row)
+    told = nodes.ssh(broken, "journalctl --unit keepalived --identifier Keepalived_vrrp")
+    assert "(VI_1)" in told and "(STRAY)" not in told, "the package does not start what lies there"
 
 
 def a_node_is_replaced(nodes: Nodes) -> None:
@@ -277,6 +283,20 @@ def a_check_that_fails_everywhere(nodes: Nodes) -> None:
     well(nodes, nodes.run(members))
 
 
+def a_check_that_begins_to_fail_spares_the_holder(nodes: Nodes) -> None:
+    """keepalived takes it for good at a reload, and needs some runs to find out."""
+    members = nodes.everybody[:-1]
+    check = {"name": "slow", "script": "/usr/bin/true", "interval": 2, "fall": 3}
+    well(nodes, nodes.run(members, keepalived_track_scripts=[check]))
+    (holder,) = nodes.holders()
+    with nodes.case("a check begins to fail with the new configuration (refused)") as row:
+        done = nodes.run(members, keepalived_track_scripts=[{**check, "script": "/usr/bin/false"}])
+    assert done.returncode != 0 and "VI_1 is in FAULT as of script slow" in done.stdout, done.stdout[-3000:]
+    assert nodes.holders() == [holder]
+    undisturbed(row)
+    well(nodes, nodes.run(members))
+
+
 def a_split_group_is_mended(nodes: Nodes) -> None:
     members = nodes.everybody[:-1]
     deaf = standbys(nodes, members)[-1]
@@ -333,6 +353,7 @@ CASES: list[Case] = [
     the_heartbeat_moves_to_a_network_of_its_own,
     the_first_node_is_in_fault,
     a_check_that_fails_everywhere,
+    a_check_that_begins_to_fail_spares_the_holder,
     a_split_group_is_mended,
     a_node_that_hears_nobody_does_not_start,
     an_address_of_somebody_else_is_not_taken,

@@ -19,7 +19,8 @@ def settings(
     """The role's variables of a host with the defaults of the argument specification, and its instances resolved.
 
     Each instance gains advert_int_s, worst_detection_ms, and worst_start_ms: how long after its start a node which
-    hears nobody becomes the holder; with version 2, the secret of its name, if none is given.
+    hears nobody becomes the holder; with version 2, the secret of its name, if none is given. All of them together gain
+    worst_verdict_s: for how long a check that was good before goes on to count as passed when it fails now.
     Expects variables in which find_problems found nothing. Raises ValueError when the address of a peer is not known.
     """
     filled = _fill({k: v for k, v in nodes[host].items() if k in spec}, spec)
@@ -28,6 +29,10 @@ def settings(
         _resolved(nodes, host, given, (secrets or {}).get(given["name"]), filled["keepalived_startup_delay_s"])
         for given in filled["keepalived_instances"]
     ]
+    # keepalived 2.2.7 takes a changed script for successful at a reload, and runs it at once.
+    filled["worst_verdict_s"] = max(
+        (int(s["interval"]) * int(s["fall"]) + int(s["timeout"]) for s in filled["keepalived_track_scripts"]), default=0
+    )
     return filled
 
 

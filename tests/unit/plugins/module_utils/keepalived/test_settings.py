@@ -51,6 +51,15 @@ def test_how_long_a_node_that_starts_alone_may_take():
     assert first(nodes)["worst_start_ms"] == 573 + 500
 
 
+def test_how_long_a_check_that_fails_now_may_count_as_passed():
+    nodes = group("192.0.2.11/24", "192.0.2.12/24")
+    assert settings(nodes, "node1", SPEC)["worst_verdict_s"] == 0
+    quick = {"name": "quick", "script": "/bin/true"}
+    slow = {"name": "slow", "script": "/bin/true", "interval": "5", "fall": 3, "timeout": 4}
+    nodes["node1"]["keepalived_track_scripts"] = [slow, quick]
+    assert settings(nodes, "node1", SPEC)["worst_verdict_s"] == 19
+
+
 def test_an_instance_without_addresses_marks_its_holder():
     one = first(group("192.0.2.11/24", "192.0.2.12/24", addresses=[]))
     assert one["addresses"] == [{"address": "169.254.112.66/32", "device": "lo", "scope": "host"}]
