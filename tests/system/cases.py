@@ -41,6 +41,10 @@ def until_it_holds() -> str:
 
 
 def a_node_is_added(nodes: Nodes) -> None:
+    """First in a dry run, which finds a node without keepalived beside others that run it."""
+    done = nodes.run(nodes.everybody, "--check", "--diff")
+    assert done.returncode == 0, done.stdout[-8000:]
+    assert nodes.ssh(nodes.everybody[-1], "ls /etc/keepalived 2>/dev/null || true") == ""
     with nodes.case("a node is added") as row:
         well(nodes, nodes.run(nodes.everybody))
     undisturbed(row)
