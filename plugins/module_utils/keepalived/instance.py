@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Union
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
-# The role's variables of a host, and as far as they are known: interfaces (its addresses by interface), passing (those
-# of them which will not stay), before (its instances in force), sources (its source address by instance, where it
-# cannot be asked), container (bool).
+# The role's variables of a host, and as far as they are known: interfaces (its addresses by interface), macs (hardware
+# addresses by interface), passing (those addresses which will not stay), before (its instances in force), sources (its
+# source address by instance, where it cannot be asked), container (bool).
 Node = Mapping[str, Any]
 
 _DEFAULTS = {"version": 3, "unicast": True, "nopreempt": True}

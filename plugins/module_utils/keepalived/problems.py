@@ -16,7 +16,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import permutations
 from typing import Any
 
-from .instance import Address, Instance, Node, own_addresses, parse_address, parse_interface, parse_number
+from .instance import (
+    Address,
+    Instance,
+    Node,
+    own_addresses,
+    parse_address,
+    parse_interface,
+    parse_number,
+    virtual_addresses,
+)
 from .timers import timers
 from .values import scalar_problems, structure_problems, syntax_problems
 
@@ -35,6 +44,7 @@ _RANGES = {
     "priority": (1, 254, "0 means giving up, and 255 is reserved for a router which owns the address for ever"),
     "preempt_delay": (0, 1000, "keepalived knows no other"),
 }
+_TWINS = "if one machine has two names, correct ansible_host or remove one of them, else give each its own address"
 _ADDRESS_KEYS = ("address", "device", "label", "scope")
 _EXAMPLES = {4: "24", 6: "64"}
 
@@ -44,7 +54,8 @@ def find_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None = No
 
     nodes: for each host, in the order of the group, the role's variables (keepalived_instances and so on, with or
     without their defaults), and what is known of the node: interfaces (for each interface the list of its addresses,
-    with or without prefix length; left out: not checked) and container (whether it has its own network namespace).
+    with or without prefix length; left out: not checked), macs (the hardware address of each interface) and container
+    (whether it has its own network namespace).
     spec: the options of the role's argument specification; with it, unknown keys are found too.
     A message names the hosts, the option, what is wrong and what to do. It never contains a secret.
     """
@@ -64,6 +75,8 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
     if broken:
         yield from broken
         return
+    twins = list(_one_machine(nodes))
+    yield from twins
     instances = [
         Instance(host, node, position, given)
         for position, (host, node) in enumerate(nodes.items())
@@ -98,6 +111,8 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
     yield from _router_ids(instances)
     yield from _shared_addresses(instances)
     for members in by_name.values():
+        if not twins:
+            yield from _one_source(members)
         yield from _agreement(members)
         yield from _priorities(members)
         yield from _reciprocity(members)
@@ -404,6 +419,40 @@ def _objective(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
 
 
 # The group
+
+
+def _one_machine(nodes: Mapping[str, Node]) -> Iterator[Problem]:
+    """Hosts that are one machine: their interfaces have the same hardware addresses, and an address in common.
+
+    Hardware addresses alone do not tell: a container may have the one of its parent, and its own addresses.
+    """
+    # A holder's addresses are not its own. What is to be absent may be written anyhow.
+    present = (node for node in nodes.values() if node.get("keepalived_state") != "absent")
+    virtual = set().union(*map(virtual_addresses, present))
+    places = {host: (_macs(node), _places(node) - virtual) for host, node in nodes.items()}
+    for (one, (macs, its)), (other, (others_macs, others)) in permutations(places.items(), 2):
+        if macs and macs == others_macs and its & others:
+            names, address = " and ".join(host for host in nodes if host in (one, other)), min(map(str, its & others))
+            text = f"{names} are one machine, which has {address} and {', '.join(sorted(macs))}; {_TWINS}"
+            yield one, text
+
+
+def _macs(node: Node) -> frozenset[str]:
+    return frozenset(mac for mac in (node.get("macs") or {}).values() if mac.strip("0:"))
+
+
+def _places(node: Node) -> set[Address]:
+    """Where the node can be found: not what many nodes have on lo or on each link."""
+    interfaces = (name for name in node.get("interfaces") or {} if name != "lo")
+    return {a for name in interfaces for a in own_addresses(node, name) if not (a.is_link_local or a.is_loopback)}
+
+
+def _one_source(members: list[Instance]) -> Iterator[Problem]:
+    """Two nodes that send from one address take each other's packets for their own."""
+    for one, other in permutations(members, 2):
+        if one.source and one.source == other.source and one.host != other.host and not one.source.is_loopback:
+            names = " and ".join(i.host for i in members if i.host in (one.host, other.host))
+            yield one.host, f"{one.where('source_address')} is {one.source} on {names}; {_TWINS}"
 
 
 def _names(instances: list[Instance]) -> Iterator[Problem]:

@@ -529,3 +529,51 @@ def test_variables_as_text_are_understood():
     assert (
         find_problems(pair({"virtual_router_id": "66", "version": "3", "unicast": "yes", "nopreempt": "false"})) == []
     )
+
+
+MACS = {"lo": "00:00:00:00:00:00", "eth0": "52:54:00:00:00:01"}
+TWINS = "if one machine has two names, correct ansible_host or remove one of them"
+
+
+def under_two_names(**changes):
+    """node2 is node1, looked at once more."""
+    nodes = pair({"source_address": "192.168.7.247"}, {"source_address": "192.168.7.250"})
+    for node in nodes.values():
+        node["interfaces"] = {"lo": ["127.0.0.1/8"], "eth0": ["192.168.7.247/22", "192.168.7.250/22"]}
+        node["macs"] = MACS
+    nodes["node2"].update(changes)
+    return nodes
+
+
+def test_one_machine_under_two_names_is_refused(spec):
+    problem = only(under_two_names(), spec)
+    assert problem.startswith("node1, node2: node1 and node2 are one machine, which has 192.168.7.247 and 52:54:00:")
+    assert TWINS in problem
+
+
+def test_one_machine_is_told_of_the_host_that_is_part_of_the_run(spec):
+    assert only(under_two_names(absent=True), spec).startswith("node1: node1 and node2 are one machine")
+
+
+@pytest.mark.parametrize("facts", [{}, {"macs": {**MACS, "eth0": "52:54:00:00:00:02"}}])
+def test_two_hosts_with_one_source_address_are_refused(facts, spec):
+    nodes = pair(macs=MACS if facts else {})
+    nodes["node2"] = {**copy.deepcopy(nodes["node1"]), **facts}
+    problem = only(nodes, spec)
+    assert problem.startswith(f"node1, node2: {WEB}.source_address is 192.168.7.247 on node1 and node2; ")
+    assert TWINS in problem
+
+
+@pytest.mark.parametrize(
+    "interfaces",
+    [
+        {"lo": ["10.0.0.9/32"], "eth0": ["192.168.7.248/22"]},  # an address that all nodes have
+        {"eth0": ["192.168.7.248/22", "fe80::1/64"]},  # as all have on a link
+        {"eth0": ["192.168.7.250/22", VIP]},  # a container with the hardware address of its parent
+    ],
+)
+def test_what_nodes_share_by_design_does_not_make_them_one(interfaces, spec):
+    nodes = pair(macs=MACS)
+    nodes["node1"]["interfaces"] = {"lo": ["10.0.0.9/32"], "eth0": ["192.168.7.247/22", "fe80::1/64", VIP]}
+    nodes["node2"]["interfaces"] = interfaces
+    assert find_problems(nodes, spec) == []
