@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Union
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -138,6 +138,16 @@ class Instance(NamedTuple):
             if before.get("name") == self.name and known in stable:
                 return known
         return next(iter(stable or able), None)
+
+
+def unknown_peers(siblings: Iterable[Instance]) -> list[Instance]:
+    """Those of a node's siblings that should be its peers, and have no address that anybody knows.
+
+    One that this run does not change, and of which nobody knows anything, is left out while there are others.
+    """
+    every = list(siblings)
+    known = [sibling for sibling in every if sibling.source or not sibling.node.get("absent")]
+    return [sibling for sibling in known or every if not sibling.source]
 
 
 def virtual_addresses(node: Node) -> set[Address]:

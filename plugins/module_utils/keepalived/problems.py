@@ -24,6 +24,7 @@ from .instance import (
     parse_address,
     parse_interface,
     parse_number,
+    unknown_peers,
     virtual_addresses,
 )
 from .timers import timers
@@ -100,7 +101,8 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
             *_virtual_addresses(instance),
             *_interfaces(instance),
             *_unicast(instance, siblings, len(present)),
-            *_source(instance, siblings),
+            *_source(instance),
+            *_silent_peers(instance, siblings),
             *_peers(instance),
             *_secret(instance),
             *_tracking(instance, siblings),
@@ -302,18 +304,13 @@ def _unicast(instance: Instance, siblings: list[Instance], group_size: int) -> I
         yield f"{where} is empty; add a host to the group, list the peers, or set unicast to false to run alone"
 
 
-def _source(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
+def _source(instance: Instance) -> Iterator[str]:
     """Why the source address of the packets is not known, which the node itself and its peers need."""
     if not instance.flag("unicast") or instance.family is None or instance.given.get("source_address") is not None:
         return
     interface, family, where = instance.given.get("interface"), instance.family, instance.where("source_address")
     known = instance.node.get("interfaces")
-    if not known:
-        if known is not None and not all(sibling.given.get("peers") for sibling in siblings):
-            advice = "bring it back, or list peers on the others"
-            yield f"{where} is not known, as {instance.host} cannot be reached; {advice}"
-        return
-    if interface not in known or instance.source:
+    if not known or interface not in known or instance.source:
         return
     usable = [a for a in own_addresses(instance.node, interface) if a.version == family and not a.is_link_local]
     if usable:
@@ -323,6 +320,20 @@ def _source(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
         )
     else:
         yield f"{where} is not known, as {interface} of {instance.host} has no IPv{family} address; give it one"
+
+
+def _silent_peers(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
+    """Nodes whose address this one needs, and which cannot be told of it: what is wrong there is not reported there."""
+    if instance.given.get("peers") or not instance.flag("unicast") or instance.family is None:
+        return
+    for sibling in unknown_peers(siblings):
+        known, interface = sibling.node.get("interfaces"), sibling.given.get("interface")
+        if known is not None and (not known or sibling.node.get("absent")):
+            why = f"its {interface} has no address to send from" if known else "it cannot be reached"
+            yield (
+                f"{instance.where('peers')}: the address of {sibling.host} is not known, as {why}; "
+                f"{'repair it' if known else 'bring it back'}, or set source_address in its keepalived_instances"
+            )
 
 
 def _peers(instance: Instance) -> Iterator[str]:

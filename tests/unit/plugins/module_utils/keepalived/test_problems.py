@@ -286,7 +286,7 @@ BAD = [
     ),
     (
         {**pair(), "node2": {**pair()["node2"], "interfaces": {}}},
-        f"node2: {WEB}.source_address is not known, as node2 cannot be reached; bring it back, or",
+        f"node1: {WEB}.peers: the address of node2 is not known, as it cannot be reached; bring it back, or set",
     ),
     # Types
     (
@@ -513,6 +513,32 @@ def test_routes_of_two_tables_are_two():
         more = {"name": "db", "virtual_router_id": 67, "addresses": ["192.168.7.245/22"]}
         node["keepalived_instances"].append(instance(**more, routes=["203.0.113.0/24 via 192.168.4.2 table 8"]))
     assert find_problems(nodes) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"interfaces": {}, "sources": {}}, "it cannot be reached; bring it back"),
+        ({"interfaces": {"eth0": ["fe80::1/64"]}}, "its eth0 has no address to send from; repair it"),
+        ({"interfaces": {"eth1": ["10.0.0.1/24"]}}, "its eth0 has no address to send from; repair it"),
+    ],
+)
+def test_a_peer_of_unknown_address_that_is_not_part_of_the_run_is_told_of_one_that_is(facts, why, spec):
+    nodes = pair()
+    nodes["node2"].update(facts, absent=True)
+    assert only(nodes, spec) == (
+        f"node1: {WEB}.peers: the address of node2 is not known, as {why}, or set source_address in its "
+        "keepalived_instances"
+    )
+    nodes["node2"]["keepalived_instances"] = [instance(source_address="192.168.7.248")]
+    nodes["node2"].pop("interfaces")
+    assert find_problems(nodes, spec) == []
+
+
+def test_a_node_which_nobody_knows_is_no_problem_while_there_are_other_peers(spec):
+    nodes = pair()
+    nodes["node3"] = {**pair()["node2"], "interfaces": {}, "sources": {}, "absent": True}
+    assert find_problems(nodes, spec) == []
 
 
 def test_a_node_which_cannot_be_reached_is_no_problem_when_all_others_list_their_peers():
