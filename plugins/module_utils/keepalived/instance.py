@@ -42,6 +42,20 @@ def parse_interface(value: Any) -> Interface | None:
         return None
 
 
+def canonical(given: Mapping[str, Any]) -> dict[str, Any]:
+    """An instance with each address in its one usual spelling, by which texts can be compared."""
+
+    def spelt(entry: Any) -> Any:
+        if isinstance(entry, Mapping):
+            return {**entry, "address": spelt(entry.get("address"))}
+        parsed = parse_interface(entry)
+        return (str(parsed) if "/" in entry else str(parsed.ip)) if parsed else entry
+
+    lists = {o: [spelt(e) for e in given[o]] for o in ("addresses", "excluded_addresses", "peers") if given.get(o)}
+    source = {"source_address": spelt(given["source_address"])} if given.get("source_address") else {}
+    return {**given, **lists, **source}
+
+
 def marker(virtual_router_id: Any) -> str:
     """What an instance without addresses announces, and its holder has on lo.
 

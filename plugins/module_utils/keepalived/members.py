@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .instance import Address, Instance, Node, parse_address, parse_interface, virtual_addresses
+from .instance import Address, Instance, Node, canonical, parse_address, parse_interface, virtual_addresses
 
 
 def members(nodes: Mapping[str, Node]) -> dict[str, Any]:
@@ -83,9 +83,12 @@ def _read(node: Node) -> dict[str, Any]:
         return dict(node)
     readings = node["readings"]
     loaded: Any = next((variables for variables in readings if variables != {}), {})
-    written = [i for variables in readings for i in (variables or {}).get("keepalived_instances") or []]
-    before = None if loaded is False else loaded.get("keepalived_instances") or []
-    return {**node, "before": before, "written": written}
+    written = [i for variables in readings if variables for i in _instances(variables)]
+    return {**node, "before": None if loaded is False else _instances(loaded), "written": written}
+
+
+def _instances(variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [canonical(i) for i in variables.get("keepalived_instances") or []]
 
 
 def _wanted(node: Node) -> list[Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .instance import Instance, Node, marker, unknown_peers
+from .instance import Instance, Node, canonical, marker, unknown_peers
 from .timers import timers
 
 
@@ -69,7 +69,7 @@ def _resolved(
         resolved[option] = [{"device": given["interface"], **entry} for entry in entries]
     if own.bare:
         resolved["addresses"] = [{"address": marker(given["virtual_router_id"]), "device": "lo", "scope": "host"}]
-    return resolved
+    return canonical(resolved)
 
 
 def _sources(members: list[Instance], host: str) -> list[str]:
