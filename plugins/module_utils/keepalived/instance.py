@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Union
 
@@ -21,10 +22,12 @@ _DEFAULTS = {"version": 3, "unicast": True, "nopreempt": True}
 
 
 def parse_number(value: Any) -> int | None:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return None
+    """A whole number, as keepalived reads it: int() would take 6.6, True and 1_00 too."""
+    return int(value) if re.fullmatch(r"-?[0-9]{1,9}", str(value)) else None
+
+
+def parse_seconds(value: Any) -> float | None:
+    return float(value) if re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]+)?", str(value)) else None
 
 
 def parse_address(value: Any) -> Address | None:

@@ -13,6 +13,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import ip_network
 from itertools import permutations
 from typing import Any
 
@@ -24,6 +25,7 @@ from .instance import (
     parse_address,
     parse_interface,
     parse_number,
+    parse_seconds,
     unknown_peers,
     virtual_addresses,
 )
@@ -92,7 +94,8 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
         unknown = _unknown_keys(ours, spec, "") if spec else ()
         scalars = scalar_problems(node, spec) if spec else ()
         rules = (_definitions, _sync_groups, _virtual_servers, _shared_routes, syntax_problems)
-        for text in (*unknown, *scalars, *(text for rule in rules for text in rule(node))):
+        absent_ok = _absent_ok(node, nodes)
+        for text in (*unknown, *scalars, *absent_ok, *(text for rule in rules for text in rule(node))):
             yield host, text
     for instance in instances:
         siblings = [other for other in by_name[instance.name] if other.host != instance.host]
@@ -150,12 +153,19 @@ def _definitions(node: Node) -> Iterator[str]:
                 yield f"{variable} defines {name} {count} times; give each its own name"
             if name in _OWN_FILES and variable == "keepalived_track_files":
                 yield f"{variable} defines {name}, which is the role's own; choose another name"
-    rt_priority = node.get("keepalived_rt_priority", 0)
-    if (parse_number(rt_priority) or 0) not in range(100):
+    rt_priority = node.get("keepalived_rt_priority")
+    if rt_priority is not None and parse_number(rt_priority) not in range(100):
         yield f"keepalived_rt_priority is {rt_priority}; use 1 to 99, or 0 for none"
     delay_s = node.get("keepalived_startup_delay_s", 0)
-    if not 0 <= (_seconds(delay_s) or 0) < 60 or _seconds(delay_s) is None:
+    seconds = parse_seconds(delay_s)
+    if seconds is None or not 0 <= seconds < 60:
         yield f"keepalived_startup_delay_s is {delay_s}; use 0 to 59, of which keepalived does not warn"
+
+
+def _absent_ok(node: Node, hosts: Iterable[str]) -> Iterator[str]:
+    for name in node.get("keepalived_absent_ok") or []:
+        if name not in hosts:
+            yield f"keepalived_absent_ok names {name}, which is no host of the group; {_hint(name, hosts)}"
 
 
 def _sync_groups(node: Node) -> Iterator[str]:
@@ -234,13 +244,14 @@ def _virtual_servers(node: Node) -> Iterator[str]:
 def _numbers(instance: Instance) -> Iterator[str]:
     for option, (least, most, reason) in _RANGES.items():
         value = instance.get(option)
-        if value is not None and (parse_number(value) is None or not least <= int(value) <= most):
+        number = parse_seconds(value) if option == "preempt_delay" else parse_number(value)
+        if value is not None and (number is None or not least <= number <= most):
             yield f"{instance.where(option)} is {value}; use {least} to {most} ({reason})"
     if instance.number("version") not in (2, 3):
         yield f"{instance.where('version')} is {instance.get('version')}; use 2 or 3"
     elif instance.number("version") == 2 and instance.family == 6:
         yield f"{instance.where('version')} is 2, which does not know IPv6; use 3"
-    if instance.number("preempt_delay") and instance.flag("nopreempt"):
+    if parse_seconds(instance.get("preempt_delay")) and instance.flag("nopreempt"):
         where = instance.where("preempt_delay")
         yield f"{where} has no effect while nopreempt is true (the default); set nopreempt to false, or leave it out"
 
@@ -257,10 +268,14 @@ def _virtual_addresses(instance: Instance) -> Iterator[str]:
         if not parsed:
             yield f"{where}: {text!r} is not an address; write ADDRESS/PREFIX, for example 192.0.2.10/24"
             continue
-        network = parsed.network
-        if "/" not in str(text):
+        network, (_ip, slash, prefix) = parsed.network, str(text).partition("/")
+        if not slash:
             yield f"{where}: {text} has no prefix length; add it, for example {text}/{_EXAMPLES[parsed.version]}"
-        elif parsed.ip.is_multicast or parsed.ip.is_unspecified or parsed.ip.is_loopback:
+        elif not re.fullmatch("[0-9]{1,3}", prefix):
+            yield f"{where}: {text} has a netmask in place of a prefix length; write {parsed}"
+        elif not network.prefixlen:
+            yield f"{where}: {text} would be in one network with all addresses; write its own network's prefix length"
+        elif _unreachable(parsed.ip):
             yield f"{where}: {text} is not an address which clients can reach; choose one of their network"
         elif network.prefixlen < 31 and parsed.ip in (network[0], network[-1]) and parsed.version == 4:
             yield f"{where}: {text} is the network's own or its broadcast address; choose another one of {network}"
@@ -269,6 +284,11 @@ def _virtual_addresses(instance: Instance) -> Iterator[str]:
                 f"{where}: {text} is not of family IPv{instance.family}, as the first address is; "
                 "put it into excluded_addresses, or into an instance of its own"
             )
+
+
+def _unreachable(ip: Address) -> bool:
+    special = ip.version == 4 and (ip.is_reserved or ip in ip_network("0.0.0.0/8"))
+    return special or ip.is_multicast or ip.is_unspecified or ip.is_loopback
 
 
 def _interfaces(instance: Instance) -> Iterator[str]:
@@ -502,13 +522,6 @@ def _shared_addresses(instances: list[Instance]) -> Iterator[Problem]:
         for (host, name), count in Counter((i.host, i.name) for i in members).items():
             if count > 1:
                 yield host, f"keepalived_instances[{name}]: {address} is listed {count} times; list it once"
-
-
-def _seconds(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _agreement(members: list[Instance]) -> Iterator[Problem]:

@@ -52,6 +52,8 @@ GOOD = {
     "something else moves the addresses": pair({"addresses": []}),
     "version 2": pair({"version": 2, "auth_pass": "s3cret"}, keepalived_detection_ms=4000),
     "preemption": pair({"nopreempt": False, "preempt_delay": 5}),
+    "half a second": pair({"nopreempt": False, "preempt_delay": "0.5"}),
+    "a machine that is off": pair(keepalived_absent_ok=["node2"], keepalived_removed_peers=["fd00::1", "192.0.2.9"]),
     "drain file": pair({"track_files": ["drain"]}),
     "weight": pair(
         {"nopreempt": False, "track_scripts": ["http"]},
@@ -317,6 +319,57 @@ BAD = [
     (
         pair(keepalived_virtual_servers=[{"fwmark": 1, "lvs_sched": "best"}]),
         "keepalived_virtual_servers[0].lvs_sched is best; choose one of rr, wrr",
+    ),
+    # Numbers
+    *((pair({"virtual_router_id": n}), f"{WEB}.virtual_router_id is {n}; use 1 to 255") for n in (6.6, True, "66 ")),
+    (pair({"priority": "1_00"}, {}), f"node1: {WEB}.priority is 1_00; use 1 to 254"),
+    (pair({"nopreempt": False, "preempt_delay": "1_0"}), f"{BOTH}{WEB}.preempt_delay is 1_0; use 0 to 1000"),
+    *((pair(keepalived_rt_priority=n), f"{BOTH}keepalived_rt_priority is {n}; use 1 to 99") for n in ("x", "5.5", 5.5)),
+    (pair(keepalived_startup_delay_s="1_0"), f"{BOTH}keepalived_startup_delay_s is 1_0; use 0 to 59"),
+    (pair(keepalived_settle_timeout="-5"), f"{BOTH}keepalived_settle_timeout is -5; use 0 or more"),
+    *(
+        (
+            pair(keepalived_track_scripts=[{"name": "x", "script": "/x", option: n}]),
+            f"{BOTH}keepalived_track_scripts[x].{option} is {n}; use 1 or more",
+        )
+        for option, n in (("interval", 0), ("interval", -1), ("timeout", 0), ("rise", 0), ("fall", "0"))
+    ),
+    *(
+        (pair({f"garp_{option}": -1}), f"{BOTH}{WEB}.garp_{option} is -1; use 0 or more")
+        for option in ("master_delay", "master_repeat", "master_refresh", "lower_prio_delay", "lower_prio_repeat")
+    ),
+    (
+        pair(keepalived_virtual_servers=[{"address": "192.0.2.1", "port": 80000}]),
+        "keepalived_virtual_servers[0].port is 80000; use 0 to 65535",
+    ),
+    (
+        pair(keepalived_virtual_servers=[{"fwmark": 1, "delay_loop": 0}]),
+        "keepalived_virtual_servers[0].delay_loop is 0; use 0.001 or more",
+    ),
+    (
+        pair({"addresses": ["192.168.7.246/255.255.252.0"]}),
+        "192.168.7.246/255.255.252.0 has a netmask in place of a prefix length; write 192.168.7.246/22",
+    ),
+    (
+        pair({"addresses": ["192.168.7.246/0"]}),
+        f"{BOTH}{WEB}.addresses: 192.168.7.246/0 would be in one network with all addresses; write",
+    ),
+    *(
+        (
+            pair({"addresses": [each]}),
+            f"{BOTH}{WEB}.addresses: {each} is not an address which clients can reach; choose",
+        )
+        for each in ("240.0.0.1/8", "0.0.0.1/8")
+    ),
+    # Who is not there
+    (
+        pair(keepalived_absent_ok=["node3"]),
+        f"{BOTH}keepalived_absent_ok names node3, which is no host of the group; did you mean node",
+    ),
+    (pair(keepalived_removed_peers=["foo"]), f"{BOTH}keepalived_removed_peers[0] is not an address; write it"),
+    (
+        pair(keepalived_removed_peers=["FD00::01"]),
+        f"{BOTH}keepalived_removed_peers[0] is not in the usual spelling; write fd00::1",
     ),
     (pair(keepalived_startup_delay_s=60), f"{BOTH}keepalived_startup_delay_s is 60; use 0 to 59"),
     (pair(keepalived_startup_delay_s=-1), f"{BOTH}keepalived_startup_delay_s is -1; use 0 to 59"),
