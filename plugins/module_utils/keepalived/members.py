@@ -137,12 +137,14 @@ def _seen_by(nodes: Mapping[str, Node], name: str, address: Address) -> tuple[st
 
 
 def _by_interface(nodes: Mapping[str, Node]) -> list[dict[str, Any]]:
-    """Where to ask for the addresses of nodes which cannot be reached."""
+    """On which of its interfaces the first node of this run asks for the addresses of nodes which cannot be reached."""
+    asking: Node = next((node for node in nodes.values() if node["here"]), {})
+    interfaces = {given.get("name"): given.get("interface") for given in _wanted(asking)}
     found: dict[str, list[str]] = {}
     for node in nodes.values():
         for given in _wanted(node) if not node["reached"] else []:
             address = node["sources"].get(str(given.get("name")))
-            its = found.setdefault(str(given.get("interface")), [])
+            its = found.setdefault(str(interfaces.get(given.get("name")) or given.get("interface")), [])
             if address and address not in its:
                 its.append(address)
     return [{"interface": interface, "addresses": its} for interface, its in found.items() if its]

@@ -45,6 +45,11 @@ def test_a_node_which_is_down_stays_a_peer():
     assert assumed["source_address"] == address(2) and sorted(assumed["peers"]) == [address(1), address(3)]
 
 
+def test_the_node_that_asks_does_so_on_its_own_interface():
+    found = members({"n1": away(keepalived_instances=[{**WEB, "interface": "ens3"}]), "n2": node(2, 1)})
+    assert found["out_of_reach"] == [{"interface": "eth0", "addresses": [address(1)]}]
+
+
 def test_several_nodes_are_down():
     found = members({"n1": away(), "n2": node(2, 1, 3), "n3": away()})
     assert peers(found, "n2") == [address(1), address(3)]
