@@ -7,24 +7,27 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Union
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
-# The role's variables of a host, and as far as they are known: interfaces (its addresses by interface), passing (those
-# of them which will not stay), before (its instances in force), sources (its source address by instance, where it
-# cannot be asked), container (bool).
+# The role's variables of a host, and as far as they are known: interfaces (its addresses by interface), macs (hardware
+# addresses by interface), passing (those addresses which will not stay), before (its instances in force), sources (its
+# source address by instance, where it cannot be asked), container (bool).
 Node = Mapping[str, Any]
 
 _DEFAULTS = {"version": 3, "unicast": True, "nopreempt": True}
 
 
 def parse_number(value: Any) -> int | None:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return None
+    """A whole number, as keepalived reads it: int() would take 6.6, True and 1_00 too."""
+    return int(value) if re.fullmatch(r"-?[0-9]{1,9}", str(value)) else None
+
+
+def parse_seconds(value: Any) -> float | None:
+    return float(value) if re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]+)?", str(value)) else None
 
 
 def parse_address(value: Any) -> Address | None:
@@ -40,6 +43,20 @@ def parse_interface(value: Any) -> Interface | None:
         return ipaddress.ip_interface(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def canonical(given: Mapping[str, Any]) -> dict[str, Any]:
+    """An instance with each address in its one usual spelling, by which texts can be compared."""
+
+    def spelt(entry: Any) -> Any:
+        if isinstance(entry, Mapping):
+            return {**entry, "address": spelt(entry.get("address"))}
+        parsed = parse_interface(entry)
+        return (str(parsed) if "/" in entry else str(parsed.ip)) if parsed else entry
+
+    lists = {o: [spelt(e) for e in given[o]] for o in ("addresses", "excluded_addresses", "peers") if given.get(o)}
+    source = {"source_address": spelt(given["source_address"])} if given.get("source_address") else {}
+    return {**given, **lists, **source}
 
 
 def marker(virtual_router_id: Any) -> str:
@@ -138,6 +155,16 @@ class Instance(NamedTuple):
             if before.get("name") == self.name and known in stable:
                 return known
         return next(iter(stable or able), None)
+
+
+def unknown_peers(siblings: Iterable[Instance]) -> list[Instance]:
+    """Those of a node's siblings that should be its peers, and have no address that anybody knows.
+
+    One that this run does not change, and of which nobody knows anything, is left out while there are others.
+    """
+    every = list(siblings)
+    known = [sibling for sibling in every if sibling.source or not sibling.node.get("absent")]
+    return [sibling for sibling in known or every if not sibling.source]
 
 
 def virtual_addresses(node: Node) -> set[Address]:

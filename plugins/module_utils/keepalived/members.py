@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .instance import Address, Instance, Node, parse_address, parse_interface, virtual_addresses
+from .instance import Address, Instance, Node, canonical, parse_address, parse_interface, virtual_addresses
 
 
 def members(nodes: Mapping[str, Node]) -> dict[str, Any]:
@@ -83,9 +83,12 @@ def _read(node: Node) -> dict[str, Any]:
         return dict(node)
     readings = node["readings"]
     loaded: Any = next((variables for variables in readings if variables != {}), {})
-    written = [i for variables in readings for i in (variables or {}).get("keepalived_instances") or []]
-    before = None if loaded is False else loaded.get("keepalived_instances") or []
-    return {**node, "before": before, "written": written}
+    written = [i for variables in readings if variables for i in _instances(variables)]
+    return {**node, "before": None if loaded is False else _instances(loaded), "written": written}
+
+
+def _instances(variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [canonical(i) for i in variables.get("keepalived_instances") or []]
 
 
 def _wanted(node: Node) -> list[Mapping[str, Any]]:
@@ -134,12 +137,14 @@ def _seen_by(nodes: Mapping[str, Node], name: str, address: Address) -> tuple[st
 
 
 def _by_interface(nodes: Mapping[str, Node]) -> list[dict[str, Any]]:
-    """Where to ask for the addresses of nodes which cannot be reached."""
+    """On which of its interfaces the first node of this run asks for the addresses of nodes which cannot be reached."""
+    asking: Node = next((node for node in nodes.values() if node["here"]), {})
+    interfaces = {given.get("name"): given.get("interface") for given in _wanted(asking)}
     found: dict[str, list[str]] = {}
     for node in nodes.values():
         for given in _wanted(node) if not node["reached"] else []:
             address = node["sources"].get(str(given.get("name")))
-            its = found.setdefault(str(given.get("interface")), [])
+            its = found.setdefault(str(interfaces.get(given.get("name")) or given.get("interface")), [])
             if address and address not in its:
                 its.append(address)
     return [{"interface": interface, "addresses": its} for interface, its in found.items() if its]

@@ -13,10 +13,22 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import ip_network
 from itertools import permutations
 from typing import Any
 
-from .instance import Address, Instance, Node, own_addresses, parse_address, parse_interface, parse_number
+from .instance import (
+    Address,
+    Instance,
+    Node,
+    own_addresses,
+    parse_address,
+    parse_interface,
+    parse_number,
+    parse_seconds,
+    unknown_peers,
+    virtual_addresses,
+)
 from .timers import timers
 from .values import scalar_problems, structure_problems, syntax_problems
 
@@ -35,6 +47,7 @@ _RANGES = {
     "priority": (1, 254, "0 means giving up, and 255 is reserved for a router which owns the address for ever"),
     "preempt_delay": (0, 1000, "keepalived knows no other"),
 }
+_TWINS = "if one machine has two names, correct ansible_host or remove one of them, else give each its own address"
 _ADDRESS_KEYS = ("address", "device", "label", "scope")
 _EXAMPLES = {4: "24", 6: "64"}
 
@@ -44,7 +57,8 @@ def find_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None = No
 
     nodes: for each host, in the order of the group, the role's variables (keepalived_instances and so on, with or
     without their defaults), and what is known of the node: interfaces (for each interface the list of its addresses,
-    with or without prefix length; left out: not checked) and container (whether it has its own network namespace).
+    with or without prefix length; left out: not checked), macs (the hardware address of each interface) and container
+    (whether it has its own network namespace).
     spec: the options of the role's argument specification; with it, unknown keys are found too.
     A message names the hosts, the option, what is wrong and what to do. It never contains a secret.
     """
@@ -64,6 +78,8 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
     if broken:
         yield from broken
         return
+    twins = list(_one_machine(nodes))
+    yield from twins
     instances = [
         Instance(host, node, position, given)
         for position, (host, node) in enumerate(nodes.items())
@@ -78,7 +94,8 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
         unknown = _unknown_keys(ours, spec, "") if spec else ()
         scalars = scalar_problems(node, spec) if spec else ()
         rules = (_definitions, _sync_groups, _virtual_servers, _shared_routes, syntax_problems)
-        for text in (*unknown, *scalars, *(text for rule in rules for text in rule(node))):
+        absent_ok = _absent_ok(node, nodes)
+        for text in (*unknown, *scalars, *absent_ok, *(text for rule in rules for text in rule(node))):
             yield host, text
     for instance in instances:
         siblings = [other for other in by_name[instance.name] if other.host != instance.host]
@@ -87,7 +104,8 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
             *_virtual_addresses(instance),
             *_interfaces(instance),
             *_unicast(instance, siblings, len(present)),
-            *_source(instance, siblings),
+            *_source(instance),
+            *_silent_peers(instance, siblings),
             *_peers(instance),
             *_secret(instance),
             *_tracking(instance, siblings),
@@ -98,6 +116,8 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
     yield from _router_ids(instances)
     yield from _shared_addresses(instances)
     for members in by_name.values():
+        if not twins:
+            yield from _one_source(members)
         yield from _agreement(members)
         yield from _priorities(members)
         yield from _reciprocity(members)
@@ -133,12 +153,19 @@ def _definitions(node: Node) -> Iterator[str]:
                 yield f"{variable} defines {name} {count} times; give each its own name"
             if name in _OWN_FILES and variable == "keepalived_track_files":
                 yield f"{variable} defines {name}, which is the role's own; choose another name"
-    rt_priority = node.get("keepalived_rt_priority", 0)
-    if (parse_number(rt_priority) or 0) not in range(100):
+    rt_priority = node.get("keepalived_rt_priority")
+    if rt_priority is not None and parse_number(rt_priority) not in range(100):
         yield f"keepalived_rt_priority is {rt_priority}; use 1 to 99, or 0 for none"
     delay_s = node.get("keepalived_startup_delay_s", 0)
-    if not 0 <= (_seconds(delay_s) or 0) < 60 or _seconds(delay_s) is None:
+    seconds = parse_seconds(delay_s)
+    if seconds is None or not 0 <= seconds < 60:
         yield f"keepalived_startup_delay_s is {delay_s}; use 0 to 59, of which keepalived does not warn"
+
+
+def _absent_ok(node: Node, hosts: Iterable[str]) -> Iterator[str]:
+    for name in node.get("keepalived_absent_ok") or []:
+        if name not in hosts:
+            yield f"keepalived_absent_ok names {name}, which is no host of the group; {_hint(name, hosts)}"
 
 
 def _sync_groups(node: Node) -> Iterator[str]:
@@ -217,13 +244,14 @@ def _virtual_servers(node: Node) -> Iterator[str]:
 def _numbers(instance: Instance) -> Iterator[str]:
     for option, (least, most, reason) in _RANGES.items():
         value = instance.get(option)
-        if value is not None and (parse_number(value) is None or not least <= int(value) <= most):
+        number = parse_seconds(value) if option == "preempt_delay" else parse_number(value)
+        if value is not None and (number is None or not least <= number <= most):
             yield f"{instance.where(option)} is {value}; use {least} to {most} ({reason})"
     if instance.number("version") not in (2, 3):
         yield f"{instance.where('version')} is {instance.get('version')}; use 2 or 3"
     elif instance.number("version") == 2 and instance.family == 6:
         yield f"{instance.where('version')} is 2, which does not know IPv6; use 3"
-    if instance.number("preempt_delay") and instance.flag("nopreempt"):
+    if parse_seconds(instance.get("preempt_delay")) and instance.flag("nopreempt"):
         where = instance.where("preempt_delay")
         yield f"{where} has no effect while nopreempt is true (the default); set nopreempt to false, or leave it out"
 
@@ -240,10 +268,14 @@ def _virtual_addresses(instance: Instance) -> Iterator[str]:
         if not parsed:
             yield f"{where}: {text!r} is not an address; write ADDRESS/PREFIX, for example 192.0.2.10/24"
             continue
-        network = parsed.network
-        if "/" not in str(text):
+        network, (_ip, slash, prefix) = parsed.network, str(text).partition("/")
+        if not slash:
             yield f"{where}: {text} has no prefix length; add it, for example {text}/{_EXAMPLES[parsed.version]}"
-        elif parsed.ip.is_multicast or parsed.ip.is_unspecified or parsed.ip.is_loopback:
+        elif not re.fullmatch("[0-9]{1,3}", prefix):
+            yield f"{where}: {text} has a netmask in place of a prefix length; write {parsed}"
+        elif not network.prefixlen:
+            yield f"{where}: {text} would be in one network with all addresses; write its own network's prefix length"
+        elif _unreachable(parsed.ip):
             yield f"{where}: {text} is not an address which clients can reach; choose one of their network"
         elif network.prefixlen < 31 and parsed.ip in (network[0], network[-1]) and parsed.version == 4:
             yield f"{where}: {text} is the network's own or its broadcast address; choose another one of {network}"
@@ -252,6 +284,11 @@ def _virtual_addresses(instance: Instance) -> Iterator[str]:
                 f"{where}: {text} is not of family IPv{instance.family}, as the first address is; "
                 "put it into excluded_addresses, or into an instance of its own"
             )
+
+
+def _unreachable(ip: Address) -> bool:
+    special = ip.version == 4 and (ip.is_reserved or ip in ip_network("0.0.0.0/8"))
+    return special or ip.is_multicast or ip.is_unspecified or ip.is_loopback
 
 
 def _interfaces(instance: Instance) -> Iterator[str]:
@@ -287,18 +324,13 @@ def _unicast(instance: Instance, siblings: list[Instance], group_size: int) -> I
         yield f"{where} is empty; add a host to the group, list the peers, or set unicast to false to run alone"
 
 
-def _source(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
+def _source(instance: Instance) -> Iterator[str]:
     """Why the source address of the packets is not known, which the node itself and its peers need."""
     if not instance.flag("unicast") or instance.family is None or instance.given.get("source_address") is not None:
         return
     interface, family, where = instance.given.get("interface"), instance.family, instance.where("source_address")
     known = instance.node.get("interfaces")
-    if not known:
-        if known is not None and not all(sibling.given.get("peers") for sibling in siblings):
-            advice = "bring it back, or list peers on the others"
-            yield f"{where} is not known, as {instance.host} cannot be reached; {advice}"
-        return
-    if interface not in known or instance.source:
+    if not known or interface not in known or instance.source:
         return
     usable = [a for a in own_addresses(instance.node, interface) if a.version == family and not a.is_link_local]
     if usable:
@@ -308,6 +340,20 @@ def _source(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
         )
     else:
         yield f"{where} is not known, as {interface} of {instance.host} has no IPv{family} address; give it one"
+
+
+def _silent_peers(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
+    """Nodes whose address this one needs, and which cannot be told of it: what is wrong there is not reported there."""
+    if instance.given.get("peers") or not instance.flag("unicast") or instance.family is None:
+        return
+    for sibling in unknown_peers(siblings):
+        known, interface = sibling.node.get("interfaces"), sibling.given.get("interface")
+        if known is not None and (not known or sibling.node.get("absent")):
+            why = f"its {interface} has no address to send from" if known else "it cannot be reached"
+            yield (
+                f"{instance.where('peers')}: the address of {sibling.host} is not known, as {why}; "
+                f"{'repair it' if known else 'bring it back'}, or set source_address in its keepalived_instances"
+            )
 
 
 def _peers(instance: Instance) -> Iterator[str]:
@@ -406,6 +452,40 @@ def _objective(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
 # The group
 
 
+def _one_machine(nodes: Mapping[str, Node]) -> Iterator[Problem]:
+    """Hosts that are one machine: their interfaces have the same hardware addresses, and an address in common.
+
+    Hardware addresses alone do not tell: a container may have the one of its parent, and its own addresses.
+    """
+    # A holder's addresses are not its own. What is to be absent may be written anyhow.
+    present = (node for node in nodes.values() if node.get("keepalived_state") != "absent")
+    virtual = set().union(*map(virtual_addresses, present))
+    places = {host: (_macs(node), _places(node) - virtual) for host, node in nodes.items()}
+    for (one, (macs, its)), (other, (others_macs, others)) in permutations(places.items(), 2):
+        if macs and macs == others_macs and its & others:
+            names, address = " and ".join(host for host in nodes if host in (one, other)), min(map(str, its & others))
+            text = f"{names} are one machine, which has {address} and {', '.join(sorted(macs))}; {_TWINS}"
+            yield one, text
+
+
+def _macs(node: Node) -> frozenset[str]:
+    return frozenset(mac for mac in (node.get("macs") or {}).values() if mac.strip("0:"))
+
+
+def _places(node: Node) -> set[Address]:
+    """Where the node can be found: not what many nodes have on lo or on each link."""
+    interfaces = (name for name in node.get("interfaces") or {} if name != "lo")
+    return {a for name in interfaces for a in own_addresses(node, name) if not (a.is_link_local or a.is_loopback)}
+
+
+def _one_source(members: list[Instance]) -> Iterator[Problem]:
+    """Two nodes that send from one address take each other's packets for their own."""
+    for one, other in permutations(members, 2):
+        if one.source and one.source == other.source and one.host != other.host and not one.source.is_loopback:
+            names = " and ".join(i.host for i in members if i.host in (one.host, other.host))
+            yield one.host, f"{one.where('source_address')} is {one.source} on {names}; {_TWINS}"
+
+
 def _names(instances: list[Instance]) -> Iterator[Problem]:
     for (host, name), count in Counter((i.host, i.name) for i in instances).items():
         if count > 1:
@@ -442,13 +522,6 @@ def _shared_addresses(instances: list[Instance]) -> Iterator[Problem]:
         for (host, name), count in Counter((i.host, i.name) for i in members).items():
             if count > 1:
                 yield host, f"keepalived_instances[{name}]: {address} is listed {count} times; list it once"
-
-
-def _seconds(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _agreement(members: list[Instance]) -> Iterator[Problem]:

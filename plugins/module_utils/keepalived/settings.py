@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .instance import Instance, Node, marker
+from .instance import Instance, Node, canonical, marker, unknown_peers
 from .timers import timers
 
 
@@ -74,13 +74,11 @@ def _resolved(
         resolved[option] = [{"device": given["interface"], **entry} for entry in entries]
     if own.bare:
         resolved["addresses"] = [{"address": marker(given["virtual_router_id"]), "device": "lo", "scope": "host"}]
-    return resolved
+    return canonical(resolved)
 
 
 def _sources(members: list[Instance], host: str) -> list[str]:
-    known = [m for m in members if m.host == host or m.source or not m.node.get("absent")]
-    for m in known if len(known) > 1 else members:
-        if m.host != host and not m.source:
-            where = m.where("peers")
-            raise ValueError(f"{where}: the address of {m.host} is not known; list the peers, or bring it back")
-    return [str(m.source) for m in known if m.host != host]
+    others = [m for m in members if m.host != host]
+    for m in unknown_peers(others):
+        raise ValueError(f"{m.where('peers')}: the address of {m.host} is not known; list the peers, or bring it back")
+    return [str(m.source) for m in others if m.source]

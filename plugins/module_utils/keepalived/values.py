@@ -68,10 +68,10 @@ def _shown(value: Any) -> str:
 
 def scalar_problems(node: Node, spec: Spec) -> Iterator[str]:
     """Numbers, booleans and choices which are none. Expects no structure_problems."""
-    return _scalars({name: node[name] for name in spec if name in node}, spec, "")
+    return _scalars({name: node[name] for name in spec if name in node}, spec, _LEAST, "")
 
 
-def _scalars(given: Mapping[str, Any], spec: Spec, where: str) -> Iterator[str]:
+def _scalars(given: Mapping[str, Any], spec: Spec, least: Mapping[str, Any], where: str) -> Iterator[str]:
     for name, option in spec.items():
         value, path = given.get(name), f"{where}{name}"
         inner = option.get("options")
@@ -80,9 +80,13 @@ def _scalars(given: Mapping[str, Any], spec: Spec, where: str) -> Iterator[str]:
         if inner:
             for position, item in enumerate(value if option["type"] == "list" else [value]):
                 label = f"[{_label(item, position)}]" if option["type"] == "list" else ""
-                yield from _scalars(item, inner, f"{path}{label}.")
+                yield from _scalars(item, inner, least.get(name, {}), f"{path}{label}.")
         elif option["type"] in _SCALARS and not _SCALARS[option["type"]].holds(value):
             yield f"{path} is {value}; write {_SCALARS[option['type']].example}"
+        elif name in least and float(value) < least[name]:
+            yield f"{path} is {value}; use {least[name]} or more"
+        elif name in least and name.endswith("port") and int(value) > 65535:
+            yield f"{path} is {value}; use {least[name]} to 65535"
         elif "choices" in option and str(value) not in map(str, option["choices"]):
             yield f"{path} is {value}; choose one of {', '.join(map(str, option['choices']))}"
 
@@ -99,6 +103,38 @@ _SCALARS = {
     "int": _Scalar(r"-?[0-9]{1,9}", "a whole number"),
     "float": _Scalar(r"-?[0-9]{1,9}(\.[0-9]+)?", "a number"),
     "bool": _Scalar("1|on|t|true|y|yes|0|off|f|false|n|no", "true or false"),
+}
+_LEAST: dict[str, Any] = {
+    "keepalived_settle_timeout": 0,
+    "keepalived_instances": {
+        "garp_master_delay": 0,
+        "garp_master_repeat": 0,
+        "garp_master_refresh": 0,
+        "garp_master_refresh_repeat": 0,
+        "garp_lower_prio_delay": 0,
+        "garp_lower_prio_repeat": 0,
+    },
+    "keepalived_track_scripts": {"interval": 1, "timeout": 1, "rise": 1, "fall": 1},
+    "keepalived_track_processes": {"quorum": 1, "delay": 0},
+    "keepalived_virtual_servers": {
+        "port": 0,
+        "fwmark": 1,
+        "delay_loop": 0.001,
+        "persistence_timeout": 0,
+        "quorum": 1,
+        "sorry_server": {"port": 0},
+        "real_servers": {
+            "port": 0,
+            "weight": 0,
+            "check": {
+                "connect_port": 0,
+                "timeout": 0.001,
+                "retry": 0,
+                "delay_before_retry": 0,
+                "status_code": 100,
+            },
+        },
+    },
 }
 _CHECKED_WITH_THEIR_RANGE = (
     "virtual_router_id",
@@ -176,6 +212,11 @@ def _address(value: str) -> str:
     return "is not an address; write it without a prefix length, for example 192.0.2.10"
 
 
+def _peer(value: str) -> str:
+    usual = str(parse_address(value))  # as the role compares it
+    return _address(value) or ("" if value == usual else f"is not in the usual spelling; write {usual}")
+
+
 Check = Callable[[str], str]  # what is wrong, and what to do; empty if nothing is
 _NOTIFY: dict[str, Check] = dict.fromkeys(
     ("notify", *(f"notify_{event}" for event in ("master", "backup", "fault", "stop", "master_rx_lower_pri"))), _command
@@ -186,6 +227,7 @@ _SYNTAX: dict[str, Any] = {
     "keepalived_notify_fifo": lambda value: _absolute(value) if value else "",
     "keepalived_global_extra": _raw,
     "keepalived_extra_config": _raw,
+    "keepalived_removed_peers": _peer,
     "keepalived_track_scripts": {"name": _name, "script": _command, "user": _user},
     "keepalived_track_files": {"name": _name, "file": _absolute},
     "keepalived_track_processes": {"name": _name, "process": _process},

@@ -68,6 +68,14 @@ def topology_problems(given: Mapping[str, Any]) -> list[str]:
 
 
 def _problems(given: Mapping[str, Any]) -> Iterator[str]:
+    addresses = given["addresses"]
+    listed = isinstance(addresses, Sequence) and not isinstance(addresses, str)
+    if not listed or not addresses or not all(address and isinstance(address, str) for address in addresses):
+        yield (
+            f"vip_addresses, or vip_address in its place, is {addresses or 'empty'}; write a list of texts such as "
+            "[192.168.7.246/22], or one text as vip_address"
+        )
+        return
     if not given["offlink"]:
         owned = given["interfaces"].get(given["interface"], [])
         yield from off_link(given["addresses"], given["interface"], owned)

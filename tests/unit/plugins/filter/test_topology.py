@@ -129,6 +129,15 @@ def test_nothing_to_complain_about(given):
         ),
         ({"addresses": ["10.77.0.246/24", "fd00:78::246/64"]}, "fd00:78::246/64 is not in the network"),
         ({"addresses": ["10.77.0.255/24"]}, "broadcast"),
+        ({"addresses": []}, "vip_addresses, or vip_address in its place, is empty; write a list"),
+        # It would be looped over by letters.
+        (
+            {"addresses": "10.77.0.246/24"},
+            "vip_addresses, or vip_address in its place, is 10.77.0.246/24; write a list",
+        ),
+        ({"addresses": None}, "is empty; write a list"),
+        ({"addresses": [["10.77.0.246/24"]]}, "is [['10.77.0.246/24']]; write a list"),
+        ({"addresses": [""]}, "is ['']; write a list"),
         ({"port": "0"}, "from 1 to 65535"),
         ({"path": "ready"}, "must begin with /"),
         ({"listen_addresses": ["10.77.0.11"]}, "without 10.77.0.246: nobody would answer there"),

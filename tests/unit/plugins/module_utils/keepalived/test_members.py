@@ -45,6 +45,11 @@ def test_a_node_which_is_down_stays_a_peer():
     assert assumed["source_address"] == address(2) and sorted(assumed["peers"]) == [address(1), address(3)]
 
 
+def test_the_node_that_asks_does_so_on_its_own_interface():
+    found = members({"n1": away(keepalived_instances=[{**WEB, "interface": "ens3"}]), "n2": node(2, 1)})
+    assert found["out_of_reach"] == [{"interface": "eth0", "addresses": [address(1)]}]
+
+
 def test_several_nodes_are_down():
     found = members({"n1": away(), "n2": node(2, 1, 3), "n3": away()})
     assert peers(found, "n2") == [address(1), address(3)]
@@ -111,3 +116,20 @@ def test_the_mark_of_an_instance_without_addresses_is_explained():
 def test_a_configuration_which_is_not_understood_is_not_known():
     found = members({"n1": node(1, readings=[{}, False]), "n2": node(2, readings=[{}, {}])})
     assert found["nodes"]["n1"]["before"] is None and found["nodes"]["n2"]["before"] == []
+
+
+def test_what_is_in_force_is_spelt_as_what_is_wanted():
+    odd = {"addresses": ["FD00:7::0246/64"], "excluded_addresses": [{"address": "FD00:7::0247/64"}]}
+    running = {**WEB, **odd, "source_address": "FD00:7::0011", "peers": ["FD00:7::0012"]}
+    reading = [{"keepalived_instances": [running]}, {}]
+    wanted = {**WEB, "addresses": ["fd00:7::246/64"]}
+    found = members(
+        {
+            "n1": node(1, readings=reading, keepalived_instances=[wanted], interfaces={"eth0": ["fd00:7::11/64"]}),
+            "n2": away(keepalived_instances=[wanted]),
+        }
+    )
+    (before,) = found["nodes"]["n1"]["before"]
+    assert (before["addresses"], before["excluded_addresses"]) == (["fd00:7::246/64"], [{"address": "fd00:7::247/64"}])
+    (assumed,) = found["nodes"]["n2"]["before"]
+    assert (assumed["source_address"], assumed["peers"]) == ("fd00:7::12", ["fd00:7::11"])

@@ -52,6 +52,8 @@ GOOD = {
     "something else moves the addresses": pair({"addresses": []}),
     "version 2": pair({"version": 2, "auth_pass": "s3cret"}, keepalived_detection_ms=4000),
     "preemption": pair({"nopreempt": False, "preempt_delay": 5}),
+    "half a second": pair({"nopreempt": False, "preempt_delay": "0.5"}),
+    "a machine that is off": pair(keepalived_absent_ok=["node2"], keepalived_removed_peers=["fd00::1", "192.0.2.9"]),
     "drain file": pair({"track_files": ["drain"]}),
     "weight": pair(
         {"nopreempt": False, "track_scripts": ["http"]},
@@ -286,7 +288,7 @@ BAD = [
     ),
     (
         {**pair(), "node2": {**pair()["node2"], "interfaces": {}}},
-        f"node2: {WEB}.source_address is not known, as node2 cannot be reached; bring it back, or",
+        f"node1: {WEB}.peers: the address of node2 is not known, as it cannot be reached; bring it back, or set",
     ),
     # Types
     (
@@ -317,6 +319,57 @@ BAD = [
     (
         pair(keepalived_virtual_servers=[{"fwmark": 1, "lvs_sched": "best"}]),
         "keepalived_virtual_servers[0].lvs_sched is best; choose one of rr, wrr",
+    ),
+    # Numbers
+    *((pair({"virtual_router_id": n}), f"{WEB}.virtual_router_id is {n}; use 1 to 255") for n in (6.6, True, "66 ")),
+    (pair({"priority": "1_00"}, {}), f"node1: {WEB}.priority is 1_00; use 1 to 254"),
+    (pair({"nopreempt": False, "preempt_delay": "1_0"}), f"{BOTH}{WEB}.preempt_delay is 1_0; use 0 to 1000"),
+    *((pair(keepalived_rt_priority=n), f"{BOTH}keepalived_rt_priority is {n}; use 1 to 99") for n in ("x", "5.5", 5.5)),
+    (pair(keepalived_startup_delay_s="1_0"), f"{BOTH}keepalived_startup_delay_s is 1_0; use 0 to 59"),
+    (pair(keepalived_settle_timeout="-5"), f"{BOTH}keepalived_settle_timeout is -5; use 0 or more"),
+    *(
+        (
+            pair(keepalived_track_scripts=[{"name": "x", "script": "/x", option: n}]),
+            f"{BOTH}keepalived_track_scripts[x].{option} is {n}; use 1 or more",
+        )
+        for option, n in (("interval", 0), ("interval", -1), ("timeout", 0), ("rise", 0), ("fall", "0"))
+    ),
+    *(
+        (pair({f"garp_{option}": -1}), f"{BOTH}{WEB}.garp_{option} is -1; use 0 or more")
+        for option in ("master_delay", "master_repeat", "master_refresh", "lower_prio_delay", "lower_prio_repeat")
+    ),
+    (
+        pair(keepalived_virtual_servers=[{"address": "192.0.2.1", "port": 80000}]),
+        "keepalived_virtual_servers[0].port is 80000; use 0 to 65535",
+    ),
+    (
+        pair(keepalived_virtual_servers=[{"fwmark": 1, "delay_loop": 0}]),
+        "keepalived_virtual_servers[0].delay_loop is 0; use 0.001 or more",
+    ),
+    (
+        pair({"addresses": ["192.168.7.246/255.255.252.0"]}),
+        "192.168.7.246/255.255.252.0 has a netmask in place of a prefix length; write 192.168.7.246/22",
+    ),
+    (
+        pair({"addresses": ["192.168.7.246/0"]}),
+        f"{BOTH}{WEB}.addresses: 192.168.7.246/0 would be in one network with all addresses; write",
+    ),
+    *(
+        (
+            pair({"addresses": [each]}),
+            f"{BOTH}{WEB}.addresses: {each} is not an address which clients can reach; choose",
+        )
+        for each in ("240.0.0.1/8", "0.0.0.1/8")
+    ),
+    # Who is not there
+    (
+        pair(keepalived_absent_ok=["node3"]),
+        f"{BOTH}keepalived_absent_ok names node3, which is no host of the group; did you mean node",
+    ),
+    (pair(keepalived_removed_peers=["foo"]), f"{BOTH}keepalived_removed_peers[0] is not an address; write it"),
+    (
+        pair(keepalived_removed_peers=["FD00::01"]),
+        f"{BOTH}keepalived_removed_peers[0] is not in the usual spelling; write fd00::1",
     ),
     (pair(keepalived_startup_delay_s=60), f"{BOTH}keepalived_startup_delay_s is 60; use 0 to 59"),
     (pair(keepalived_startup_delay_s=-1), f"{BOTH}keepalived_startup_delay_s is -1; use 0 to 59"),
@@ -515,6 +568,32 @@ def test_routes_of_two_tables_are_two():
     assert find_problems(nodes) == []
 
 
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"interfaces": {}, "sources": {}}, "it cannot be reached; bring it back"),
+        ({"interfaces": {"eth0": ["fe80::1/64"]}}, "its eth0 has no address to send from; repair it"),
+        ({"interfaces": {"eth1": ["10.0.0.1/24"]}}, "its eth0 has no address to send from; repair it"),
+    ],
+)
+def test_a_peer_of_unknown_address_that_is_not_part_of_the_run_is_told_of_one_that_is(facts, why, spec):
+    nodes = pair()
+    nodes["node2"].update(facts, absent=True)
+    assert only(nodes, spec) == (
+        f"node1: {WEB}.peers: the address of node2 is not known, as {why}, or set source_address in its "
+        "keepalived_instances"
+    )
+    nodes["node2"]["keepalived_instances"] = [instance(source_address="192.168.7.248")]
+    nodes["node2"].pop("interfaces")
+    assert find_problems(nodes, spec) == []
+
+
+def test_a_node_which_nobody_knows_is_no_problem_while_there_are_other_peers(spec):
+    nodes = pair()
+    nodes["node3"] = {**pair()["node2"], "interfaces": {}, "sources": {}, "absent": True}
+    assert find_problems(nodes, spec) == []
+
+
 def test_a_node_which_cannot_be_reached_is_no_problem_when_all_others_list_their_peers():
     nodes = pair({"peers": ["192.168.7.248"]}, {})
     nodes["node2"]["interfaces"] = {}
@@ -529,3 +608,51 @@ def test_variables_as_text_are_understood():
     assert (
         find_problems(pair({"virtual_router_id": "66", "version": "3", "unicast": "yes", "nopreempt": "false"})) == []
     )
+
+
+MACS = {"lo": "00:00:00:00:00:00", "eth0": "52:54:00:00:00:01"}
+TWINS = "if one machine has two names, correct ansible_host or remove one of them"
+
+
+def under_two_names(**changes):
+    """node2 is node1, looked at once more."""
+    nodes = pair({"source_address": "192.168.7.247"}, {"source_address": "192.168.7.250"})
+    for node in nodes.values():
+        node["interfaces"] = {"lo": ["127.0.0.1/8"], "eth0": ["192.168.7.247/22", "192.168.7.250/22"]}
+        node["macs"] = MACS
+    nodes["node2"].update(changes)
+    return nodes
+
+
+def test_one_machine_under_two_names_is_refused(spec):
+    problem = only(under_two_names(), spec)
+    assert problem.startswith("node1, node2: node1 and node2 are one machine, which has 192.168.7.247 and 52:54:00:")
+    assert TWINS in problem
+
+
+def test_one_machine_is_told_of_the_host_that_is_part_of_the_run(spec):
+    assert only(under_two_names(absent=True), spec).startswith("node1: node1 and node2 are one machine")
+
+
+@pytest.mark.parametrize("facts", [{}, {"macs": {**MACS, "eth0": "52:54:00:00:00:02"}}])
+def test_two_hosts_with_one_source_address_are_refused(facts, spec):
+    nodes = pair(macs=MACS if facts else {})
+    nodes["node2"] = {**copy.deepcopy(nodes["node1"]), **facts}
+    problem = only(nodes, spec)
+    assert problem.startswith(f"node1, node2: {WEB}.source_address is 192.168.7.247 on node1 and node2; ")
+    assert TWINS in problem
+
+
+@pytest.mark.parametrize(
+    "interfaces",
+    [
+        {"lo": ["10.0.0.9/32"], "eth0": ["192.168.7.248/22"]},  # an address that all nodes have
+        {"eth0": ["192.168.7.248/22", "fe80::1/64"]},  # as all have on a link
+        {"eth0": ["192.168.7.250/22", VIP]},  # a container with the hardware address of its parent
+    ],
+)
+def test_what_nodes_share_by_design_does_not_make_them_one(interfaces, spec):
+    nodes = pair(macs=MACS)
+    nodes["node1"]["interfaces"] = {"lo": ["10.0.0.9/32"], "eth0": ["192.168.7.247/22", "fe80::1/64", VIP]}
+    nodes["node2"]["interfaces"] = interfaces
+    assert find_problems(nodes, spec) == []

@@ -78,6 +78,15 @@ def test_defaults_are_filled_in_at_every_depth():
     assert found["real_servers"][0]["check"]["retry"] == 1
 
 
+def test_an_address_has_one_spelling():
+    nodes = group("fd00:7::11/64", "fd00:7::12/64", addresses=["FD00:7::0246/64"], peers=["FD00:7::0012"])
+    nodes["node1"]["keepalived_instances"][0]["excluded_addresses"] = [{"address": "FD00:7::0247/64", "label": "x"}]
+    one = first(nodes)
+    assert one["addresses"] == [{"address": "fd00:7::246/64", "device": "eth0"}]
+    assert one["excluded_addresses"] == [{"address": "fd00:7::247/64", "device": "eth0", "label": "x"}]
+    assert one["peers"] == ["fd00:7::12"]
+
+
 def test_a_null_is_a_default():
     assert first(group("192.0.2.11/24", "192.0.2.12/24", priority=None))["priority"] == 254
 
