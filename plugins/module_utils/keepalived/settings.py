@@ -31,7 +31,8 @@ def settings(
     ]
     # keepalived 2.2.7 takes a changed script for successful at a reload, and runs it at once.
     filled["worst_verdict_s"] = max(
-        (int(s["interval"]) * int(s["fall"]) + int(s["timeout"]) for s in filled["keepalived_track_scripts"]), default=0
+        (int(s["interval"]) * int(s["fall"]) + int(s["timeout"]) for s in filled.get("keepalived_track_scripts") or ()),
+        default=0,
     )
     return filled
 
