@@ -76,6 +76,10 @@ def _problems(given: Mapping[str, Any]) -> Iterator[str]:
             "[192.168.7.246/22], or one text as vip_address"
         )
         return
+    others = sorted(set(given["interfaces"]) - {"lo"})
+    if others and given["interface"] not in given["interfaces"]:
+        yield f"vip_interface is {given['interface']}, which the node does not have; it has {', '.join(others)}"
+        return
     if not given["offlink"]:
         owned = given["interfaces"].get(given["interface"], [])
         yield from off_link(given["addresses"], given["interface"], owned)
@@ -118,7 +122,7 @@ def off_link(addresses: Sequence[str], interface: str, owned: Sequence[str]) -> 
         if address is None or not mine or address.is_link_local:
             continue
         its = [n for n in mine if address in n]
-        names = ", ".join(map(str, mine))
+        names = ", ".join(dict.fromkeys(map(str, mine)))
         if not its:
             yield (
                 f"{text} is not in the network of {interface} ({names}), so that no neighbour would look for it there; "

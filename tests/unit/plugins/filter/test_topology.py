@@ -104,6 +104,7 @@ GIVEN = {
         {"interfaces": {"eth0": []}},
         {"interfaces": {"eth0": ["10.1.2.3/32"]}},
         {"interfaces": {}},
+        {"interfaces": {"lo": ["127.0.0.1/8"]}},
         {"addresses": ["fd00:99::1/64"], "interfaces": {"eth0": ["10.77.0.11/24", "fe80::1/64"]}},
         {"addresses": ["fe80::246/64"]},
         # keepalived's check says it.
@@ -143,6 +144,11 @@ def test_nothing_to_complain_about(given):
         ({"listen_addresses": ["10.77.0.11"]}, "without 10.77.0.246: nobody would answer there"),
         ({"addresses": ["fd00:77::246/64"], "ipv6": False}, "nginx_ipv6 is false"),
         ({"service": "haproxy"}, "vip_check_url"),
+        ({"interface": "ens18"}, "vip_interface is ens18, which the node does not have; it has eth0"),
+        (
+            {"addresses": ["10.78.0.1/24"], "interfaces": {"eth0": ["10.77.0.11/24", "10.77.0.9/24"]}},
+            "the network of eth0 (10.77.0.0/24), so",
+        ),
     ],
 )
 def test_what_nobody_could_reach_is_refused(given, says):
