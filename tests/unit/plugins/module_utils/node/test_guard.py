@@ -258,7 +258,7 @@ def node(tmp_path, process, monkeypatch):
     monkeypatch.setattr(guard.subprocess, "Popen", made.popen)
     monkeypatch.setattr(guard, "_is_up", lambda name: True)
     made.guard = guard.Guard(tmp_path, process, tmp_path / "written")
-    monkeypatch.setattr(made.guard, "_held", lambda: set())
+    monkeypatch.setattr(made.guard, "_held", set)
     return made
 
 
