@@ -65,6 +65,7 @@ class Fault:
             capture_output=True,
             text=True,
             timeout=30,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
 
@@ -212,6 +213,7 @@ def test_teardown_removes_what_killed_drills_left_and_nothing_of_others(tmp_path
             capture_output=True,
             text=True,
             timeout=30,
+            check=False,
         )
 
     undo.write_text("exit 1")
