@@ -255,7 +255,9 @@ def the_heartbeat_moves_to_a_network_of_its_own(nodes: Nodes) -> None:
     instances = [{"name": "VI_1", "interface": "beat", "virtual_router_id": 66, "addresses": addresses}]
     for number, host in enumerate(members, 1):
         link = "ip link add beat link eth0 type macvlan mode bridge; ip link set beat up"
-        nodes.ssh(host, f"{link}; ip address add 10.77.0.{number}/24 dev beat")
+        # Both interfaces are on one segment: each answers for its own address only.
+        arp = "sysctl -q net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
+        nodes.ssh(host, f"{arp}; {link}; ip address add 10.77.0.{number}/24 dev beat")
     try:
         with nodes.case("the heartbeat moves to another interface") as row:
             well(nodes, nodes.run(members, keepalived_instances=instances))
@@ -265,7 +267,7 @@ def the_heartbeat_moves_to_a_network_of_its_own(nodes: Nodes) -> None:
         undisturbed(row)
     finally:
         for host in members:
-            nodes.ssh(host, "ip link delete beat")
+            nodes.ssh(host, f"ip link delete beat; {arp.replace('=1', '=0').replace('=2', '=0')}")
 
 
 def a_check_that_fails_everywhere(nodes: Nodes) -> None:
