@@ -87,8 +87,10 @@ def test_a_guard_that_writes_no_more_is_told(runtime, monkeypatch, age, deployed
     monkeypatch.setattr(agents_guard, "UNIT", str(unit))
     if deployed:
         unit.touch()
+    now = time.monotonic_ns()
+    monkeypatch.setattr(agents_guard.time, "monotonic_ns", lambda: now)
     if age is not None:
-        said = {"mono": time.monotonic_ns() - int(age * 1e9), "problems": []}
+        said = {"mono": now - int(age * 1e9), "problems": []}
         (runtime / "keepalived.json").write_text(json.dumps(said))
     found = read_status(runtime, runtime / "log")["keepalived"]
     assert (found["guard_age_s"], found["guard_silent"]) == guard
