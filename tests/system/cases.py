@@ -379,6 +379,6 @@ LONG: list[Case] = [
     an_unchanged_run_changes_nothing,
     a_node_is_replaced,
     a_check_that_fails_everywhere,
-    # Not reliable yet: both interfaces are on one segment, where a neighbour may learn the other one's hardware address.
+    # Not reliable yet: both interfaces are on one segment, and a neighbour may learn the other one's hardware address.
     the_heartbeat_moves_to_a_network_of_its_own,
 ]
