@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
+
+import plays
 
 
 def test_a_python_that_cannot_run_the_guard_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
@@ -22,14 +21,8 @@ def test_a_python_that_cannot_run_the_guard_is_refused_before_anything_is_change
         "none": {"keepalived_python": "/nonexistent/python"},
         "default": {},
     }
-    inventory = {
-        "vip_nodes": {
-            "hosts": hosts,
-            "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
-        }
-    }
     told = {"msg": "told: {{ keepalived_python }}"}
-    plays = [
+    these = [
         {
             "hosts": "default",
             "gather_facts": False,
@@ -46,16 +39,7 @@ def test_a_python_that_cannot_run_the_guard_is_refused_before_anything_is_change
             "tasks": [{"ansible.builtin.include_role": {"name": "cloudha.vip.keepalived", "tasks_from": "check"}}],
         },
     ]
-    (tmp_path / "inventory.json").write_text(json.dumps(inventory))
-    (tmp_path / "plays.json").write_text(json.dumps(plays))
-    done = subprocess.run(
-        ["ansible-playbook", f"--inventory={tmp_path}/inventory.json", str(tmp_path / "plays.json")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-    )
+    done = plays.run(tmp_path, {"vip_nodes": {"hosts": hosts}}, these)
     said = re.sub(r"\s+", " ", done.stdout)
     assert f"told: {sys.executable}" in said, "the one that Ansible uses"
     needs = "and the guard of keepalived needs Python 3.9 or newer; give the path of one as keepalived_python"

@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 import http.server
-import json
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import plays
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,8 +44,6 @@ End = Callable[..., "subprocess.CompletedProcess[str]"]
 def end(tmp_path: Path, url: str) -> End:
     def run(address: str, clients: dict[str, Any], real_servers: tuple[str, ...] = (), **more: Any) -> Any:
         variables = {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable,
             "vip_address": address,
             "drill_url": url,
             "keepalived_settle_timeout": 1,
@@ -58,7 +54,6 @@ def end(tmp_path: Path, url: str) -> End:
             "vip_clients": {"hosts": clients},
             "vip_real_servers": {"hosts": {name: {} for name in real_servers}},
         }
-        (tmp_path / "inventory.json").write_text(json.dumps({"all": {"children": groups, "vars": variables}}))
         play = {
             "hosts": "vip_nodes",
             "gather_facts": False,
@@ -67,15 +62,7 @@ def end(tmp_path: Path, url: str) -> End:
                 {"ansible.builtin.include_tasks": f"{ROOT}/playbooks/tasks/served.yml", "run_once": True},
             ],
         }
-        (tmp_path / "plays.json").write_text(json.dumps([play]))
-        return subprocess.run(
-            ["ansible-playbook", f"--inventory={tmp_path}/inventory.json", str(tmp_path / "plays.json")],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_TIMEOUT": "3"},
-        )
+        return plays.run(tmp_path, groups, [play], variables, ANSIBLE_TIMEOUT="3")
 
     return run
 

@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import plays
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,29 +16,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize(("addresses", "shown"), [([], "empty"), ("192.168.7.246/22", "192.168.7.246/22")])
 def test_no_list_of_addresses_is_refused(tmp_path: Path, addresses: Any, shown: str) -> None:
-    variables = {
-        "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
-        "vip_interface": "eth0",
-        "vip_addresses": addresses,
-    }
-    groups = {"vip_nodes": {"hosts": {"node1": {}, "node2": {}}, "vars": variables}}
-    (tmp_path / "inventory.json").write_text(json.dumps({"all": {"children": groups}}))
+    groups = {"vip_nodes": {"hosts": {"node1": {}, "node2": {}}}}
     play = {
         "hosts": "vip_nodes",
         "gather_facts": False,
         "vars_files": [f"{ROOT}/playbooks/vars/service.yml", f"{ROOT}/playbooks/vars/vrrp.yml"],
         "tasks": [{"ansible.builtin.include_tasks": f"{ROOT}/playbooks/tasks/vrrp_checks.yml"}],
     }
-    (tmp_path / "plays.json").write_text(json.dumps([play]))
-    done = subprocess.run(
-        ["ansible-playbook", f"--inventory={tmp_path}/inventory.json", str(tmp_path / "plays.json")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-    )
+    done = plays.run(tmp_path, groups, [play], {"vip_interface": "eth0", "vip_addresses": addresses})
     assert done.returncode != 0
     assert f"vip_addresses, or vip_address in its place, is {shown};" in done.stdout, done.stdout
     assert "changed=0" in done.stdout and "changed=1" not in done.stdout, done.stdout
