@@ -37,7 +37,7 @@ def url() -> Iterator[str]:
         server.shutdown()
 
 
-End = Callable[..., "subprocess.CompletedProcess[str]"]
+End = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
