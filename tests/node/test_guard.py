@@ -54,7 +54,8 @@ def health(*given):
     return look(*given)
 guard.health = health
 guard.processes = lambda proc=None: {Path("/proc/self"): 1}
-guard.Guard(Path(sys.argv[1])).run()
+its = guard.Guard(Path(sys.argv[1]))
+its.announce_now() if "announce" in sys.argv else its.run()
 """
 # What the other node says: advertisements of version 3, with an interval of 0.16 s.
 PEER = """
@@ -142,6 +143,19 @@ def test_an_address_that_came_is_announced_again(world, family):
     _come_anew(node, family)
     _believe_the_other_node(gateway, ADDRESSES[family])
     _until_believed(gateway, ADDRESSES[family], 10)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_role_has_an_address_announced_though_the_other_node_goes_on(world, collections, tmp_path, family):
+    """It does so before it stops the other node, and the guard's own service is right not to."""
+    node, gateway = world
+    to = "192.168.7.247" if family == 4 else "fd00:7::247"
+    with _running([*gateway.enter, sys.executable, "-c", PEER, to, "10000", "0.16"], collections):
+        time.sleep(0.5)
+        _believe_the_other_node(gateway, ADDRESSES[family])
+        with _running([*node.enter, sys.executable, "-c", GUARD, str(tmp_path), "announce"], collections) as once:
+            assert once.wait(20) == 0
+        assert _believed(gateway, ADDRESSES[family]) == NODE
 
 
 @pytest.mark.parametrize("family", [4, 6])

@@ -72,6 +72,7 @@ def rollout(nodes: Mapping[str, Mapping[str, Any]], absent_ok: Collection[str] =
     absent_ok: hosts of which somebody has said that they do not matter while they are out of reach.
     """
     group = {host: _node(host, position, node) for position, (host, node) in enumerate(nodes.items())}
+    held_by = {host: n.held for host, n in group.items()}
     stop, refused = _superfluous(group)
     stop += [n.host for n in group.values() if n.here and n.deaf and not n.held and n.host not in stop]
     group = _stopped(group, stop)
@@ -95,7 +96,7 @@ def rollout(nodes: Mapping[str, Mapping[str, Any]], absent_ok: Collection[str] =
         order = [[n] for n in pending]
     refused += _not_understood(group, [n for together in order for n in together], absent_ok)
     if refused:
-        return {"refused": refused, "stop": [], "phases": [], "listen": {}, "voices": {}}
+        return {"refused": refused, "stop": [], "phases": [], "announce": [], "at_once": [], "listen": {}, "voices": {}}
     leaders = [n for n in group.values() if n.held and (n.active or not n.here)]
     phases: list[list[str]] = []
     for together in order:
@@ -104,11 +105,16 @@ def rollout(nodes: Mapping[str, Mapping[str, Any]], absent_ok: Collection[str] =
         else:  # there is something to be won: one at a time
             phases += [[n.host] for n in together]
     phases = [phase for phase in phases if phase]
-    starting = [group[host] for phase in phases[:1] for host in phase if not group[host].active]
+    following = [group[host] for phase in phases[:1] for host in phase]
+    starting = [n for n in following if not n.active]
     return {
         "refused": [],
         "stop": stop,
         "phases": phases,
+        # keepalived does that when an address comes; to the one that stays, it came before.
+        "announce": [n.host for n in group.values() if n.here and n.active and any(n.held & held_by[h] for h in stop)],
+        # A start may cost it the addresses, and nobody else can take them meanwhile.
+        "at_once": [n.host for n in following if n.held and not any(o.active for o in group.values() if o is not n)],
         "listen": {n.host: heard for n in starting if (heard := _heard(n, [each for each in leaders if each.active]))},
         "voices": {n.host: _heard(n, [o for o in group.values() if o.active], True) for n in group.values() if n.here},
     }

@@ -484,6 +484,15 @@ class Guard:
             if same and instance.name in self.held and instance.hears(source, interface):
                 self.announcements.contested(instance.name, said[2], time.monotonic())
 
+    def announce_now(self) -> None:
+        """As if the addresses had come just now."""
+        for name in self.held:
+            self.announcements.came(name, time.monotonic())
+        while (due := self.announcements.next()) is not None:
+            time.sleep(max(0.0, due - time.monotonic()))
+            self.addresses.update()
+            self._announce(time.monotonic())
+
     def _announce(self, now: float) -> None:
         due = self.announcements.due(now)
         if not due or not processes(self.proc):  # a dead keepalived's addresses are the next node's
@@ -589,6 +598,9 @@ def _say(text: str) -> None:
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["watch"]:
         Guard().run()
+    if arguments[:1] == ["announce"]:
+        Guard().announce_now()
+        return 0
     # After a start or a reload keepalived may need a moment.
     deadline = time.monotonic() + (float(arguments[1]) if len(arguments) > 1 else 0.0)
     found: Any = health()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The companion of the service says when a reload cannot put a configuration in force."""
+"""The companion of the service, without keepalived and systemd."""
 
 from __future__ import annotations
 
@@ -37,13 +37,16 @@ vrrp_instance VI_2 {
 
 
 @pytest.fixture
-def needs_restart(tmp_path):
+def companion(tmp_path):
     jinja2 = pytest.importorskip("jinja2")
     template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
-        (ROLE / "templates/companion.j2").read_text().replace("| dirname", "")
+        (ROLE / "templates/companion.j2")
+        .read_text()
+        .replace("| dirname", "")
+        .replace("/usr/sbin/keepalived", "true")
     )
-    companion = tmp_path / "companion"
-    companion.write_text(
+    made = tmp_path / "companion"
+    made.write_text(
         template.render(
             ansible_managed="",
             __keepalived_config=tmp_path / "config",
@@ -53,13 +56,18 @@ def needs_restart(tmp_path):
             keepalived_python="",
         )
     )
+    made.chmod(0o700)
+    return str(made)
 
+
+@pytest.fixture
+def needs_restart(companion, tmp_path):
     def ask(before, after):
         if before is not None:
             (tmp_path / "loaded").write_text(before)
         (tmp_path / "config").write_text(after)
         done = subprocess.run(
-            ["sh", str(companion), "needs-restart"], capture_output=True, text=True, env=os.environ, check=False
+            [companion, "needs-restart"], capture_output=True, text=True, env=os.environ, check=False
         )
         assert done.stderr == ""
         assert (done.returncode == 0) == bool(done.stdout)
@@ -106,3 +114,21 @@ def test_a_new_and_a_removed_instance_need_none(needs_restart):
 
 def test_without_a_configuration_in_force_there_is_nothing_to_compare(needs_restart):
     assert needs_restart(None, BEFORE) == ""
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_restart_at_once_reads_a_configuration_without_the_delay_and_leaves_the_whole_one(companion, tmp_path, code):
+    whole = BEFORE.replace("    router_id", "vrrp_startup_delay 4\n    router_id")
+    (tmp_path / "config").write_text(whole)
+    systemctl = f'#!/bin/sh\necho "$*" > {tmp_path}/asked\ncp {tmp_path}/config {tmp_path}/read\nexit {code}\n'
+    (tmp_path / "systemctl").write_text(systemctl)
+    (tmp_path / "systemctl").chmod(0o700)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run([companion, "at-once"], env={**os.environ, "PATH": path}, check=False)
+    assert done.returncode == code
+    assert (tmp_path / "asked").read_text() == "restart keepalived.service\n"
+    assert (tmp_path / "read").read_text() == BEFORE
+    assert (tmp_path / "config").read_text() == whole
+    assert not (tmp_path / "loaded.whole").exists()
+    if code == 0:
+        assert (tmp_path / "loaded").read_text() == whole, "the role finds nothing left to do"

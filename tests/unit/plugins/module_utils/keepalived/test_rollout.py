@@ -155,6 +155,33 @@ def test_a_changed_interface_of_multicast_is_a_reason_to_stop():
     assert order(a=node(**moved, holds=True), b=node(**moved)) == (["b"], [["a"], ["b"]])
 
 
+# keepalived was killed, is off, or was never there.
+DEAD = {"active": False, "before": []}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "hosts"),
+    [
+        ({host: node(after={"virtual_router_id": 67}, holds=host == "a") for host in "abc"}, "a"),  # others are stopped
+        ({"a": node(**DEAD, holds=True), "b": node(**DEAD)}, "a"),  # its address goes on serving
+        ({"a": node(**DEAD), "b": node(**DEAD)}, ""),  # nobody is served
+        ({"a": node(holds=True), "b": node()}, ""),  # the holder goes last, while b runs
+        ({"a": node(holds=True, pending=False), "b": node(**DEAD)}, ""),
+        ({"a": node(after={"version": 2}, holds=True), "b": node(here=False, pending=False, before={"version": 2})}, ""),
+    ],
+)
+def test_a_holder_starts_at_once_only_where_no_other_keepalived_runs(nodes, hosts):
+    assert rollout(nodes)["at_once"] == list(hosts)
+
+
+def test_a_holder_that_stays_announces_what_is_taken_from_others_and_nothing_else():
+    assert rollout({"a": node(holds=True), "b": node(holds=True), "c": node()})["announce"] == ["a"]
+    changed = {host: node(after={"version": 2}, holds=host == "a") for host in "abc"}
+    assert rollout(changed)["stop"] == ["b", "c"]
+    assert rollout(changed)["announce"] == [], "they had no address"
+    assert rollout({"a": node(holds=True), "b": node()})["announce"] == []
+
+
 def test_of_several_holders_one_stays():
     nodes = group_of(before={1: "2", 2: "1"}, after={1: "2", 2: "1"})
     nodes["n2"]["held"] = ["192.0.2.1"]
