@@ -17,6 +17,7 @@ description:
   - For each command looks whether its program is there for the user that runs it, is executable, has its interpreter,
     and, if it runs as root, cannot be changed by others.
   - Looks whether an inotify instance is left, by which keepalived watches its track files.
+  - Looks whether the arguments that an operator gave to the service have keepalived read another file.
   - Tells the version of keepalived, and whether the P(cloudha.vip.keepalived#role) role can work with it.
 extends_documentation_fragment:
   - cloudha.vip.attributes
@@ -80,7 +81,7 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.inotify import inotify_problem
-from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.programs import program_problems
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.programs import arguments_problem, program_problems
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.versions import parse_version, version_problem
 
 
@@ -96,7 +97,7 @@ def main() -> None:
     )
     keepalived = module.get_bin_path("keepalived", opt_dirs=["/usr/sbin", "/sbin"])
     said = "".join(module.run_command([keepalived, "--version"])[1:]) if keepalived else ""
-    problems = [version_problem(said), inotify_problem()]
+    problems = [version_problem(said), inotify_problem(), arguments_problem()]
     for its in module.params["commands"]:
         # A dry run does not make the users that a run would make.
         problems += program_problems(its, (its["user"],) if module.check_mode else ())

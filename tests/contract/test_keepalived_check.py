@@ -23,3 +23,16 @@ def test_two_groups_in_one_play_are_refused(tmp_path: Path) -> None:
     assert "keepalived_group is a_lb, and b1 is not in it, and b2 is not in it;" in done.stdout, done.stdout
     assert "keepalived_group is b_lb, and a1 is not in it, and a2 is not in it;" in done.stdout, done.stdout
     assert "Find out which Python" not in done.stdout, done.stdout
+
+
+def test_a_node_that_is_to_be_removed_beside_others_that_stay_is_refused(tmp_path: Path) -> None:
+    groups = {"vip_nodes": {"hosts": {"n1": {}, "n2": {"keepalived_state": "absent"}}}}
+    role = {"ansible.builtin.import_role": {"name": "cloudha.vip.keepalived"}}
+    done = plays.run(
+        tmp_path, groups, [{"hosts": "vip_nodes", "gather_facts": False, "tasks": [role]}], {"keepalived_instances": []}
+    )
+    assert done.returncode != 0
+    assert "keepalived_state is present for n1, absent for n2; remove nodes first" in " ".join(done.stdout.split()), (
+        done.stdout
+    )
+    assert "Know the node" not in done.stdout, done.stdout

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a user can run a program, as keepalived would find out only when it needs it."""
+"""Whether a user can run a program, as keepalived would find out only when it needs it; and how keepalived itself is run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,37 @@ import errno
 import grp
 import os
 import pwd
+import re
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+# Where the service takes arguments of keepalived from: Debian's file, and Red Hat's.
+SERVICE_ARGUMENTS = {"/etc/default/keepalived": "DAEMON_ARGS", "/etc/sysconfig/keepalived": "KEEPALIVED_OPTIONS"}
+_OTHER_FILE = re.compile(r"--use-file\b|-[DdGIlnPRVXx]*f")
+_NO_VRRP = re.compile(r"--check$|-[DdGIlnPRVXx]*C")
+
+
+def arguments_problem(files: Mapping[str, str] = SERVICE_ARGUMENTS) -> str:
+    """What an operator has told the service, and the role cannot work with; empty if there is nothing."""
+    for file, variable in files.items():
+        for word in _arguments(file, variable):
+            for pattern, effect in ((_OTHER_FILE, "read another configuration"), (_NO_VRRP, "run without VRRP")):
+                if pattern.match(word):
+                    return f"{variable} in {file} has {word}, by which keepalived would {effect}; remove it there"
+    return ""
+
+
+def _arguments(file: str, variable: str) -> list[str]:
+    try:
+        lines = Path(file).read_text(errors="replace").splitlines()
+        # Of several lines, systemd takes the last one.
+        values = [line.partition("=")[2] for line in lines if line.strip().startswith(variable + "=")]
+        return " ".join(shlex.split(values[-1])).split() if values else []
+    except (OSError, ValueError):
+        return []
 
 
 def program_problems(command: Mapping[str, Any], pretended: tuple[str, ...] = ()) -> Iterator[str]:

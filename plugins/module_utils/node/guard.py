@@ -29,8 +29,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..agent import verdict
-from ..agent.netlink import Addresses
+from ..agent import netlink, verdict
 from ..keepalived import conf
 
 PROC = Path("/proc")
@@ -39,6 +38,7 @@ CONFIGURATION = Path("/etc/keepalived/keepalived.conf")
 # The companion of the service leaves the first two there, and the guard the third.
 LOADED, LINKS, HEALTH = "keepalived.conf", "keepalived.links", "keepalived.json"
 
+CODE = [__file__, conf.__file__, netlink.__file__, verdict.__file__]
 AMISS = 4  # the exit code; a Python that is too old ends with 1
 PROTOCOL = 112
 _IP_PKTINFO = 8
@@ -411,7 +411,7 @@ class Guard:
         self.runtime, self.proc, self.written = runtime, proc, written
         self.links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         self.links.bind((0, 1))  # RTMGRP_LINK
-        self.addresses = Addresses()
+        self.addresses = netlink.Addresses()
         self.vrrp = list(_vrrp_sockets())
         self.announcements = Announcements()
         self.seen, self.since, self.look_due = Health([], []), 0.0, 0.0
@@ -419,13 +419,14 @@ class Guard:
         self.reloading: subprocess.Popen[bytes] | None = None
         self.reloads, self.reload_due = 0, 0.0
         self.instances: list[Instance] = []
+        self.code, self.outdated = _versions(CODE), False
         self.read_as: tuple[int, int] | None = None
         self._configuration()
         self.held = self._held()
 
     def run(self) -> None:
         sockets = [self.links, self.addresses.socket, *self.vrrp]
-        while True:
+        while not self.outdated:  # systemd starts it anew
             now = time.monotonic()
             self._announce(now)
             if now >= self.look_due:
@@ -520,6 +521,8 @@ class Guard:
             self._judge(found)
         self._write()
         self._mend(found, now)
+        # A run of the role may have been killed before it restarted the guard.
+        self.outdated = _versions(CODE) not in (self.code, None)
 
     def _judge(self, found: Health) -> None:
         self.judged, told = found, problems(found, self.proc)
@@ -553,6 +556,14 @@ class Guard:
         """Whether keepalived can bind again: each interface is up, and has the source address."""
         sources = [s for i in self.instances if i.interface in names for s in i.sources]
         return all(_is_up(name) for name in names) and all(s in self.addresses.held for s in sources)
+
+
+def _versions(files: Iterable[str]) -> list[tuple[int, int]] | None:
+    """What changes when one of them is replaced; None if one is missing, as at its removal."""
+    try:
+        return [(status.st_ino, status.st_mtime_ns) for status in map(os.stat, files)]
+    except OSError:
+        return None
 
 
 def _vrrp_sockets() -> Iterator[socket.socket]:

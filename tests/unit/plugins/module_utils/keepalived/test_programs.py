@@ -9,7 +9,7 @@ import pwd
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.programs import program_problems
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.programs import arguments_problem, program_problems
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
@@ -88,3 +88,28 @@ def test_what_root_runs_must_be_safe_from_others(program):
 def test_an_interpreter_which_is_not_there(program):
     program.write_text("#!/usr/bin/python9 -I\n")
     assert any("begins with #!/usr/bin/python9, which is not there" in text for text in problems(program))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('DAEMON_ARGS=""', ""),
+        ('# DAEMON_ARGS="-f /etc/other.conf"', ""),
+        ('DAEMON_ARGS="-D -S 3 --config-id=first --log-detail"', ""),
+        ('DAEMON_ARGS="-D -f /etc/other.conf"', "-f, by which keepalived would read another configuration"),
+        ('  DAEMON_ARGS="-Df/etc/other.conf"', "-Df/etc/other.conf, by which"),
+        ("DAEMON_ARGS=--use-file=/etc/other.conf", "--use-file=/etc/other.conf, by which"),
+        ("DAEMON_ARGS=-C", "-C, by which keepalived would run without VRRP; remove it there"),
+        ("DAEMON_ARGS=--check", "--check, by which"),
+        ("DAEMON_ARGS=-f\nDAEMON_ARGS=-D", ""),
+        ("OTHER=-f", ""),
+        ('DAEMON_ARGS="-f', ""),
+    ],
+)
+def test_arguments_that_an_operator_gave_to_the_service(tmp_path, text, told):
+    file = tmp_path / "default"
+    file.write_text(text + "\n")
+    problem = arguments_problem({str(tmp_path / "none"): "X", str(file): "DAEMON_ARGS"})
+    assert told in problem
+    assert bool(problem) == bool(told)
+    assert not problem or problem.startswith(f"DAEMON_ARGS in {file} has ")

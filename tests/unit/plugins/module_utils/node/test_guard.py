@@ -326,6 +326,22 @@ def test_every_look_shows_that_the_guard_lives_and_only_a_change_is_put_in_words
     assert [word for word in words if "reloading" not in word] == [guard.Health([], ["lo"]), "deaf"]
 
 
+def test_a_guard_whose_code_was_replaced_ends_so_that_systemd_starts_the_new_one(node, monkeypatch):
+    code = node.path / "code.py"
+    code.write_text("old")
+    monkeypatch.setattr(guard, "CODE", [str(code)])
+    node.guard.code = guard._versions(guard.CODE)
+    node.guard._look(100.0)
+    assert not node.guard.outdated
+    code.unlink()
+    node.guard._look(102.0)
+    assert not node.guard.outdated, "what is removed is not started anew"
+    (node.path / "new.py").write_text("new")
+    (node.path / "new.py").rename(code)
+    node.guard.look_due = time.monotonic()
+    node.guard.run()  # it returns
+
+
 def test_a_look_that_is_due_sooner_is_not_put_off(node):
     node.guard.look_due = due = time.monotonic() + 0.01
     node.guard._look_within(guard.SOON)
