@@ -71,6 +71,7 @@ def test_a_client_that_is_off_is_noted_and_fails_nothing(end: End) -> None:
     done = end(HELD, {"client1": {}, "off1": OFF})
     assert done.returncode == 0, done.stdout
     assert "off1 cannot ask" in done.stdout
+    assert "node1 holds the address: client1 asked http://127.0.0.1:" in done.stdout, "the run ends with it"
 
 
 def test_where_no_client_could_ask_the_run_fails(end: End) -> None:

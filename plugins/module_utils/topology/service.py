@@ -109,7 +109,7 @@ def _problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def off_link(addresses: Sequence[str], interface: str, owned: Sequence[str]) -> Iterator[str]:
-    """For each address that no neighbour on the interface would look for there.
+    """For each address that has no network, or which no neighbour on the interface would look for there.
 
     owned: the addresses of the interface, which may include the given ones.
     """
@@ -117,6 +117,10 @@ def off_link(addresses: Sequence[str], interface: str, owned: Sequence[str]) -> 
     own = [ipaddress.ip_interface(o) for o in owned]
     networks = [o.network for o in own if o.ip not in wanted and not o.ip.is_link_local and o.network.num_addresses > 1]
     for text, address in zip(addresses, wanted):
+        if address is not None and "/" not in text:
+            its_network = next((n for n in networks if address in n), None)
+            example = f"{text}/{its_network.prefixlen}" if its_network else f"{text}/{24 if address.version == 4 else 64}"
+            yield f"vip_address {text} has no prefix length; write that of its network, such as {example}"
         mine = [n for n in networks if address is not None and n.version == address.version]
         # Of an interface without an address of this family, or with a host's only, nothing is known.
         if address is None or not mine or address.is_link_local:

@@ -101,8 +101,9 @@ def unserved(
     looks: Mapping[str, Look],
     holders: Sequence[str],
     notes: Sequence[str] = (),
-) -> dict[str, list[str]]:
+) -> dict[str, Any]:
     """problems: why clients are not served. silent: who could not ask, which is a problem only if nobody else could.
+    served: in one line, by whom and to whom; empty if there is a problem, or nobody asked.
 
     asked: for each host that asked (item) what cloudha.vip.service_ask returned, or what Ansible said in its place.
     """
@@ -115,14 +116,16 @@ def unserved(
         failed += silent
     at_rest = len(holders) == 1 and not notes
     if not failed and at_rest:
-        return {"problems": [], "silent": silent}
+        answers = [f"{one['item']} asked {a['url']}" for one in asked for a in one.get("answers", [])]
+        served = f"{holders[0]} holds the address: {', '.join(answers)}, and got an answer" if answers else ""
+        return {"problems": [], "silent": silent, "served": served}
     found = [f"the address is held by {' and '.join(holders) or 'no node'}", *notes]
     for node in nodes:
         look = looks.get(node) or {}
         states = list(dict.fromkeys(look.get("instances", {}).values()))
         passed = [f"check {name} ok" for name, well in look.get("checks", {}).items() if well]
         found.append(f"{node}: {', '.join([*unfit(looks.get(node)), *states, *passed]) or 'well'}")
-    return {"problems": failed + found, "silent": silent}
+    return {"problems": failed + found, "silent": silent, "served": ""}
 
 
 def _first_line(text: Any) -> str:

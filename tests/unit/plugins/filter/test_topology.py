@@ -97,7 +97,7 @@ GIVEN = {
     "given",
     [
         {},
-        {"addresses": ["10.77.0.246"]},
+        {"addresses": ["10.77.0.246"], "offlink": True},
         {"addresses": ["10.77.0.246/24", "fd00:77::246/64"]},
         {"addresses": ["192.168.99.10/24"], "offlink": True},
         # Nothing is known of the network of an interface without an address of its own, or with a host's only.
@@ -130,6 +130,9 @@ def test_nothing_to_complain_about(given):
         ),
         ({"addresses": ["10.77.0.246/24", "fd00:78::246/64"]}, "fd00:78::246/64 is not in the network"),
         ({"addresses": ["10.77.0.255/24"]}, "broadcast"),
+        ({"addresses": ["10.77.0.246"]}, "vip_address 10.77.0.246 has no prefix length; write that of its network"),
+        ({"addresses": ["10.77.0.246"]}, "such as 10.77.0.246/24"),
+        ({"addresses": ["fd00:77::246"], "interfaces": {"eth0": []}}, "such as fd00:77::246/64"),
         ({"addresses": []}, "vip_addresses, or vip_address in its place, is empty; write a list"),
         # It would be looped over by letters.
         (
@@ -242,7 +245,9 @@ TIMED_OUT = {"item": "client1", "answers": [{"url": URL, "ok": False, "error": "
 
 
 def test_clients_are_served():
-    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, ["web1"]) == {"problems": [], "silent": []}
+    served = f"web1 holds the address: client1 asked {URL}, and got an answer"
+    well = {"problems": [], "silent": [], "served": served}
+    assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, ["web1"]) == well
 
 
 def test_no_answer_says_who_asked_what_and_how_the_nodes_are():
@@ -267,9 +272,11 @@ def test_an_answer_is_not_enough_when_it_is_not_at_rest(holders, notes):
 def test_a_client_that_cannot_ask_is_a_problem_if_nobody_else_could(answer, why):
     looks, off = {"web1": HOLDS, "web2": look()}, {"item": "off1", **answer}
     says = f"off1 cannot ask ({why})"
-    assert unserved([ASKED, off], NODES, looks, ["web1"]) == {"problems": [], "silent": [says]}
+    assert unserved([ASKED, off], NODES, looks, ["web1"])["silent"] == [says]
+    assert unserved([ASKED, off], NODES, looks, ["web1"])["problems"] == []
     assert says in unserved([off], NODES, looks, ["web1"])["problems"]
 
 
 def test_nobody_asked_is_no_problem():
-    assert unserved([], NODES, {"web1": HOLDS, "web2": look()}, ["web1"])["problems"] == []
+    nothing = {"problems": [], "silent": [], "served": ""}
+    assert unserved([], NODES, {"web1": HOLDS, "web2": look()}, ["web1"]) == nothing
