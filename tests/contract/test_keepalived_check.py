@@ -5,9 +5,15 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import plays
+import pytest
+import yaml
+
+ROLE = Path(__file__).resolve().parents[2] / "roles/keepalived"
 
 
 def test_two_groups_in_one_play_are_refused(tmp_path: Path) -> None:
@@ -36,3 +42,26 @@ def test_a_node_that_is_to_be_removed_beside_others_that_stay_is_refused(tmp_pat
         done.stdout
     )
     assert "Know the node" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "secret"),
+    [
+        ("auth_pass 1234", True),
+        ('script "/usr/bin/curl -u monitor:x http://127.0.0.1/"', True),
+        ('script "/usr/bin/curl http://monitor:x@127.0.0.1/"', True),
+        ('script "/usr/bin/curl -H X-API-Key:1 http://127.0.0.1/"', True),
+        ('script "/opt/check --APIKEY=1"', True),
+        ('script "/opt/check --pwd 1"', True),
+        ('script "/usr/bin/curl --header Authorization:1"', True),
+        ('script "/usr/bin/curl http://127.0.0.1:8080/healthz"', False),
+        ("unicast_src_ip fd00:7::247", False),
+        ("virtual_router_id 66", False),
+    ],
+)
+def test_a_diff_is_not_shown_where_a_secret_may_be(line: str, secret: bool) -> None:
+    """By grep for the file on the node, and by a regular expression of Python for the new one."""
+    words = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__keepalived_secret_words"]
+    assert bool(re.search("(?i)" + words, line)) is secret
+    grep = ["grep", "--quiet", "--extended-regexp", "--ignore-case", words]
+    assert (subprocess.run(grep, input=line, text=True, check=False).returncode == 0) is secret
