@@ -61,6 +61,21 @@ def unsettled(
     return messages
 
 
+def trial_problems(now: Mapping[str, Any], before: Mapping[str, Any], problems: Iterable[str] = ()) -> list[str]:
+    """Why the configuration that a standby tries must not reach the holder, one message each.
+
+    now, before: what cloudha.vip.vrrp_info returned about its instances with that configuration, and before it.
+    problems: what its guard says. An instance that was in FAULT before proves nothing.
+    """
+    messages = []
+    for name, instance in (now.get("instances") or {}).items():
+        was = ((before.get("instances") or {}).get(name) or {}).get("state")
+        if instance["state"] == "FAULT" and was not in (None, "FAULT"):
+            as_of = f" as of {' and '.join(instance['failed'])}" if instance.get("failed") else ""
+            messages.append(f"{name} is in FAULT{as_of}")
+    return [*messages, *problems]
+
+
 def _able(node: Look) -> bool:
     return not list(_reasons(node))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.rollout import rollout
-from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settled import unsettled
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settled import trial_problems, unsettled
 
 
 def instance(**changes):
@@ -224,6 +224,29 @@ def look(*held, active=True, drain=0, **checks):
     every = ("192.0.2.1", "192.0.2.2")
     addresses = [{"address": address, "held": address in held} for address in every]
     return {"addresses": addresses, "keepalived": {"active": active}, "drain": drain, "checks": checks}
+
+
+def states(**each):
+    return {"instances": {name: {"state": state, "failed": failed} for name, (state, failed) in each.items()}}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        (states(VI_1=("BACKUP", [])), states(VI_1=("BACKUP", [])), []),
+        (states(VI_1=("BACKUP", [])), states(VI_1=("FAULT", ["script app", "file x"])), ["as of script app and file x"]),
+        (states(VI_1=("BACKUP", [])), states(VI_1=("FAULT", [])), ["VI_1 is in FAULT"]),
+        (states(VI_1=("FAULT", ["script app"])), states(VI_1=("FAULT", ["script app"])), []),  # it proves nothing
+        (states(), states(NEW=("FAULT", ["script app"])), []),
+        ({"msg": "it did not answer", "failed": True}, states(VI_1=("FAULT", [])), []),
+        (states(A=("BACKUP", []), B=("BACKUP", [])), states(A=("FAULT", []), B=("FAULT", [])), ["A is in", "B is in"]),
+    ],
+)
+def test_a_configuration_that_spoils_a_standby_is_told(before, now, told):
+    found = trial_problems(now, before)
+    assert len(found) == len(told)
+    assert all(part in sentence for part, sentence in zip(told, found))
+    assert trial_problems(now, before, ["keepalived does not watch x"])[-1] == "keepalived does not watch x"
 
 
 def test_one_holder_is_rest():
