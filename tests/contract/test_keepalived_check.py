@@ -38,9 +38,7 @@ def test_a_node_that_is_to_be_removed_beside_others_that_stay_is_refused(tmp_pat
         tmp_path, groups, [{"hosts": "vip_nodes", "gather_facts": False, "tasks": [role]}], {"keepalived_instances": []}
     )
     assert done.returncode != 0
-    assert "keepalived_state is present for n1, absent for n2; remove nodes first" in " ".join(done.stdout.split()), (
-        done.stdout
-    )
+    assert "keepalived_state differs (n1: present, n2: absent); remove nodes first" in " ".join(done.stdout.split())
     assert "Know the node" not in done.stdout, done.stdout
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a user can run a program, as keepalived would find out only when it needs it; and how keepalived itself is run."""
+"""Whether a user can run a program, as keepalived would find out only when it needs it; and how it is run itself."""
 
 from __future__ import annotations
 

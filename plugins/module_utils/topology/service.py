@@ -118,9 +118,8 @@ def off_link(addresses: Sequence[str], interface: str, owned: Sequence[str]) -> 
     networks = [o.network for o in own if o.ip not in wanted and not o.ip.is_link_local and o.network.num_addresses > 1]
     for text, address in zip(addresses, wanted):
         if address is not None and "/" not in text:
-            its_network = next((n for n in networks if address in n), None)
-            example = f"{text}/{its_network.prefixlen}" if its_network else f"{text}/{24 if address.version == 4 else 64}"
-            yield f"vip_address {text} has no prefix length; write that of its network, such as {example}"
+            length = next((n.prefixlen for n in networks if address in n), 24 if address.version == 4 else 64)
+            yield f"vip_address {text} has no prefix length; write that of its network, such as {text}/{length}"
         mine = [n for n in networks if address is not None and n.version == address.version]
         # Of an interface without an address of this family, or with a host's only, nothing is known.
         if address is None or not mine or address.is_link_local:

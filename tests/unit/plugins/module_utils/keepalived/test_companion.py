@@ -40,10 +40,7 @@ vrrp_instance VI_2 {
 def companion(tmp_path):
     jinja2 = pytest.importorskip("jinja2")
     template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
-        (ROLE / "templates/companion.j2")
-        .read_text()
-        .replace("| dirname", "")
-        .replace("/usr/sbin/keepalived", "true")
+        (ROLE / "templates/companion.j2").read_text().replace("| dirname", "").replace("/usr/sbin/keepalived", "true")
     )
     made = tmp_path / "companion"
     made.write_text(
@@ -66,9 +63,7 @@ def needs_restart(companion, tmp_path):
         if before is not None:
             (tmp_path / "loaded").write_text(before)
         (tmp_path / "config").write_text(after)
-        done = subprocess.run(
-            [companion, "needs-restart"], capture_output=True, text=True, env=os.environ, check=False
-        )
+        done = subprocess.run([companion, "needs-restart"], capture_output=True, text=True, env=os.environ, check=False)
         assert done.stderr == ""
         assert (done.returncode == 0) == bool(done.stdout)
         return done.stdout
@@ -118,7 +113,7 @@ def test_without_a_configuration_in_force_there_is_nothing_to_compare(needs_rest
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_restart_at_once_reads_a_configuration_without_the_delay_and_leaves_the_whole_one(companion, tmp_path, code):
-    whole = BEFORE.replace("    router_id", "vrrp_startup_delay 4\n    router_id")
+    whole = BEFORE.replace("    router_id", "    vrrp_startup_delay 4\n    router_id")
     (tmp_path / "config").write_text(whole)
     systemctl = f'#!/bin/sh\necho "$*" > {tmp_path}/asked\ncp {tmp_path}/config {tmp_path}/read\nexit {code}\n'
     (tmp_path / "systemctl").write_text(systemctl)
