@@ -13,7 +13,8 @@ import plays
 import pytest
 import yaml
 
-ROLE = Path(__file__).resolve().parents[2] / "roles/keepalived"
+ROOT = Path(__file__).resolve().parents[2]
+ROLE = ROOT / "roles/keepalived"
 
 
 def test_two_groups_in_one_play_are_refused(tmp_path: Path) -> None:
@@ -40,6 +41,21 @@ def test_a_node_that_is_to_be_removed_beside_others_that_stay_is_refused(tmp_pat
     assert done.returncode != 0
     assert "keepalived_state differs (n1: present, n2: absent); remove nodes first" in " ".join(done.stdout.split())
     assert "Know the node" not in done.stdout, done.stdout
+
+
+def test_a_director_that_is_a_real_server_too_is_refused(tmp_path: Path) -> None:
+    (play,) = [
+        one for one in yaml.safe_load((ROOT / "playbooks/huawei_lvs_dr.yml").read_text()) if "Bind" in one["name"]
+    ]
+    guards = [task for task in play["tasks"] if "ansible.builtin.assert" in task]
+    groups = {
+        "vip_nodes": {"hosts": {"n1": {}, "n2": {}}},
+        "vip_real_servers": {"hosts": {"n2": {}, "r1": {}}},
+    }
+    done = plays.run(tmp_path, groups, [{"hosts": "vip_nodes", "gather_facts": False, "tasks": guards}], {})
+    assert done.returncode != 0
+    assert "n2 is in vip_nodes and in vip_real_servers; take it out of one of them" in done.stdout
+    assert "n1 is in vip_nodes and in" not in done.stdout
 
 
 @pytest.mark.parametrize(

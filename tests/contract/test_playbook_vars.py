@@ -178,3 +178,15 @@ def test_the_directors_and_the_real_servers_have_one_port(told: Told) -> None:
     (server,) = found["keepalived_virtual_servers"]
     assert int(server["port"]) == 8080 and int(server["real_servers"][0]["port"]) == 8080
     assert found["topology_urls"] == ["http://192.168.7.246:8080/healthz"] == found["asked_by_drill"]
+
+
+def test_a_drill_keeps_nodes_and_clients_for_as_long_as_one_fault_may_take(tmp_path: Path) -> None:
+    """It looks three times for a good state of each client, and three times for a good state of the group."""
+    given = {"drill_recover_s": 100, "drill_probes": [{}, {}], "drill_healthy_s": 600, "drill_undo_after_s": 45}
+    of_the_drill = {"ansible.builtin.include_vars": {"file": DRILL, "name": "of_the_drill"}}
+    lease = {"ansible.builtin.debug": {"msg": "lease {{ of_the_drill.drill_lease_s }} s"}}
+    for operations, more in ((0, 80), (2, 240)):
+        tell = {**lease, "vars": {**given, "drill_operations": operations}}
+        play = {"hosts": "vip_nodes", "gather_facts": False, "tasks": [of_the_drill, tell]}
+        done = plays.run(tmp_path, {"vip_nodes": {"hosts": {"node1": {}}}}, [play], {})
+        assert f"lease {120 + 3 * 100 * 2 + 3 * 600 + 45 + more} s" in done.stdout, done.stdout

@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems import find_problems
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.render import render
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settings import settings
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.values import commands
 from ansible_collections.cloudha.vip.tests.node.real_keepalived import RealKeepalived
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/keepalived"
@@ -180,6 +181,18 @@ def given(variables, where=""):
 def test_every_option_is_given_to_keepalived_once(keepalived, tmp_path):
     assert set(options(SPEC)) - OF_THE_ROLE <= set(given(EVERYTHING))
     assert keepalived.refuses(tmp_path, written(keepalived, **EVERYTHING)) == ""
+
+
+def test_every_command_is_looked_at_before_it_is_needed():
+    nodes = {"node1": {**EVERYTHING, "interfaces": {"eth0": ["192.168.7.247/22"], "eth1": [], "eth2": []}}}
+    found = {command.option: command.words[0] for command in commands(settings(nodes, "node1", SPEC))}
+    its_own = {f"keepalived_instances[web].{event}" for event in EVENTS}
+    its_group = {f"keepalived_sync_groups[group].{event}" for event in EVENTS if "lower" not in event}
+    assert {option for option in found if ".notify" in option} == its_own | its_group
+    server = "keepalived_virtual_servers[192.168.7.246]"
+    others = {f"{server}.quorum_up", f"{server}.quorum_down", f"{server}.real_servers[192.168.7.2].check.command"}
+    assert set(found) - its_own - its_group == {*others, "keepalived_track_scripts[script].script"}
+    assert set(found.values()) == {"/usr/bin/true", "/usr/bin/test"}
 
 
 def test_a_keyword_which_keepalived_does_not_know_would_be_seen(keepalived, tmp_path):

@@ -13,19 +13,19 @@ import pwd
 import re
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 # Where the service takes arguments of keepalived from: Debian's file, and Red Hat's.
-SERVICE_ARGUMENTS = {"/etc/default/keepalived": "DAEMON_ARGS", "/etc/sysconfig/keepalived": "KEEPALIVED_OPTIONS"}
+SERVICE_ARGUMENTS = (("/etc/default/keepalived", "DAEMON_ARGS"), ("/etc/sysconfig/keepalived", "KEEPALIVED_OPTIONS"))
 _OTHER_FILE = re.compile(r"--use-file\b|-[DdGIlnPRVXx]*f")
 _NO_VRRP = re.compile(r"--check$|-[DdGIlnPRVXx]*C")
 
 
-def arguments_problem(files: Mapping[str, str] = SERVICE_ARGUMENTS) -> str:
+def arguments_problem(files: Iterable[tuple[str, str]] = SERVICE_ARGUMENTS) -> str:
     """What an operator has told the service, and the role cannot work with; empty if there is nothing."""
-    for file, variable in files.items():
+    for file, variable in files:
         for word in _arguments(file, variable):
             for pattern, effect in ((_OTHER_FILE, "read another configuration"), (_NO_VRRP, "run without VRRP")):
                 if pattern.match(word):

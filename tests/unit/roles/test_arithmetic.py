@@ -19,9 +19,6 @@ ROOT = Path(__file__).resolve().parents[3]
 NUMBERS = ("int", "float", "length", "count", "sum", "round", "abs")
 RECKONING = (nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow)
 
-# The role keepalived is to follow; each entry goes with its fix.
-KNOWN = {("roles/keepalived/tasks/phase.yml", "keepalived_settle_timeout")}
-
 
 def number(node: nodes.Node) -> bool:
     """Whether this is a number for certain."""
@@ -94,7 +91,7 @@ def templates():
 
 def test_no_template_reckons_with_a_text():
     found = {(where, name) for where, text, _condition in templates() for name in texts_reckoned_with(parse(text))}
-    assert found - KNOWN == set(), "cast these: | int"
+    assert found == set(), "cast these: | int"
 
 
 def test_no_default_of_a_role_is_omit():

@@ -109,7 +109,7 @@ def test_an_interpreter_which_is_not_there(program):
 def test_arguments_that_an_operator_gave_to_the_service(tmp_path, text, told):
     file = tmp_path / "default"
     file.write_text(text + "\n")
-    problem = arguments_problem({str(tmp_path / "none"): "X", str(file): "DAEMON_ARGS"})
+    problem = arguments_problem([(str(tmp_path / "none"), "X"), (str(file), "DAEMON_ARGS")])
     assert told in problem
     assert bool(problem) == bool(told)
     assert not problem or problem.startswith(f"DAEMON_ARGS in {file} has ")
