@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import plays
 import pytest
@@ -32,15 +33,38 @@ def test_two_groups_in_one_play_are_refused(tmp_path: Path) -> None:
     assert "Find out which Python" not in done.stdout, done.stdout
 
 
-def test_a_node_that_is_to_be_removed_beside_others_that_stay_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["main", "check"])
+def test_a_node_that_is_to_be_removed_beside_others_that_stay_is_refused(tmp_path: Path, start: str) -> None:
     groups = {"vip_nodes": {"hosts": {"n1": {}, "n2": {"keepalived_state": "absent"}}}}
-    role = {"ansible.builtin.import_role": {"name": "cloudha.vip.keepalived"}}
+    role = {"ansible.builtin.include_role": {"name": "cloudha.vip.keepalived", "tasks_from": start}}
     done = plays.run(
         tmp_path, groups, [{"hosts": "vip_nodes", "gather_facts": False, "tasks": [role]}], {"keepalived_instances": []}
     )
     assert done.returncode != 0
     assert "keepalived_state differs (n1: present, n2: absent); remove nodes first" in " ".join(done.stdout.split())
     assert "Know the node" not in done.stdout, done.stdout
+
+
+SOME = "{{ 'absent' if inventory_hostname == 'n2' else 'present' }}"
+
+
+@pytest.mark.parametrize(
+    ("group", "wish", "refused"),
+    [
+        ({"n1": {}, "n2": {"keepalived_state": "absent"}}, {"vars": {"keepalived_state": "absent"}}, False),
+        ({"n1": {}, "n2": {}}, {"vars": {"keepalived_state": SOME}}, True),
+        # A host of the play that does not use the role.
+        ({"n1": {"keepalived_state": "absent"}, "n2": {}}, {"when": "inventory_hostname == 'n1'"}, False),
+    ],
+)
+def test_what_counts_is_the_wish_that_reaches_the_role(
+    tmp_path: Path, group: dict[str, Any], wish: dict[str, Any], refused: bool
+) -> None:
+    states = {"ansible.builtin.include_role": {"name": "cloudha.vip.keepalived", "tasks_from": "states"}, **wish}
+    play = {"hosts": "vip_nodes", "gather_facts": False, "tasks": [states]}
+    done = plays.run(tmp_path, {"vip_nodes": {"hosts": group}}, [play], {})
+    assert (done.returncode != 0) is refused, done.stdout
+    assert ("keepalived_state differs" in done.stdout) is refused, done.stdout
 
 
 def test_a_director_that_is_a_real_server_too_is_refused(tmp_path: Path) -> None:
@@ -64,6 +88,10 @@ def test_a_director_that_is_a_real_server_too_is_refused(tmp_path: Path) -> None
         ("auth_pass 1234", True),
         ('script "/usr/bin/curl -u monitor:x http://127.0.0.1/"', True),
         ('script "/usr/bin/curl http://monitor:x@127.0.0.1/"', True),
+        ('script "/usr/bin/curl --user monitor:x http://127.0.0.1/"', True),
+        ('script "/usr/bin/curl --proxy-user=monitor:x http://127.0.0.1/"', True),
+        ('script "/usr/bin/curl -fsSumonitor:x http://127.0.0.1/"', True),
+        ('script "/usr/bin/redis-cli redis://:x@127.0.0.1"', True),
         ('script "/usr/bin/curl -H X-API-Key:1 http://127.0.0.1/"', True),
         ('script "/opt/check --APIKEY=1"', True),
         ('script "/opt/check --pwd 1"', True),

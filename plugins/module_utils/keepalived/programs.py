@@ -19,25 +19,34 @@ from typing import Any
 
 # Where the service takes arguments of keepalived from: Debian's file, and Red Hat's.
 SERVICE_ARGUMENTS = (("/etc/default/keepalived", "DAEMON_ARGS"), ("/etc/sysconfig/keepalived", "KEEPALIVED_OPTIONS"))
-_OTHER_FILE = re.compile(r"--use-file\b|-[DdGIlnPRVXx]*f")
-_NO_VRRP = re.compile(r"--check$|-[DdGIlnPRVXx]*C")
+CONFIGURATION = "/etc/keepalived/keepalived.conf"
+_FLAGS = "DdGIlmnPRVXx"  # the short options without an argument
+_FILE = re.compile(rf"(?:--use-f[ile]*|-[{_FLAGS}]*f)=?(.*)")
+_NO_VRRP = re.compile(rf"--check$|-[{_FLAGS}]*C")
 
 
 def arguments_problem(files: Iterable[tuple[str, str]] = SERVICE_ARGUMENTS) -> str:
     """What an operator has told the service, and the role cannot work with; empty if there is nothing."""
     for file, variable in files:
-        for word in _arguments(file, variable):
-            for pattern, effect in ((_OTHER_FILE, "read another configuration"), (_NO_VRRP, "run without VRRP")):
-                if pattern.match(word):
-                    return f"{variable} in {file} has {word}, by which keepalived would {effect}; remove it there"
+        words = _arguments(file, variable)
+        for word, following in zip(words, [*words[1:], ""]):
+            effect = ""
+            names_file = _FILE.fullmatch(word)
+            if names_file and (names_file[1] or following) != CONFIGURATION:
+                effect = f"read {names_file[1] or following or 'another configuration'}"
+            elif _NO_VRRP.match(word):
+                effect = "run without VRRP"
+            if effect:
+                return f"{variable} in {file} has {word}, by which keepalived would {effect}; remove it there"
     return ""
 
 
 def _arguments(file: str, variable: str) -> list[str]:
     try:
-        lines = Path(file).read_text(errors="replace").splitlines()
+        lines = Path(file).read_text(errors="replace").replace("\\\n", " ").splitlines()
+        pairs = [line.partition("=") for line in lines]
         # Of several lines, systemd takes the last one.
-        values = [line.partition("=")[2] for line in lines if line.strip().startswith(variable + "=")]
+        values = [value for name, _equals, value in pairs if name.strip() == variable]
         return " ".join(shlex.split(values[-1])).split() if values else []
     except (OSError, ValueError):
         return []

@@ -426,7 +426,7 @@ class Guard:
 
     def run(self) -> None:
         sockets = [self.links, self.addresses.socket, *self.vrrp]
-        while not self.outdated:  # systemd starts it anew
+        while not self.outdated or self.announcements.next() is not None:  # systemd starts it anew
             now = time.monotonic()
             self._announce(now)
             if now >= self.look_due:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,12 +112,14 @@ def unserved(
     for one in asked:
         if "answers" not in one:
             silent.append(f"{one['item']} cannot ask ({_first_line(one.get('msg', '')) or 'no answer from it'})")
-        failed += [f"{a['url']}, asked from {one['item']}: {a['error']}" for a in one.get("answers", []) if not a["ok"]]
+        failed += [
+            f"{_shown(a['url'])}, asked from {one['item']}: {a['error']}" for a in one.get("answers", []) if not a["ok"]
+        ]
     if len(silent) == len(asked):
         failed += silent
     at_rest = len(holders) == 1 and not notes
     if not failed and at_rest:
-        answers = [f"{one['item']} asked {a['url']}" for one in asked for a in one.get("answers", [])]
+        answers = [f"{one['item']} asked {_shown(a['url'])}" for one in asked for a in one.get("answers", [])]
         served = f"{holders[0]} holds the address: {', '.join(answers)}, and got an answer" if answers else ""
         return {"problems": [], "silent": silent, "served": served}
     found = [f"the address is held by {' and '.join(holders) or 'no node'}", *notes]
@@ -126,6 +129,11 @@ def unserved(
         passed = [f"check {name} ok" for name, well in look.get("checks", {}).items() if well]
         found.append(f"{node}: {', '.join([*unfit(looks.get(node)), *states, *passed]) or 'well'}")
     return {"problems": failed + found, "silent": silent, "served": ""}
+
+
+def _shown(url: str) -> str:
+    """Without what may be a secret: a user's name and password, and the query."""
+    return re.sub(r"//[^/@]*@", "//", url.partition("?")[0])
 
 
 def _first_line(text: Any) -> str:

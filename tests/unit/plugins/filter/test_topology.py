@@ -250,6 +250,15 @@ def test_clients_are_served():
     assert unserved([ASKED], NODES, {"web1": HOLDS, "web2": look()}, ["web1"]) == well
 
 
+def test_neither_a_password_nor_a_query_of_the_url_is_shown():
+    nodes = {"web1": HOLDS, "web2": look()}
+    for ok in (True, False):
+        answer = {"url": "https://mon:pass@10.77.0.246/x?token=abc", "ok": ok, "error": "status 500"}
+        said = str(unserved([{"item": "client1", "answers": [answer]}], NODES, nodes, ["web1"]))
+        assert "https://10.77.0.246/x, " in said
+        assert "pass" not in said and "abc" not in said
+
+
 def test_no_answer_says_who_asked_what_and_how_the_nodes_are():
     looks = {"web1": look(checks={"nginx": False}, instances={"VI_1": "FAULT"}), "web2": look()}
     said = unserved([ASKED, TIMED_OUT], NODES, looks, [])["problems"]

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -111,19 +113,58 @@ def test_without_a_configuration_in_force_there_is_nothing_to_compare(needs_rest
     assert needs_restart(None, BEFORE) == ""
 
 
+WHOLE = BEFORE.replace("    router_id", "    vrrp_startup_delay 4\n    router_id")
+
+
+@pytest.fixture
+def at_once(companion, tmp_path):
+    """Starts it; systemctl runs the lines given, where keepalived would be restarted."""
+    (tmp_path / "config").write_text(WHOLE)
+    (tmp_path / "config").chmod(0o600)
+
+    def start(lines, verb="at-once"):
+        (tmp_path / "systemctl").write_text(f"#!/bin/sh\ncd {tmp_path}\n{lines}\n")
+        (tmp_path / "systemctl").chmod(0o700)
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        return subprocess.Popen([companion, verb], env={**os.environ, "PATH": path}, start_new_session=True)
+
+    return start
+
+
+def left(directory):
+    return {path.name for path in directory.iterdir()} - {"companion", "systemctl", "asked", "read", "links", "loaded"}
+
+
 @pytest.mark.parametrize("code", [0, 1])
-def test_a_restart_at_once_reads_a_configuration_without_the_delay_and_leaves_the_whole_one(companion, tmp_path, code):
-    whole = BEFORE.replace("    router_id", "    vrrp_startup_delay 4\n    router_id")
-    (tmp_path / "config").write_text(whole)
-    systemctl = f'#!/bin/sh\necho "$*" > {tmp_path}/asked\ncp {tmp_path}/config {tmp_path}/read\nexit {code}\n'
-    (tmp_path / "systemctl").write_text(systemctl)
-    (tmp_path / "systemctl").chmod(0o700)
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    done = subprocess.run([companion, "at-once"], env={**os.environ, "PATH": path}, check=False)
-    assert done.returncode == code
+def test_a_restart_at_once_reads_a_configuration_without_the_delay_and_leaves_the_whole_one(at_once, tmp_path, code):
+    process = at_once(f'echo "$*" > asked; ./companion clean; cp config read; exit {code}')
+    assert process.wait(10) == code
     assert (tmp_path / "asked").read_text() == "restart keepalived.service\n"
     assert (tmp_path / "read").read_text() == BEFORE
-    assert (tmp_path / "config").read_text() == whole
-    assert not (tmp_path / "loaded.whole").exists()
+    assert (tmp_path / "config").read_text() == WHOLE
+    assert (tmp_path / "config").stat().st_mode & 0o777 == 0o600
+    assert left(tmp_path) == {"config"}
     if code == 0:
-        assert (tmp_path / "loaded").read_text() == whole, "the role finds nothing left to do"
+        assert (tmp_path / "loaded").read_text() == WHOLE, "the role finds nothing left to do"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_at_once_that_is_ended_leaves_the_whole_configuration_to_the_next_start(at_once, tmp_path, number):
+    process = at_once("./companion clean; cp config read; exec sleep 1000")
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "read").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    assert process.wait(10) != 0
+    assert (tmp_path / "read").read_text() == BEFORE
+    assert at_once("", "clean").wait(10) == 0
+    assert (tmp_path / "config").read_text() == WHOLE
+    assert left(tmp_path) == {"config"}
+
+
+def test_what_a_killed_restart_left_is_not_put_in_the_place_of_a_newer_configuration(at_once, tmp_path):
+    (tmp_path / "config.whole").write_text(WHOLE.replace("eth0", "eth7"))
+    assert at_once("", "clean").wait(10) == 0
+    assert (tmp_path / "config").read_text() == WHOLE
+    assert left(tmp_path) == {"config"}
