@@ -11,6 +11,7 @@ from typing import Any
 
 import plays
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 DRILL = f"{ROOT}/roles/drill/vars/main.yml"
@@ -190,3 +191,16 @@ def test_a_drill_keeps_nodes_and_clients_for_as_long_as_one_fault_may_take(tmp_p
         play = {"hosts": "vip_nodes", "gather_facts": False, "tasks": [of_the_drill, tell]}
         done = plays.run(tmp_path, {"vip_nodes": {"hosts": {"node1": {}}}}, [play], {})
         assert f"lease {120 + 3 * 100 * 2 + 3 * 600 + 45 + more} s" in done.stdout, done.stdout
+
+
+def test_a_drill_keeps_the_users_own_settings_of_ssh(tmp_path: Path) -> None:
+    """A jump host, for example; also when two drills run in one play."""
+    tasks = yaml.safe_load((ROOT / "roles/drill/tasks/main.yml").read_text())
+    (careful,) = [task for task in tasks if task["name"] == "Have no host that hangs or lost its power hang the drill"]
+    tell = {"ansible.builtin.debug": {"msg": "args: {{ hostvars.node1.ansible_ssh_extra_args }}"}}
+    given = {"drill_nodes": ["node1"], "drill_clients": [], "drill_pool": []}
+    play = {"hosts": "vip_nodes", "gather_facts": False, "vars": given, "tasks": [careful, careful, tell]}
+    hosts = {"node1": {"ansible_ssh_extra_args": "-o ProxyJump=jump.example"}}
+    done = plays.run(tmp_path, {"vip_nodes": {"hosts": hosts}}, [play], {})
+    wanted = "args: -o ProxyJump=jump.example -o ServerAliveInterval=2 -o ServerAliveCountMax=2"
+    assert wanted in done.stdout and done.stdout.count("ServerAliveInterval") == 1, done.stdout

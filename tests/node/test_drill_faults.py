@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
 import re
 import shlex
 import subprocess
@@ -225,3 +227,36 @@ def test_teardown_removes_what_killed_drills_left_and_nothing_of_others(tmp_path
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["cloudha-vip-drill-2002"]
     assert (tmp_path / "stopped").read_text() == "of-2001\n"
     assert run(tasks[0]).stdout == run(tasks[1]).stdout == "", "a second run changes nothing"
+
+
+def tasks(name):
+    return yaml.safe_load((ROOT / f"roles/drill/tasks/{name}.yml").read_text())
+
+
+def test_two_drills_may_share_a_client(tmp_path):
+    """Each ends its own probers, and removes its own files and what is a day old."""
+    (drill,) = [task for task in tasks("main") if task["name"] == "Drill"]
+    (stop,) = [task for task in drill["always"] if task["name"] == "Stop asking"]
+    its, others = ({"drill_id": f"2026-01-01T00000{number}Z-abcdef"} for number in (1, 2))
+    names = {}
+    for drill_id in (its, others):
+        for name in ("drill_client_dir", "drill_client_unit"):
+            names[name, drill_id["drill_id"]] = render(VARIABLES[name], **drill_id).replace("/run", str(tmp_path))
+    mine = {name: names[name, its["drill_id"]] for name in ("drill_client_dir", "drill_client_unit")}
+    kept = Path(names["drill_client_dir", others["drill_id"]])
+    old = tmp_path / "cloudha-vip-drill-2025-01-01T000000Z-abcdef"
+    for directory in (Path(mine["drill_client_dir"]), kept, old):
+        directory.mkdir()
+    os.utime(old, (0, 0))
+    (tmp_path / "systemctl").write_text(SYSTEMCTL)
+    (tmp_path / "systemctl").chmod(0o755)
+    for task in (stop, *tasks("clean")):
+        command = render(task["ansible.builtin.shell"]["cmd"], **mine).replace("/run", str(tmp_path))
+        path = f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"
+        subprocess.run(["sh", "-eu", "-c", command], cwd=tmp_path, env={"PATH": path}, timeout=30, check=True)
+    (stopped,) = (tmp_path / "calls").read_text().split()[1:]
+    assert fnmatch.fnmatch(mine["drill_client_unit"] + "-client1.service", stopped + ".service")
+    assert not fnmatch.fnmatch(
+        names["drill_client_unit", others["drill_id"]] + "-client1.service", stopped + ".service"
+    )
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [kept]

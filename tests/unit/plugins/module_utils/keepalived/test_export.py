@@ -157,6 +157,7 @@ def test_global_defaults_of_instances():
         ("track_interface {\n eth1\n}", "track_interfaces", ["eth1"]),
         ("track_file {\n drain\n}", "track_files", None),
         ('notify "/usr/bin/tell it"', "notify", "/usr/bin/tell it"),
+        ('notify "/bin/sh -c \\"echo A B\\""', "notify", "/bin/sh -c 'echo A B'"),
         ("notify_master /usr/bin/tell root", "extra", ["notify_master /usr/bin/tell root"]),
         ("use_vmac\nvmac_xmit_base", "extra", ["use_vmac", "vmac_xmit_base"]),
         ("advert_int 0.19\npriority 254", "detection_ms", None),
