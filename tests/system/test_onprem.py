@@ -548,6 +548,10 @@ def test_a_keepalived_that_got_no_inotify_is_seen_by_everybody_and_serves_on(pai
         looked = pair.module(other, "cloudha.vip.vip_info")
         assert looked["keepalived"]["unwatched"] == ["/run/cloudha-vip/drain", "/run/cloudha-vip/check/nginx"]
         assert says in looked["keepalived"]["problems"][0]
+        assert f"no redundancy: {other}: keepalived does not watch" in pair.status().stdout
+        done = pair.play(pair.topology, keepalived_settle_timeout=5)
+        assert done.returncode != 0 and f"{other}: keepalived does not watch" in done.stdout, done.stdout[-3000:]
+        assert says in done.stdout and pair.holders() == [holder]
     finally:
         pair.ssh(other, f"rm {BLIND}; systemctl daemon-reload; systemctl restart keepalived")
     pair.ssh(other, f"for i in $(seq 100); do vip-agent status | grep -q {says} || exit 0; sleep 0.1; done; exit 1")
