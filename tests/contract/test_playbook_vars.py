@@ -204,3 +204,28 @@ def test_a_drill_keeps_the_users_own_settings_of_ssh(tmp_path: Path) -> None:
     done = plays.run(tmp_path, {"vip_nodes": {"hosts": hosts}}, [play], {})
     wanted = "args: -o ProxyJump=jump.example -o ServerAliveInterval=2 -o ServerAliveCountMax=2"
     assert wanted in done.stdout and done.stdout.count("ServerAliveInterval") == 1, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("there", "where"),
+    [(None, ""), ("192.0.2.1", ""), ("192.0.2.2", "-192.0.2.1")],
+    ids=["the first", "its own", "another pair's"],
+)
+def test_a_drill_does_not_replace_the_report_of_another_pair(tmp_path: Path, there: str | None, where: str) -> None:
+    tasks = yaml.safe_load((ROOT / "roles/drill/tasks/main.yml").read_text())
+    (name,) = [task for task in tasks if task["name"] == "Name this drill"]
+    usual = tmp_path / "build/drills/pair"
+    if there:
+        usual.mkdir(parents=True)
+        (usual / "report.json").write_text(json.dumps({"addresses": [there]}))
+    tell = {"ansible.builtin.debug": {"msg": "to: {{ drill_dir }}."}}
+    given = {
+        "drill_topology": "pair",
+        "drill_nodes_group": "vip_nodes",
+        "drill_report_dir": "",
+        "drill_addresses": ["192.0.2.1/24"],
+        "drill_now": 0,
+    }
+    play = {"hosts": "vip_nodes", "gather_facts": False, "vars_files": DRILL, "vars": given, "tasks": [name, tell]}
+    done = plays.run(tmp_path, {"vip_nodes": {"hosts": {"node1": {}}}}, [play], {}, PWD=str(tmp_path))
+    assert f"to: {usual}{where}." in done.stdout, done.stdout

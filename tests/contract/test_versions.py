@@ -123,6 +123,25 @@ def test_all_documentation_is_found(installed: Path, kind: str) -> None:
         assert [name for name, document in documents.items() if "error" in document] == []
 
 
+@pytest.mark.parametrize("verb", ["drill", "switchover"])
+def test_a_verb_begins_and_says_what_it_needs(installed: Path, verb: str) -> None:
+    """Beyond the check of its arguments, of which each release has its own idea."""
+    alone = "all: {children: {vip_nodes: {hosts: {web1: {ansible_connection: local}}}, vip_clients: {hosts: {}}}}"
+    (installed / "alone.yml").write_text(alone)
+    given = json.dumps({"vip_address": "192.0.2.1/24", "ansible_become": False})
+    done = subprocess.run(
+        [installed / "bin/ansible-playbook", "-i", "alone.yml", f"cloudha.vip.{verb}", "-e", given],
+        env={"HOME": str(installed), "PATH": f"{installed}/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
+        cwd=installed,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode != 0
+    assert "the group vip_nodes has 1" in " ".join(done.stdout.split()), done.stdout + done.stderr
+
+
 def test_the_releases_are_those_the_collection_claims(request: pytest.FixtureRequest) -> None:
     claimed = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["requires_ansible"]
     assert claimed == f">={next(iter(SUPPORTED))}.0"

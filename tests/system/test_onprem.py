@@ -177,6 +177,7 @@ def test_a_switchover_to_a_node_that_cannot_serve_is_refused(pair: OnPremises, s
     try:
         done = pair.play("switchover")
         assert done.returncode != 0 and says in done.stdout, done.stdout[-3000:]
+        assert f"No other node can take over from {holder}. Nothing was changed" in done.stdout
         assert pair.holders() == [holder]
         told = pair.status()
         assert told.returncode != 0 and f"no redundancy: {says}" in told.stdout

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.drill import picture, report, schema
+from ansible_collections.cloudha.vip.plugins.module_utils.drill import page, picture, report, schema
 from ansible_collections.cloudha.vip.plugins.module_utils.drill.records import RecordError
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.drill.made_up import (
     lost,
@@ -272,3 +272,42 @@ def test_counts_are_not_drawn_as_times_and_no_name_is_cut():
     assert not re.search(r"\d ms|Logarithmic", drawn)
     at = float(re.search(r'<text x="([\d.]+)"[^>]*>%s<' % name, drawn).group(1))
     assert at - picture.text_width(name) > 0
+
+
+def test_on_a_telephone_a_table_is_a_list_and_a_picture_says_that_it_is_wider(tmp_path):
+    text = Path(report.make(options(tmp_path), write=True)["files"]["html"]).read_text(encoding="utf-8")
+    head = re.search(r"<table class=\"stacked\">.*?</thead>(.*?)</table>", text, re.S).group(1)
+    cells = re.findall(r"<td\b[^>]*>", head)
+    assert sum("data-name=" in cell for cell in cells) >= 8, "each number says what it is"
+    assert "content:attr(data-name)" in text
+    assert "wider than the screen: move it sideways" in text and '<div class="scroll wide">' in text
+
+
+def test_the_bar_of_a_fault_shows_a_gap_that_comes_after_the_first_good_answer(tmp_path):
+    """A partition that was none: node2 answered after 0.6 s, and nobody from 3.6 s to 5 s."""
+
+    def comes_back(at):
+        if at < 0 or at >= 5000:
+            return "node1"
+        return "node2" if 600 <= at < 3600 else lost("timeout")
+
+    record = write_recording(recording(comes_back, end=9000), tmp_path / "seen.jsonl")
+    phases = [phase("partition", repaired=6000, failback=8000, ended=9000)]
+    result = report.make(options(tmp_path, phases=phases, records=[record], probes=["client1"], events=[]), write=True)
+    (fault,) = load(result)["faults"]
+    *before, last = page.stages(fault)
+    assert (round(last[0]), round(last[1]), last[3]) == (3597, 5001, "no answer once more")
+    assert max(end for _start, end, _kind, _words in before) == fault["first_good_ms"] == 601
+
+
+def test_names_of_moments_beside_each_other_do_not_overlap(tmp_path):
+    fault = load(report.make(options(tmp_path), write=True))["faults"][0]
+    fault.update(repaired_ms=30, failback_ms=3000)
+    panel = picture.Panel(120, 800, 0, 60_000)  # a pixel is 75 ms
+    drawn = picture.draw_overview(panel, fault, fault["clients"][0], ["node1", "node2"], ["node1", "node2"], 40, [])
+    names = re.findall(r'<text x="([\d.]+)"[^>]*>(fault|repair|fail-back)<', drawn)
+    assert len(names) >= 2, drawn
+    end = 0.0
+    for x, name in names:
+        assert float(x) > end, names
+        end = float(x) + picture.text_width(name)
