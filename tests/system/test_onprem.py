@@ -311,11 +311,15 @@ import socket, struct, sys
 mac, addresses = bytes.fromhex(sys.argv[1].replace(":", "")), [socket.inet_pton(
     socket.AF_INET6 if ":" in each else socket.AF_INET, each) for each in sys.argv[2:]]
 heard = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+heard.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS: when the frame came, however late it is read
 while True:
-    frame = heard.recv(65535)
+    frame, ((_level, _kind, stamp),), _flags, _sender = heard.recvmsg(65535, 64)
     if frame[6:12] == mac and any(each in frame[14:] for each in addresses):
-        print(__import__("time").time_ns(), frame[12:14].hex(), flush=True)
+        seconds, nanoseconds = struct.unpack("qq", stamp)
+        print(seconds * 10**9 + nanoseconds, frame[12:14].hex(), flush=True)
 """
+# When the kernel has rules in force.
+RULES = "stdbuf -oL nft monitor | while read -r line; do echo $(date +%s%N) $line; done"
 
 
 def test_a_drill_without_hooks_isolates_a_node_and_heals_it(pair: OnPremises) -> None:
@@ -331,6 +335,12 @@ def test_a_drill_without_hooks_isolates_a_node_and_heals_it(pair: OnPremises) ->
             "systemd-run --quiet --collect --unit=test-listen --property=StandardOutput=truncate:/run/test-heard "
             f"python3 /run/test-listen.py {mac} {VIP} {other}",
         )
+        pair.ssh(target, f"cat > /run/test-rules.sh <<'RULES'\n{RULES}\nRULES")
+        pair.ssh(
+            target,
+            "systemd-run --quiet --collect --unit=test-rules --property=StandardOutput=truncate:/run/test-rules "
+            "sh /run/test-rules.sh",
+        )
         done = pair.play(
             "drill",
             vip_addresses=[f"{VIP}/22", f"{other}/64"],
@@ -341,7 +351,9 @@ def test_a_drill_without_hooks_isolates_a_node_and_heals_it(pair: OnPremises) ->
         )
         assert done.returncode == 0, done.stdout[-6000:]
         heard = [line.split() for line in pair.ssh("client1", "cat /run/test-heard").splitlines()]
+        rules = pair.ssh(target, "cat /run/test-rules").splitlines()
     finally:
+        pair.ssh(target, "systemctl stop test-rules; rm -f /run/test-rules /run/test-rules.sh")
         pair.ssh("client1", "systemctl stop test-listen; rm -f /run/test-listen.py /run/test-heard")
         pair.deploy()
     report = json.loads((pair.scratch / "own" / "report.json").read_text())
@@ -354,8 +366,11 @@ def test_a_drill_without_hooks_isolates_a_node_and_heals_it(pair: OnPremises) ->
     assert heard, "it is heard before and after"
     (partition,) = (fault for fault in report["faults"] if fault["fault"] == "partition")
     begin = int(datetime.fromisoformat(partition["injected_at"]).timestamp() * 1e9)
-    # The rules are in force soon after; until the repair begins, nothing passes.
-    silent = range(begin + 100_000_000, begin + int(partition["repaired_ms"] * 1e6))
+    end = begin + int(partition["repaired_ms"] * 1e6)
+    (in_force,) = (int(line.split()[0]) for line in rules if line.endswith("add table netdev cloudha_vip_drill"))
+    # From then on until the repair begins, nothing passes.
+    silent = range(in_force, end)
+    assert begin < in_force < end
     assert [words for words in heard if int(words[0]) in silent] == []
     for node in ("node1", "node2"):
         assert pair.ssh(node, "ls -d /run/cloudha-vip-drill* /run/cloudha-vip-lock 2>/dev/null; true") == ""
