@@ -146,11 +146,14 @@ def the_first_node_is_in_fault(nodes: Nodes) -> None:
     well(nodes, done)
     assert nodes.holders() == [second]
     assert f"{sick} has VI_1 in FAULT as of script app" in done.stdout, "it says why the first one is passed over"
-    nodes.ssh(second, "rm /run/app")
+    for host in members:
+        nodes.ssh(host, "rm -f /run/app")
     done = nodes.run(members, keepalived_settle_timeout=5, **app)
     assert set(changes(done.stdout).values()) == {0}
     assert done.returncode != 0 and "is held by nobody" in done.stdout, "it looks also where nothing changes"
     nodes.ssh(second, f"touch /run/app; {until_it_holds()}")
+    for host in members[2:]:
+        nodes.ssh(host, "touch /run/app")
     with nodes.case("one node is in FAULT while the others change") as row:
         well(nodes, nodes.run(members, keepalived_detection_ms=700, **app))
     undisturbed(row)
