@@ -66,10 +66,11 @@ def measure(size: int) -> list[Row]:
 
 def main() -> None:
     sizes = list(map(int, sys.argv[1:] or ["2", "3", "5"]))
-    rows = [line for line in RESULT.read_text().splitlines() if re.match(r"\| \d+ \|", line)]
     for size in sizes:
         # After each size, as all of them take long; the rows of other sizes stay.
-        rows = [row for row in rows if not row.startswith(f"| {size} |")] + [str(row) for row in measure(size)]
+        new = [str(row) for row in measure(size)]
+        rows = [line for line in RESULT.read_text().splitlines() if re.match(r"\| \d+ \|", line)]
+        rows = [row for row in rows if not row.startswith(f"| {size} |")] + new
         rows.sort(key=lambda row: int(row.split()[1]))
         RESULT.write_text(HEAD.format(processors=os.cpu_count()) + "".join(f"{row}\n" for row in rows))
 
