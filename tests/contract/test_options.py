@@ -20,8 +20,8 @@ ROLES = sorted(path.parent.parent.name for path in ROOT.glob("roles/*/meta/argum
 # What runs on machines: the scenarios, the tests of whole topologies, the lab's inventories.
 ON_MACHINES = ["extensions/molecule/*/*.yml", "extensions/molecule/*/*/*.yml", "tests/system/*.py"]
 ON_MACHINES += ["tests/node/*.py", "tests/lab/inventory.py", "tests/lab/topology.py"]
-# A test by itself gives all options of this role, and says so, but for those in a set that it names.
-OWN_TEST = {"keepalived": ("tests/node/test_keepalived_grammar.py", "OF_THE_ROLE")}
+# Gives all options of a role to keepalived, which only reads them there.
+READS_ONLY = ROOT / "tests/node/test_keepalived_grammar.py"
 # What the agent does by itself with an action, the agent's own process has done to Google's API as it is emulated.
 AGENT = ["tests/contract/agent_node.py", "tests/contract/test_agent_*.py"]
 # Options that no test gives, and why.
@@ -36,7 +36,7 @@ EXCEPTIONS = {
 
 
 def files(*patterns: str) -> list[Path]:
-    return sorted({path for pattern in patterns for path in ROOT.glob(pattern)} - {Path(__file__)})
+    return sorted({path for pattern in patterns for path in ROOT.glob(pattern)} - {Path(__file__), READS_ONLY})
 
 
 def options(role: str) -> Iterator[tuple[str, ...]]:
@@ -56,7 +56,8 @@ def of_yaml(path: Path) -> list[Any]:
 
 
 def of_python(path: Path) -> list[Any]:
-    """The dictionaries and the keyword arguments of a file, names replaced by what the file assigns to them."""
+    """The dictionaries and the keyword arguments of a file, names replaced by what the file assigns to them, or by
+    what its functions of this name make."""
     tree = ast.parse(path.read_text())
     assigned = {
         target.id: node.value
@@ -64,7 +65,7 @@ def of_python(path: Path) -> list[Any]:
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name)
-    }
+    } | {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
     def value(node: ast.AST | None, seen: tuple[str, ...] = ()) -> Any:
         if isinstance(node, ast.Constant):
@@ -127,28 +128,13 @@ def keys_below(value: Any, seen: frozenset[str] = frozenset()) -> set[str]:
     return keys
 
 
-def left_by_own_test(role: str) -> set[str] | None:
-    """The options that the role's own test leaves to others; None if it has no such test."""
-    if role not in OWN_TEST:
-        return None
-    path, name = OWN_TEST[role]
-    if not (ROOT / path).exists():
-        pytest.skip(f"{path} is not there")
-    return next(
-        ast.literal_eval(node.value)
-        for node in ast.parse((ROOT / path).read_text()).body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
-    )
-
-
 @pytest.mark.parametrize("role", ROLES)
 def test_every_option_is_given_to_the_real_program(role: str) -> None:
-    left = left_by_own_test(role)
     missing = []
     for top, *rest in options(role):
         path = ".".join([top, *rest])
         there = top in given() and (not rest or rest[-1] in keys_below(given()[top]))
-        if not there and (left is None or path in left) and path not in EXCEPTIONS:
+        if not there and path not in EXCEPTIONS:
             missing.append(path)
     assert not missing, (
         f"no scenario, and no test in tests/system or tests/node, sets these options of the role {role} "

@@ -9,34 +9,72 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems import find_problems
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.render import render
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settings import settings
 from lab.image import PACKAGES, ensure
+
+ROLE = Path(__file__).resolve().parents[2] / "roles/keepalived"
+SPEC = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+DRAIN = "/shared/drain"
 
 # The package and the libraries that the machines' image does not have yet.
 _NEEDED = (
     "keepalived",
     *(f"lib{name}" for name in ["nl", "snmp", "glib", "ip4tc", "nftnl", "mnl", "sensors", "pci", "wrap"]),
 )
-# $1 is where the image is, $2 what is laid over it, $3 a directory that both sides see; the rest is run inside.
+# $1 is where the image is, $2 what is laid over it, $3 a directory that both sides see, $4 makes its links; the rest is
+# run inside.
 _ENTER = """
-image=$1 packages=$2 shared=$3
-shift 3
+image=$1 packages=$2 shared=$3 links=$4
+shift 4
 mount -t tmpfs tmpfs "$packages/mnt"
 cd "$packages/mnt"
 mkdir upper work root
 mount -t overlay -o "lowerdir=$packages/files:$image,upperdir=upper,workdir=work" overlay root
 mkdir root/shared
 mount --bind "$shared" root/shared
+touch root/linux
+mount --bind "$image/../linux" root/linux
 mount -t proc proc root/proc
+[ -z "$links" ] || sh -ec "$links"
+exec chroot root sh -ec "$@"
+"""
+_LINKS = """
 ip link set lo up
 ip link add eth0 address 02:00:00:00:00:01 type veth peer name eth1
 ip link add eth2 type veth peer name eth3
-for link in eth0 eth1 eth2 eth3; do ip link set "$link" up; done
+ip link add eth4 type veth peer name eth5
+for link in eth0 eth1 eth2 eth3 eth4 eth5; do ip link set "$link" up; done
 ip address add 192.168.7.247/22 dev eth0
 ip address add fd00:7::247/64 dev eth0 nodad
-exec chroot root sh -ec "$@"
+ip address add 192.0.2.247/24 dev eth2
 """
+# The first process of a kernel of its own, whose root file system is where its own process runs.
+_INIT = """#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+sh -e /shared/script
+echo $? > /shared/code
+poweroff -ff
+"""
+
+
+def written(version: str, own: Sequence[str] = (), **variables: Any) -> str:
+    """keepalived.conf for these variables of a node; nothing may be wrong with them. own: more addresses of eth0."""
+    interfaces = {"lo": ["127.0.0.1/8"], "eth0": ["192.168.7.247/22", "fd00:7::247/64", *own]}
+    nodes = {"node1": {**variables, "interfaces": {**interfaces, "eth1": [], "eth2": ["192.0.2.247/24"], "eth4": []}}}
+    assert find_problems(nodes, SPEC) == []
+    return render(settings(nodes, "node1", SPEC), DRAIN, version)
 
 
 class RealKeepalived:
@@ -57,15 +95,35 @@ class RealKeepalived:
 
     def run(self, shared: Path, script: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a shell script beside keepalived as root; shared is its /shared. All its processes end with it."""
-        enter = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-ec", _ENTER, "sh"]
+        return self._run(["--net", "--pid", "--fork", "--kill-child"], _LINKS, shared, script, timeout)
+
+    def run_in_first_namespaces(self, shared: Path, script: str) -> subprocess.CompletedProcess[str]:
+        """The same among the machine's own processes, links and addresses. The script ends what it starts."""
+        return self._run([], "", shared, script, 120)
+
+    def _run(
+        self, namespaces: list[str], links: str, shared: Path, script: str, timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        enter = ["unshare", "--mount", *namespaces, "sh", "-ec", _ENTER, "sh"]
         return subprocess.run(
-            [*enter, str(self.image), str(self.packages), str(shared), script],
+            [*enter, str(self.image), str(self.packages), str(shared), links, script],
             capture_output=True,
             text=True,
             timeout=timeout,
             check=False,
             env={**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         )
+
+    def run_with_kernel(self, shared: Path, script: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        """The same with a kernel that has IPVS, and no network but what the script makes."""
+        (shared / "script").write_text(script)
+        (shared / "init").write_text(_INIT)
+        (shared / "init").chmod(0o755)
+        # On one processor, as in the lab: handing over between two takes much longer.
+        start = f"TMPDIR=/tmp taskset --cpu-list {min(os.sched_getaffinity(0))} /linux mem=256M"
+        root = "root=/dev/root rootfstype=hostfs rootflags=/ rw init=/shared/init"
+        console = "quiet uml_dir=/tmp/ con=null con0=null,fd:1"
+        return self.run(shared, f"{start} {root} {console}; exit $(cat /shared/code)", timeout)
 
     def refuses(self, shared: Path, text: str) -> str:
         """What keepalived says against a configuration, as the role asks it; empty if nothing."""

@@ -10,22 +10,17 @@ import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems import find_problems
-from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.render import render
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settings import settings
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.values import commands
-from ansible_collections.cloudha.vip.tests.node.real_keepalived import RealKeepalived
+from ansible_collections.cloudha.vip.tests.node.real_keepalived import SPEC, RealKeepalived, written
 
-ROLE = Path(__file__).resolve().parents[2] / "roles/keepalived"
-SPEC = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-DRAIN = "/shared/drain"
 # Of the role itself, not of what it writes.
 OF_THE_ROLE = {"keepalived_state", "keepalived_group", "keepalived_stranger_check", "keepalived_settle_timeout"}
 OF_THE_ROLE |= {"keepalived_absent_ok", "keepalived_removed_peers", "keepalived_python"}
 
-ADDRESS = {"address": "192.168.7.246/22", "device": "eth0", "label": "eth0:vip", "scope": "link"}
+ADDRESS = {"address": "192.168.7.246/22", "device": "eth0", "label": "eth0:vip", "scope": "global"}
 WEB = {"name": "web", "interface": "eth0", "virtual_router_id": 66, "addresses": ["192.168.7.246/22"]}
 PEER = {"peers": ["192.168.7.248"], "source_address": "192.168.7.247"}
 EVENTS = ["notify_master", "notify_backup", "notify_fault", "notify_stop", "notify_master_rx_lower_pri", "notify"]
@@ -155,15 +150,6 @@ def keepalived(tmp_path_factory):
     return RealKeepalived(tmp_path_factory.mktemp("keepalived"))
 
 
-def written(keepalived, **variables):
-    """keepalived.conf for these variables of a node, and its settings; nothing may be wrong with them."""
-    own = ["192.168.7.247/22", "fd00:7::247/64"]
-    interfaces = {"lo": ["127.0.0.1/8"], "eth0": own, "eth1": [], "eth2": []}
-    nodes = {"node1": {**variables, "interfaces": interfaces}}
-    assert find_problems(nodes, SPEC) == []
-    return render(settings(nodes, "node1", SPEC), DRAIN, keepalived.version)
-
-
 def options(spec, where=""):
     for name, option in spec.items():
         yield f"{where}{name}"
@@ -180,7 +166,7 @@ def given(variables, where=""):
 
 def test_every_option_is_given_to_keepalived_once(keepalived, tmp_path):
     assert set(options(SPEC)) - OF_THE_ROLE <= set(given(EVERYTHING))
-    assert keepalived.refuses(tmp_path, written(keepalived, **EVERYTHING)) == ""
+    assert keepalived.refuses(tmp_path, written(keepalived.version, **EVERYTHING)) == ""
 
 
 def test_every_command_is_looked_at_before_it_is_needed():
@@ -196,7 +182,7 @@ def test_every_command_is_looked_at_before_it_is_needed():
 
 
 def test_a_keyword_which_keepalived_does_not_know_would_be_seen(keepalived, tmp_path):
-    text = written(keepalived, **EVERYTHING).replace("vrrp_track_process process", "track_process process")
+    text = written(keepalived.version, **EVERYTHING).replace("vrrp_track_process process", "track_process process")
     assert "Unknown keyword 'track_process'" in keepalived.refuses(tmp_path, text)
 
 
@@ -259,7 +245,7 @@ def test_a_command_gets_exactly_its_arguments(keepalived, shared):
     # They run once: the others on this machine need its processor, too.
     slow = {"rise": 1, "interval": 3600, "timeout": 60}
     text = written(
-        keepalived,
+        keepalived.version,
         keepalived_script_user="nobody",
         keepalived_startup_delay_s=0,
         keepalived_track_scripts=[{"name": n, "script": record(n, *words), **slow} for n, words in checks.items()],
@@ -301,7 +287,7 @@ def test_commands_of_virtual_servers_are_taken(keepalived, tmp_path):
         }
         for number, word in enumerate(words)
     ]
-    text = written(keepalived, keepalived_script_user="nobody", keepalived_virtual_servers=servers)
+    text = written(keepalived.version, keepalived_script_user="nobody", keepalived_virtual_servers=servers)
     assert keepalived.refuses(tmp_path, text) == ""
 
 
@@ -316,7 +302,7 @@ def test_a_plain_word_is_read_as_it_is_or_refused(keepalived, shared):
     assert len(taken) > 15
     router_id = taken[-1]["file"].rpartition("/")[2]
     text = written(
-        keepalived,
+        keepalived.version,
         keepalived_instances=[{**WEB, **PEER, "track_files": [item["name"] for item in taken]}],
         keepalived_startup_delay_s=0,
         keepalived_script_user="nobody",
@@ -345,7 +331,7 @@ def test_a_plain_word_is_read_as_it_is_or_refused(keepalived, shared):
 
 def test_a_node_which_was_just_started_waits_before_it_takes_an_address(keepalived, shared):
     text = written(
-        keepalived,
+        keepalived.version,
         keepalived_startup_delay_s=3,
         keepalived_script_user="nobody",
         keepalived_instances=[{**WEB, **PEER, "notify_master": record("master")}],

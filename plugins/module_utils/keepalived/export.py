@@ -347,6 +347,9 @@ class _Exporter:
                 extra.append(s)
         if extra:
             values["extra"] = render(extra)
+        if "fwmark" in found:  # there, keepalived has no port, and the variables need one
+            for server in (*values.get("real_servers", ()), *filter(None, [values.get("sorry_server")])):
+                server.setdefault("port", 0)
         return {**found, **values}
 
     def real_server(self, statement: Statement) -> Variables:

@@ -41,6 +41,7 @@ _TRACKED: dict[str, tuple[str | None, int]] = {
     "track_processes": ("keepalived_track_processes", 253),
     "track_interfaces": (None, 253),
 }
+_SCOPES = {"0": "global", "253": "link", "254": "host", "200": "site"}  # as /etc/iproute2/rt_scopes has them
 _OWN_FILES = ("drain",)  # the role defines it, and every instance tracks it
 _RANGES = {
     "virtual_router_id": (1, 255, "the packet has one byte for it"),
@@ -93,7 +94,7 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
         ours = {key: value for key, value in node.items() if key.startswith("keepalived_")}
         unknown = _unknown_keys(ours, spec, "") if spec else ()
         scalars = scalar_problems(node, spec) if spec else ()
-        rules = (_definitions, _sync_groups, _virtual_servers, _shared_routes, syntax_problems)
+        rules = (_definitions, _sync_groups, _virtual_servers, _shared_routes, _scopes, syntax_problems)
         absent_ok = _absent_ok(node, nodes)
         for text in (*unknown, *scalars, *absent_ok, *(text for rule in rules for text in rule(node))):
             yield host, text
@@ -236,6 +237,31 @@ def _virtual_servers(node: Node) -> Iterator[str]:
             needed = {"http": "path", "ssl": "path", "misc": "command"}.get(str(check.get("type")))
             if needed and not check.get(needed):
                 yield f"{inner}.check.{needed} is missing; it is required with type {check['type']}"
+        yield from _balance(server, where)
+
+
+def _balance(server: Mapping[str, Any], where: str) -> Iterator[str]:
+    """What keepalived corrects by itself and, asked for a test, refuses without the name of an option."""
+    reals, sorry = server.get("real_servers") or [], server.get("sorry_server") or {}
+    marked, method = server.get("fwmark") is not None, str(server.get("lvs_method") or "DR")
+    if marked and server.get("ha_suspend") not in (None, False, "no", "false"):
+        yield f"{where}.ha_suspend has no effect with fwmark, as keepalived knows no address; leave it out"
+    places = [(r.get("address"), None if marked else parse_number(r.get("port"))) for r in reals]
+    for place, count in Counter(places).items():
+        if count > 1:
+            yield f"{where}.real_servers has {count} of {place[0]}; list each server once"
+    if not marked and method != "NAT":
+        for inner, real in [(f"real_servers[{r.get('address')}]", r) for r in reals] + [("sorry_server", sorry)]:
+            if real and parse_number(real.get("port")) != parse_number(server.get("port")):
+                yield (
+                    f"{where}.{inner}.port is {real.get('port')}, and with lvs_method {method} the servers get the "
+                    f"packets as they are; write {server.get('port')}, or use NAT"
+                )
+    weights = [parse_number(1 if r.get("weight") is None else r["weight"]) for r in reals]
+    quorum = parse_number(1 if server.get("quorum") is None else server["quorum"])
+    total = sum(w for w in weights if w is not None)
+    if reals and quorum is not None and None not in weights and quorum > total:
+        yield f"{where}.quorum is {quorum}, and all servers together have the weight {total}; write at most {total}"
 
 
 # One instance
@@ -286,6 +312,33 @@ def _virtual_addresses(instance: Instance) -> Iterator[str]:
             )
 
 
+def _scopes(node: Node) -> Iterator[str]:
+    """The kernel refuses an address (EINVAL) whose scope is not that of its network's first one on the interface."""
+    virtual = virtual_addresses(node)
+    # An own address has the scope global, unless somebody gave it another.
+    first = {
+        (interface, own.network): (own.ip, "global")
+        for interface, texts in (node.get("interfaces") or {}).items()
+        for own in map(parse_interface, texts)
+        if own and own.ip not in virtual and not (own.ip.is_link_local or own.ip.is_loopback)
+    }
+    for given in node.get("keepalived_instances") or []:
+        for where, entry in Instance("", node, 0, given).entries():
+            parsed = parse_interface(entry.get("address"))
+            scope = str(entry.get("scope") or 0)
+            scope = _SCOPES.get(scope, scope)
+            # The kernel knows the scope of an IPv6 address by itself.
+            if not parsed or parsed.version == 6 or not (scope.isdigit() or scope in _SCOPES.values()):
+                continue
+            device = entry.get("device") or given.get("interface")
+            other, its = first.setdefault((str(device), parsed.network), (parsed.ip, scope))
+            if scope != its:
+                yield (
+                    f"{where}: {parsed} has the scope {scope}, and the kernel refuses it beside {other} of the same "
+                    f"network, which has the scope {its}; write the same scope, or {parsed.ip}/32"
+                )
+
+
 def _unreachable(ip: Address) -> bool:
     special = ip.version == 4 and (ip.is_reserved or ip in ip_network("0.0.0.0/8"))
     return special or ip.is_multicast or ip.is_unspecified or ip.is_loopback
@@ -326,13 +379,17 @@ def _unicast(instance: Instance, siblings: list[Instance], group_size: int) -> I
 
 def _source(instance: Instance) -> Iterator[str]:
     """Why the source address of the packets is not known, which the node itself and its peers need."""
-    if not instance.flag("unicast") or instance.family is None or instance.given.get("source_address") is not None:
+    if instance.family is None or instance.given.get("source_address") is not None:
         return
     interface, family, where = instance.given.get("interface"), instance.family, instance.where("source_address")
     known = instance.node.get("interfaces")
     if not known or interface not in known or instance.source:
         return
-    usable = [a for a in own_addresses(instance.node, interface) if a.version == family and not a.is_link_local]
+    own = [a for a in own_addresses(instance.node, interface) if a.version == family]
+    # With multicast, a link-local address will do.
+    if not instance.flag("unicast") and set(own) - virtual_addresses(instance.node):
+        return
+    usable = [a for a in own if not a.is_link_local]
     if usable:
         yield (
             f"{where} is not known, as {' and '.join(map(str, usable))} is all that {interface} of {instance.host} "

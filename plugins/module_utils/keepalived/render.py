@@ -155,7 +155,8 @@ def _virtual_server(item: Values, settings: Values) -> Iterator[str]:
         yield "ha_suspend"
     yield from _commands(item, ("quorum_up", "quorum_down"))
     if "sorry_server" in item:
-        yield f"sorry_server {_place(item['sorry_server'])}"
+        sorry = item["sorry_server"]
+        yield f"sorry_server {sorry['address'] if 'fwmark' in item else _place(sorry)}"
     yield from item["extra"]
     for real in item["real_servers"]:
         where = real["address"] if "fwmark" in item else _place(real)

@@ -315,7 +315,7 @@ EVERYTHING = {
             "virtual_router_id": 66,
             "version": 2,
             "auth_pass": "s3cr-t_8",
-            "addresses": [{"address": "192.168.7.246/22", "label": "eth0:web", "scope": "link"}],
+            "addresses": [{"address": "192.168.7.246/22", "label": "eth0:web", "scope": "global"}],
             "excluded_addresses": ["fd00:7::246/64"],
             "nopreempt": False,
             "preempt_delay": 5,
@@ -344,7 +344,7 @@ EVERYTHING = {
             "port": 80,
             "lvs_sched": "rr",
             "quorum_up": "/usr/bin/tell up",
-            "sorry_server": {"address": "127.0.0.1", "port": 8080},
+            "sorry_server": {"address": "127.0.0.1", "port": 80},
             "real_servers": [
                 {
                     "address": "192.168.7.1",
@@ -356,7 +356,12 @@ EVERYTHING = {
                 {"address": "192.168.7.4", "port": 80, "extra": ["SMTP_CHECK {", "    retry 2", "}"]},
             ],
         },
-        {"fwmark": 7, "persistence_timeout": 30},
+        {
+            "fwmark": 7,
+            "persistence_timeout": 30,
+            "sorry_server": {"address": "192.168.7.9", "port": 80},
+            "real_servers": [{"address": "192.168.7.1", "port": 80, "check": {"type": "tcp"}}],
+        },
     ],
 }
 INTERFACES = {
@@ -383,6 +388,14 @@ def test_what_the_role_wrote_gives_the_variables_which_write_the_same(given, spe
     assert [found.notes for found in exported.values()] == [[], []]
     assert find_problems(again, spec) == []
     assert {host: write(again, host, spec) for host in again} == written
+
+
+def test_servers_of_a_mark_have_no_port(spec):
+    """keepalived refuses the configuration if its sorry server has one."""
+    nodes = {"node1": {**EVERYTHING, "interfaces": INTERFACES["node1"]}}
+    server = write(nodes, "node1", spec).partition("virtual_server fwmark 7 {")[2]
+    assert "    sorry_server 192.168.7.9\n" in server
+    assert "    real_server 192.168.7.1 {\n" in server
 
 
 def test_the_variables_of_a_pair_are_as_a_person_would_write_them(spec):

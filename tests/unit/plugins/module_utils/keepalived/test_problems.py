@@ -43,7 +43,15 @@ def only(nodes, spec=None):
     return problems[0]
 
 
+def balanced(real_servers=(), **options):
+    server = {"address": "192.0.2.1", "port": 80, "real_servers": list(real_servers), **options}
+    return pair(keepalived_virtual_servers=[server])
+
+
 GOOD = {
+    "servers with NAT": balanced(
+        [{"address": "10.0.0.1", "port": 8080}, {"address": "10.0.0.1", "port": 8081}], lvs_method="NAT"
+    ),
     "defaults": pair(),
     "peers": pair({"peers": ["192.168.7.248"]}, {"peers": ["192.168.7.247"]}),
     "ipv6": pair({"addresses": ["fd00:7::246/64"], "excluded_addresses": [VIP]}),
@@ -54,6 +62,13 @@ GOOD = {
     "preemption": pair({"nopreempt": False, "preempt_delay": 5}),
     "half a second": pair({"nopreempt": False, "preempt_delay": "0.5"}),
     "a machine that is off": pair(keepalived_absent_ok=["node2"], keepalived_removed_peers=["fd00::1", "192.0.2.9"]),
+    "multicast from a link-local address": {
+        **pair({"unicast": False, "addresses": ["fd00:7::246/64"]}),
+        "node2": {
+            **pair({"unicast": False, "addresses": ["fd00:7::246/64"]})["node2"],
+            "interfaces": {"eth0": ["fe80::1/64"]},
+        },
+    },
     "drain file": pair({"track_files": ["drain"]}),
     "weight": pair(
         {"nopreempt": False, "track_scripts": ["http"]},
@@ -157,6 +172,15 @@ BAD = [
     (pair({"interface": "lo"}), f"{BOTH}{WEB}.interface is lo"),
     (pair({"track_interfaces": ["bond0"]}), f"{WEB}.track_interfaces names bond0, which the node does not have"),
     (pair({"addresses": [{"address": VIP, "device": "eth9"}]}), f"{WEB}.addresses names eth9, which the node does not"),
+    (
+        pair({"addresses": [{"address": VIP, "scope": "link"}]}, {}),
+        f"node1: {WEB}.addresses: {VIP} has the scope link, and the kernel refuses it beside 192.168.7.247 of the same "
+        "network, which has the scope global; write the same scope, or 192.168.7.246/32",
+    ),
+    (
+        pair({"excluded_addresses": ["10.7.0.1/24", {"address": "10.7.0.2/24", "scope": 253}]}),
+        f"{BOTH}{WEB}.excluded_addresses: 10.7.0.2/24 has the scope link, and the kernel refuses it beside 10.7.0.1",
+    ),
     (
         pair({"peers": []}),
         f"{BOTH}{WEB}.peers is empty; add a host to the group, list the peers, or set unicast to false",
@@ -269,6 +293,27 @@ BAD = [
     ),
     (pair(keepalived_virtual_servers=[{"address": "192.0.2.1"}]), ".port is missing"),
     (
+        balanced([{"address": "10.0.0.1", "port": 8080}]),
+        "keepalived_virtual_servers[192.0.2.1].real_servers[10.0.0.1].port is 8080, and with lvs_method DR the servers "
+        "get the packets as they are; write 80, or use NAT",
+    ),
+    (
+        balanced(sorry_server={"address": "10.0.0.9", "port": 81}, lvs_method="TUN"),
+        "keepalived_virtual_servers[192.0.2.1].sorry_server.port is 81, and with lvs_method TUN",
+    ),
+    (
+        balanced([{"address": "10.0.0.1", "port": 80}, {"address": "10.0.0.1", "port": "80"}]),
+        "keepalived_virtual_servers[192.0.2.1].real_servers has 2 of 10.0.0.1; list each server once",
+    ),
+    (
+        balanced([{"address": "10.0.0.1", "port": 80, "weight": 2}, {"address": "10.0.0.2", "port": 80}], quorum=4),
+        "keepalived_virtual_servers[192.0.2.1].quorum is 4, and all servers together have the weight 3; write",
+    ),
+    (
+        pair(keepalived_virtual_servers=[{"fwmark": 7, "ha_suspend": "yes"}]),
+        "keepalived_virtual_servers[7].ha_suspend has no effect with fwmark",
+    ),
+    (
         pair(
             keepalived_virtual_servers=[
                 {"fwmark": 1, "real_servers": [{"address": "10.0.0.1", "port": 80, "check": {"type": "http"}}]}
@@ -284,6 +329,10 @@ BAD = [
     ),
     (
         {**pair(), "node2": {**pair()["node2"], "interfaces": {"eth0": ["fe80::1/64"]}}},
+        f"node2: {WEB}.source_address is not known, as eth0 of node2 has no IPv4 address; give it one",
+    ),
+    (
+        {**pair({"unicast": False}), "node2": {**pair({"unicast": False})["node2"], "interfaces": {"eth0": []}}},
         f"node2: {WEB}.source_address is not known, as eth0 of node2 has no IPv4 address; give it one",
     ),
     (
