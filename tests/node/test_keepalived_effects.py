@@ -426,20 +426,22 @@ nsenter --net=/proc/$1/ns/net ip link set eth0 up
 nsenter --net=/proc/$1/ns/net setpriv --pdeathsig KILL python3 /shared/observer.py eth0 /shared &
 observer=$!
 await '[ -e /shared/watching ]'
+# later KEY NAME ARGUMENTS...: a shell that becomes a process of this name with `now KEY`. keepalived 2.2.7 counts a process
+# twice whose exec comes before it has dealt with the fork, or with another exec.
+later() {
+    key=$1 program=/shared/NAME$2
+    shift 2
+    cp -n /bin/sleep "$program"
+    { until [ -e "/shared/now.$key" ]; do sleep 0.1; done; exec "$program" "$@"; } &
+    eval "process_$key=$!"
+    started="$started $!"
+}
+now() { touch "/shared/now.$1"; }
+LATER
 setpriv --pdeathsig KILL keepalived --dont-fork --log-console --log-detail --use-file=/shared/keepalived.conf \
     > /shared/log 2>&1 &
 pid=$!
 trap 'kill $pid $observer $started 2> /dev/null || true; wait' EXIT
-# run NAME ARGUMENTS...: a process of this name, whose number is then in $last.
-run() {
-    name=$1
-    shift
-    cp -n /bin/sleep "/shared/NAME$name"
-    # keepalived 2.2.7 counts a process twice whose exec comes before it has dealt with the fork.
-    { sleep 0.5; exec setpriv --pdeathsig KILL "/shared/NAME$name" "$@"; } &
-    last=$!
-    started="$started $last"
-}
 """
 
 
@@ -450,9 +452,9 @@ def test_processes_count_as_much_as_wished(keepalived, shared):
     name = f"it{os.getpid()}"
     processes = {
         "two": {"process": f"{name}a", "quorum": 2, "weight": -1},
-        "exact": {"process": f"/shared/{name}b 600 1", "weight": -2},
-        "initial": {"process": f"/shared/{name}c 600 60", "param_match": "initial", "weight": -4},
-        "partial": {"process": f"/shared/{name}d 600", "param_match": "partial", "weight": -8},
+        "exact": {"process": f"/shared/{name}b 60 1", "weight": -2},
+        "initial": {"process": f"/shared/{name}c 60 6", "param_match": "initial", "weight": -4},
+        "partial": {"process": f"/shared/{name}d 60", "param_match": "partial", "weight": -8},
         "delayed": {"process": f"{name}e", "delay": 3, "weight": -16},
         "whole": {"process": f"/shared/{name}f", "full_command": True, "weight": -32},
         "group": {"process": f"{name}g"},
@@ -478,35 +480,46 @@ def test_processes_count_as_much_as_wished(keepalived, shared):
         ],
     )
     (shared / "keepalived.conf").write_text(text.replace("eth0", f"{name}0").replace("192.168.7.247", "192.0.2.241"))
+    later = """
+        later a a 60
+        later again a 60
+        later other_b b 60 2
+        later b b 60 1
+        later other_c c 60 7
+        later c c 60 61
+        later d d 60 1
+        later e e 60
+        later f f 60
+        later g g 60
+    """
     steps = f"""
         await '[ "$(priority 66)" = 37 ]'
-        run a 600
-        first=$last
-        run b 600 2
-        run c 600 7
-        run d 600 1
+        now a
+        now other_b
+        now other_c
+        now d
         await '[ "$(priority 66)" = 45 ]'
-        run a 600
+        now again
         await '[ "$(priority 66)" = 46 ]'
-        kill $first
+        kill $process_a
         await '[ "$(priority 66)" = 45 ]'
-        run b 600 1
+        now b
         await '[ "$(priority 66)" = 47 ]'
-        run c 600 601
+        now c
         await '[ "$(priority 66)" = 51 ]'
-        run f 600
+        now f
         await '[ "$(priority 66)" = 83 ]'
-        run e 600
+        now e
         await '[ "$(priority 66)" = 99 ]'
         date +%s%N > /shared/before
-        kill $last
+        kill $process_e
         await '[ "$(priority 66)" = 83 ]'
         without {name}0 192.0.2.243
         without {name}0 192.0.2.244
-        run g 600
+        now g
         with {name}0 192.0.2.243
         with {name}0 192.0.2.244
-        kill $last
+        kill $process_g
         without {name}0 192.0.2.243
         without {name}0 192.0.2.244
         with {name}0 192.0.2.242
@@ -514,14 +527,15 @@ def test_processes_count_as_much_as_wished(keepalived, shared):
     with subprocess.Popen(["unshare", "--net", "sh", "-c", "echo $$; exec cat"], stdin=-1, stdout=-1) as neighbour:
         assert neighbour.stdin and neighbour.stdout
         holder = neighbour.stdout.readline().decode().strip()
-        start = NEIGHBOUR.replace("NAME", name).replace("$1", holder, 3)
+        start = NEIGHBOUR.replace("LATER", later).replace("NAME", name).replace("$1", holder, 3)
         script = FUNCTIONS + start + steps
         done = keepalived.run_in_first_namespaces(shared, script)
         neighbour.stdin.close()
     assert done.returncode == 0, done.stderr + (shared / "log").read_text()
     seen = [json.loads(line) for line in (shared / "seen").read_text().splitlines()]
-    late = next(packet["at"] for packet in seen if packet.get("id") == 66 and packet["priority"] == 99)
-    lost = next(
+    counts = [packet for packet in seen if packet.get("id") == 66]
+    late = next(packet["at"] for packet in counts if packet["priority"] == 99)
+    lost = next(packet["at"] for packet in counts if packet["at"] > late and packet["priority"] == 83)
         packet["at"] for packet in seen if packet.get("id") == 66 and packet["at"] > late and packet["priority"] == 83
     )
     assert lost - int((shared / "before").read_text()) / 1e9 > 2.8
