@@ -70,5 +70,5 @@ bench-nodes: ## Nodes come and go in groups of two, three and five
 bench-havip: ## Who binds virtual IPs of OpenStack while others do: ours, openstack.cloud
 	BENCH=yes $(RUN) python bench/havip.py $(BENCH_ARGS)
 
-clean-lab: ## Remove what a killed lab left behind
+clean-lab: ## Remove every lab of this machine, one that runs too, and what a killed one left behind
 	$(RUN) python -m lab clean

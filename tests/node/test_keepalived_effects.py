@@ -426,8 +426,8 @@ nsenter --net=/proc/$1/ns/net ip link set eth0 up
 nsenter --net=/proc/$1/ns/net setpriv --pdeathsig KILL python3 /shared/observer.py eth0 /shared &
 observer=$!
 await '[ -e /shared/watching ]'
-# later KEY NAME ARGUMENTS...: a shell that becomes a process of this name with `now KEY`. keepalived 2.2.7 counts a process
-# twice whose exec comes before it has dealt with the fork, or with another exec.
+# later KEY NAME ARGUMENTS...: a shell that becomes a process of this name with `now KEY`. keepalived 2.2.7 counts a
+# process twice whose exec comes before it has dealt with the fork, or with another exec.
 later() {
     key=$1 program=/shared/NAME$2
     shift 2
@@ -536,6 +536,4 @@ def test_processes_count_as_much_as_wished(keepalived, shared):
     counts = [packet for packet in seen if packet.get("id") == 66]
     late = next(packet["at"] for packet in counts if packet["priority"] == 99)
     lost = next(packet["at"] for packet in counts if packet["at"] > late and packet["priority"] == 83)
-        packet["at"] for packet in seen if packet.get("id") == 66 and packet["at"] > late and packet["priority"] == 83
-    )
     assert lost - int((shared / "before").read_text()) / 1e9 > 2.8
