@@ -157,6 +157,11 @@ passing:
   elements: str
   returned: success
   sample: []
+scopes:
+  description: The scope of each IPv4 address, without prefix length, whose scope is not C(global).
+  type: dict
+  returned: success
+  sample: {"127.0.0.1": "host"}
 macs:
   description: The hardware address of each interface.
   type: dict
@@ -198,6 +203,7 @@ def main() -> None:
         holds_any=any(a["held"] for a in addresses),
         interfaces={name: link.addresses for name, link in links.items()},
         passing=[a.partition("/")[0] for link in links.values() for a in link.passing],
+        scopes={a: scope for link in links.values() for a, scope in link.scopes.items()},
         macs={name: link.mac for name, link in links.items() if link.mac},
         **status,
     )

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Union
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 # The role's variables of a host, and as far as they are known: interfaces (its addresses by interface), macs (hardware
-# addresses by interface), passing (those addresses which will not stay), before (its instances in force), sources (its
-# source address by instance, where it cannot be asked), container (bool).
+# addresses by interface), passing (those addresses which will not stay), scopes (by address, where not global), before
+# (its instances in force), sources (its source address by instance, where it cannot be asked), container (bool).
 Node = Mapping[str, Any]
 
 _DEFAULTS = {"version": 3, "unicast": True, "nopreempt": True}
@@ -24,6 +24,11 @@ _DEFAULTS = {"version": 3, "unicast": True, "nopreempt": True}
 def parse_number(value: Any) -> int | None:
     """A whole number, as keepalived reads it: int() would take 6.6, True and 1_00 too."""
     return int(value) if re.fullmatch(r"-?[0-9]{1,9}", str(value)) else None
+
+
+def truth(value: Any) -> bool:
+    """As Ansible reads a boolean."""
+    return value.lower() in ("1", "on", "t", "true", "y", "yes") if isinstance(value, str) else bool(value)
 
 
 def parse_seconds(value: Any) -> float | None:
@@ -102,8 +107,7 @@ class Instance(NamedTuple):
         return parse_number(self.get(option))
 
     def flag(self, option: str) -> bool:
-        value = self.get(option)
-        return value.lower() in ("1", "on", "t", "true", "y", "yes") if isinstance(value, str) else bool(value)
+        return truth(self.get(option))
 
     def entries(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """All virtual addresses: where each is written, and its dictionary."""

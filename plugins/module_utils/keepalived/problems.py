@@ -26,6 +26,7 @@ from .instance import (
     parse_interface,
     parse_number,
     parse_seconds,
+    truth,
     unknown_peers,
     virtual_addresses,
 )
@@ -41,7 +42,13 @@ _TRACKED: dict[str, tuple[str | None, int]] = {
     "track_processes": ("keepalived_track_processes", 253),
     "track_interfaces": (None, 253),
 }
-_SCOPES = {"0": "global", "253": "link", "254": "host", "200": "site"}  # as /etc/iproute2/rt_scopes has them
+_SCOPES = {
+    "0": "global",
+    "200": "site",
+    "253": "link",
+    "254": "host",
+    "255": "nowhere",
+}  # as /etc/iproute2/rt_scopes has them
 _OWN_FILES = ("drain",)  # the role defines it, and every instance tracks it
 _RANGES = {
     "virtual_router_id": (1, 255, "the packet has one byte for it"),
@@ -240,28 +247,48 @@ def _virtual_servers(node: Node) -> Iterator[str]:
         yield from _balance(server, where)
 
 
+def _extra(block: Mapping[str, Any], *keywords: str) -> list[str]:
+    """The first value behind each of these keywords, or what begins like them, in the extra lines of a block."""
+    lines = [str(line).split() or [""] for line in block.get("extra") or []]
+    return [(words[1:] or [""])[0] for words in lines if words[0].startswith(keywords)]
+
+
 def _balance(server: Mapping[str, Any], where: str) -> Iterator[str]:
     """What keepalived corrects by itself and, asked for a test, refuses without the name of an option."""
-    reals, sorry = server.get("real_servers") or [], server.get("sorry_server") or {}
-    marked, method = server.get("fwmark") is not None, str(server.get("lvs_method") or "DR")
-    if marked and server.get("ha_suspend") not in (None, False, "no", "false"):
+    reals, sorry = server.get("real_servers") or [], server.get("sorry_server")
+    method, port = str(server.get("lvs_method") or "DR"), parse_number(server.get("port"))
+    marked = server.get("fwmark") is not None
+    if marked and truth(server.get("ha_suspend")):
         yield f"{where}.ha_suspend has no effect with fwmark, as keepalived knows no address; leave it out"
-    places = [(r.get("address"), None if marked else parse_number(r.get("port"))) for r in reals]
+    places = [(str(r.get("address")), 0 if marked else parse_number(r.get("port"))) for r in reals]
     for place, count in Counter(places).items():
         if count > 1:
             yield f"{where}.real_servers has {count} of {place[0]}; list each server once"
-    if not marked and method != "NAT":
-        for inner, real in [(f"real_servers[{r.get('address')}]", r) for r in reals] + [("sorry_server", sorry)]:
-            if real and parse_number(real.get("port")) != parse_number(server.get("port")):
-                yield (
-                    f"{where}.{inner}.port is {real.get('port')}, and with lvs_method {method} the servers get the "
-                    f"packets as they are; write {server.get('port')}, or use NAT"
-                )
-    weights = [parse_number(1 if r.get("weight") is None else r["weight"]) for r in reals]
+    servers = [(f"real_servers[{r.get('address')}]", r, _extra(r, "lvs_method", "lb_kind")) for r in reals]
+    if isinstance(sorry, Mapping):
+        servers.append(("sorry_server", sorry, _extra(server, "sorry_server_lvs_method")))
+    for inner, one, methods in servers:
+        its, own = parse_number(one.get("port")), ([method, *_extra(server, "lvs_method", "lb_kind"), *methods])[-1]
+        # 0 is the port of the virtual server.
+        if not marked and own != "NAT" and port is not None and its not in (None, 0, port):
+            yield (
+                f"{where}.{inner}.port is {its}, and with lvs_method {own} the servers get the packets as they are; "
+                f"write {port}, or use NAT"
+            )
+    for real in reals:
+        check = real.get("check") or {}
+        known = real.get("port") if check.get("connect_port") is None else check["connect_port"]
+        if marked and check.get("type") not in (None, "misc") and parse_number(known) == 0:
+            inner = f"{where}.real_servers[{real.get('address')}].check.connect_port"
+            yield f"{inner} is missing; with fwmark, the check needs it, or a port of the server"
+    weights = [parse_number(1 if r.get("weight") is None else r["weight"]) for r in reals if not _extra(r, "weight")]
     quorum = parse_number(1 if server.get("quorum") is None else server["quorum"])
-    total = sum(w for w in weights if w is not None)
-    if reals and quorum is not None and None not in weights and quorum > total:
-        yield f"{where}.quorum is {quorum}, and all servers together have the weight {total}; write at most {total}"
+    if reals and len(weights) == len(reals) and None not in weights and quorum and quorum > sum(filter(None, weights)):
+        total = sum(filter(None, weights))
+        yield (
+            f"{where}.quorum is {quorum}, and all servers together have the weight {total}; "
+            + (f"write at most {total}" if total else "give one of them a weight")
+        )
 
 
 # One instance
@@ -314,23 +341,25 @@ def _virtual_addresses(instance: Instance) -> Iterator[str]:
 
 def _scopes(node: Node) -> Iterator[str]:
     """The kernel refuses an address (EINVAL) whose scope is not that of its network's first one on the interface."""
-    virtual = virtual_addresses(node)
-    # An own address has the scope global, unless somebody gave it another.
+    virtual, scopes = virtual_addresses(node), node.get("scopes") or {}
     first = {
-        (interface, own.network): (own.ip, "global")
+        (interface, own.network): (own.ip, scopes.get(str(own.ip), "global"))
         for interface, texts in (node.get("interfaces") or {}).items()
         for own in map(parse_interface, texts)
-        if own and own.ip not in virtual and not (own.ip.is_link_local or own.ip.is_loopback)
+        if own and own.ip not in virtual
     }
     for given in node.get("keepalived_instances") or []:
-        for where, entry in Instance("", node, 0, given).entries():
+        instance = Instance("", node, 0, given)
+        for where, entry in instance.entries():
             parsed = parse_interface(entry.get("address"))
             scope = str(entry.get("scope") or 0)
             scope = _SCOPES.get(scope, scope)
             # The kernel knows the scope of an IPv6 address by itself.
-            if not parsed or parsed.version == 6 or not (scope.isdigit() or scope in _SCOPES.values()):
+            if not parsed or parsed.version == 6 or scope not in _SCOPES.values():
                 continue
             device = entry.get("device") or given.get("interface")
+            if not entry.get("device") and _extra(given, "use_vmac", "use_ipvlan"):
+                device = f"{device}, {instance.name}"  # a device of its own
             other, its = first.setdefault((str(device), parsed.network), (parsed.ip, scope))
             if scope != its:
                 yield (
@@ -386,8 +415,9 @@ def _source(instance: Instance) -> Iterator[str]:
     if not known or interface not in known or instance.source:
         return
     own = [a for a in own_addresses(instance.node, interface) if a.version == family]
-    # With multicast, a link-local address will do.
-    if not instance.flag("unicast") and set(own) - virtual_addresses(instance.node):
+    # With multicast, a link-local address will do, or one of another interface.
+    able = set(own) - virtual_addresses(instance.node) or _extra(instance.given, "mcast_src_ip")
+    if able and not instance.flag("unicast"):
         return
     usable = [a for a in own if not a.is_link_local]
     if usable:

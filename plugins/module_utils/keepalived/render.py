@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .conf import quote_command, quote_word, split_command
+from .instance import truth
 from .versions import writes
 
 Values = Mapping[str, Any]
@@ -244,7 +245,3 @@ def _word(value: Any) -> str:
 
 def _number(value: Any) -> str:
     return f"{float(value):.6f}".rstrip("0").rstrip(".")
-
-
-def truth(value: Any) -> bool:
-    return value.lower() in ("1", "on", "t", "true", "y", "yes") if isinstance(value, str) else bool(value)

@@ -16,6 +16,7 @@ class Link(NamedTuple):
     mac: str
     addresses: list[str]  # ADDRESS/PREFIX, the primary ones first, as the kernel lists them
     passing: list[str] = []  # those of them which will not stay, or are not usable yet
+    scopes: dict[str, str] = {}  # of those IPv4 ones whose scope is not global, without prefix length
 
 
 def parse_links(text: str) -> dict[str, Link]:
@@ -27,12 +28,17 @@ def parse_links(text: str) -> dict[str, Link]:
     for link in json.loads(text or "[]"):
         usable = [a for a in link.get("addr_info", []) if "local" in a and not a.get("dadfailed")]
         passing = [a for a in usable if any(a.get(flag) for flag in ("temporary", "deprecated", "tentative"))]
-        links[link["ifname"]] = Link(link.get("address", ""), *(_texts(its) for its in (usable, passing)))
+        links[link["ifname"]] = Link(link.get("address", ""), _texts(usable), _texts(passing), _scopes(usable))
     return links
 
 
 def _texts(entries: list[dict[str, Any]]) -> list[str]:
     return [f"{entry['local']}/{entry['prefixlen']}" for entry in entries]
+
+
+def _scopes(entries: list[dict[str, Any]]) -> dict[str, str]:
+    found = ((entry["local"], entry.get("scope", "global")) for entry in entries if ":" not in entry["local"])
+    return {address: scope for address, scope in found if scope != "global"}
 
 
 def held(wanted: Iterable[str], links: dict[str, Link]) -> list[dict[str, Any]]:

@@ -22,6 +22,6 @@ def test_the_check_knows_where_each_node_is():
     ]
     assert len(facts) == 2
     for its in facts:
-        assert {"here", "reached", "interfaces", "macs", "passing", "readings"} <= set(its)
-        for name in ("interfaces", "macs", "passing"):
+        assert {"here", "reached", "interfaces", "macs", "passing", "scopes", "readings"} <= set(its)
+        for name in ("interfaces", "macs", "passing", "scopes"):
             assert f"__keepalived_look.{name}" in its[name]

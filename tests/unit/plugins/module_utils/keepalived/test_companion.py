@@ -150,6 +150,8 @@ def test_a_restart_at_once_reads_a_configuration_without_the_delay_and_leaves_th
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
 def test_a_restart_at_once_that_is_ended_leaves_the_whole_configuration_to_the_next_start(at_once, tmp_path, number):
+    if number != signal.SIGKILL:  # which a parent such as nohup may have it ignore
+        signal.signal(number, signal.SIG_DFL)
     process = at_once("./companion clean; cp config read; exec sleep 1000")
     deadline = time.monotonic() + 10
     while not (tmp_path / "read").exists():

@@ -49,6 +49,30 @@ def balanced(real_servers=(), **options):
 
 
 GOOD = {
+    "a scope that the node's own address has, too": pair(
+        {"addresses": [{"address": VIP, "scope": "link"}]}, scopes={"192.168.7.247": "link", "192.168.7.248": "link"}
+    ),
+    "a scope on a device of its own": pair({"addresses": [{"address": VIP, "scope": "link"}], "extra": ["use_vmac"]}),
+    "the port of the virtual server": balanced(
+        [{"address": "10.0.0.1", "port": 0}], sorry_server={"address": "10.0.0.9", "port": 0}
+    ),
+    "servers with a method of their own": balanced(
+        [{"address": "10.0.0.1", "port": 8080, "extra": ["lvs_method NAT"]}],
+        sorry_server={"address": "10.0.0.9", "port": 8080},
+        extra=["sorry_server_lvs_method NAT"],
+    ),
+    "text for no": pair(keepalived_virtual_servers=[{"fwmark": 7, "ha_suspend": "False"}]),
+    "servers of a mark": pair(
+        keepalived_virtual_servers=[
+            {
+                "fwmark": 7,
+                "real_servers": [
+                    {"address": "10.0.0.1", "port": 0, "check": {"type": "tcp", "connect_port": 80}},
+                    {"address": "10.0.0.2", "port": 8080, "check": {"type": "tcp"}},
+                ],
+            }
+        ]
+    ),
     "servers with NAT": balanced(
         [{"address": "10.0.0.1", "port": 8080}, {"address": "10.0.0.1", "port": 8081}], lvs_method="NAT"
     ),
@@ -308,6 +332,22 @@ BAD = [
     (
         balanced([{"address": "10.0.0.1", "port": 80, "weight": 2}, {"address": "10.0.0.2", "port": 80}], quorum=4),
         "keepalived_virtual_servers[192.0.2.1].quorum is 4, and all servers together have the weight 3; write",
+    ),
+    (
+        balanced([{"address": "10.0.0.1", "port": 80, "weight": 0}]),
+        "keepalived_virtual_servers[192.0.2.1].quorum is 1, and all servers together have the weight 0; give one",
+    ),
+    (
+        balanced([{"address": "10.0.0.1", "port": 81, "extra": ["lvs_method DR"]}], lvs_method="NAT"),
+        "keepalived_virtual_servers[192.0.2.1].real_servers[10.0.0.1].port is 81, and with lvs_method DR",
+    ),
+    (
+        pair(
+            keepalived_virtual_servers=[
+                {"fwmark": 7, "real_servers": [{"address": "10.0.0.1", "port": 0, "check": {"type": "tcp"}}]}
+            ]
+        ),
+        "keepalived_virtual_servers[7].real_servers[10.0.0.1].check.connect_port is missing; with fwmark, the check",
     ),
     (
         pair(keepalived_virtual_servers=[{"fwmark": 7, "ha_suspend": "yes"}]),

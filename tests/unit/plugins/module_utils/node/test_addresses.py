@@ -16,7 +16,7 @@ NODE = json.dumps(
             "ifname": "lo",
             "address": "00:00:00:00:00:00",
             "addr_info": [
-                {"family": "inet", "local": "127.0.0.1", "prefixlen": 8},
+                {"family": "inet", "local": "127.0.0.1", "prefixlen": 8, "scope": "host"},
                 {"family": "inet6", "local": "::1", "prefixlen": 128},
                 {"family": "inet", "local": "192.0.2.9", "prefixlen": 32},
             ],
@@ -45,7 +45,8 @@ def test_interfaces_in_the_order_of_the_kernel():
     links = parse_links(NODE)
     assert links["eth0"].mac == "52:54:00:00:00:01"
     assert links["eth0"].addresses == ["192.168.7.247/22", "192.168.7.246/22", "fd00:7::246/64", "fe80::1/64"]
-    assert links["tun0"] == ("", ["10.0.0.1/32"], [])
+    assert links["tun0"] == ("", ["10.0.0.1/32"], [], {})
+    assert links["lo"].scopes == {"127.0.0.1": "host"}
     assert links["eth1"].addresses == []
 
 
