@@ -42,13 +42,14 @@ _TRACKED: dict[str, tuple[str | None, int]] = {
     "track_processes": ("keepalived_track_processes", 253),
     "track_interfaces": (None, 253),
 }
+# As /etc/iproute2/rt_scopes has them.
 _SCOPES = {
     "0": "global",
     "200": "site",
     "253": "link",
     "254": "host",
     "255": "nowhere",
-}  # as /etc/iproute2/rt_scopes has them
+}
 _OWN_FILES = ("drain",)  # the role defines it, and every instance tracks it
 _RANGES = {
     "virtual_router_id": (1, 255, "the packet has one byte for it"),
