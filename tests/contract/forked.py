@@ -11,11 +11,14 @@ import io
 import json
 import multiprocessing
 import os
+import pathlib
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+from ansible_collections.cloudha.vip.tests.unit import budget
 
 MODULES = "ansible_collections.cloudha.vip.plugins.modules."
 _context = multiprocessing.get_context("forkserver")
@@ -52,6 +55,7 @@ class Module:
         """What it said: its standard output, and its standard error."""
         self.wait(timeout)
         with self._place:
+            assert not _text(f"{self._place.name}/beyond"), _text(f"{self._place.name}/beyond")
             return tuple(_text(f"{self._place.name}/{name}") for name in ("out", "err"))
 
 
@@ -71,5 +75,7 @@ def _run(module, arguments, environment, place):
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [module]
+    # No run may send more changes than it is allowed.
+    budget.count(pathlib.Path(place, "beyond").write_text)
     sys.stdin = io.TextIOWrapper(io.BytesIO(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()))
     importlib.import_module(module).main()

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     Item = Union["Step", "Pause", "Look"]
     Event = dict[str, Any]
 
+# How many changes a run may make, by whether they are contested: so many for each step of its first plan, and at least
+# so many. More of them mean that somebody undoes them, or that they cannot be seen. Contested ones may be more: of two
+# runs that want different things, one gives way sooner or later.
+BUDGETS = {False: (4, 8), True: (16, 64)}
 FIRST_BACK_OFF = 0.1
 LONGEST_BACK_OFF = 5.0
 _SLICE = 0.25  # of a pause, between two looks at whether the result is still wanted
@@ -43,10 +47,11 @@ class Step:
     key: what makes two steps the same one, so that a repetition has the same request id. note: what plan() wants to
     find again in Memory.done. conflicts: the errors which say that things are not as they were seen. Where the API has
     no request ids, Unavailable is one of them: the step is not repeated unseen, and counts as done if it is not planned
-    again.
+    again. contested: whether it may be repeated, within the budget, although the look behind it does not show it. That
+    is right where a repetition makes nothing new, and somebody else can undo the step before that look.
     """
 
-    __slots__ = ("conflicts", "do", "key", "name", "note", "resource")
+    __slots__ = ("conflicts", "contested", "do", "key", "name", "note", "resource")
 
     def __init__(
         self,
@@ -56,11 +61,13 @@ class Step:
         key: Hashable = None,
         note: Any = None,
         conflicts: tuple[type[CloudError], ...] = (AlreadyExists, NotFound, Stale),
+        contested: bool = False,
     ) -> None:
         self.name = name
         self.resource = resource
         self.do = do
         self.conflicts = conflicts
+        self.contested = contested
         self.key = (name, resource, key)
         self.note = note
 
@@ -189,7 +196,7 @@ class Failed(Exception):
             parts.append("the last request may have taken effect all the same")
         elif not done:
             parts.append("nothing was changed")
-        if done or isinstance(error, (Unavailable, TimedOut)):
+        if (done or isinstance(error, (Unavailable, TimedOut))) and not isinstance(error, (Unseen, Overspent)):
             parts.append("run it again: it goes on from whatever state it finds")
         super().__init__("; ".join(parts))
         self.error = error
@@ -201,6 +208,30 @@ class Failed(Exception):
 
 class TimedOut(CloudError):
     """The time that was given is over."""
+
+
+class Unseen(CloudError):
+    """The API said that a step is done, and the look behind it does not show it."""
+
+    def __init__(self, step: Step, result: Any) -> None:
+        made = _made(result)
+        super().__init__(
+            f"the API said that it is done{f' ({made})' if made else ''}, and it cannot be seen. It was not repeated,"
+            " as that could make another one. Find out whether these credentials may see it, or whether somebody undid"
+            " it at once; remove what was made, if it is not wanted, and then run it again",
+            resource=step.resource,
+        )
+
+
+class Overspent(CloudError):
+    """The run made more changes than its plan explains."""
+
+    def __init__(self, step: Step, sent: int, planned: int) -> None:
+        super().__init__(
+            f"it was not sent: {sent} changes were made, and {planned} planned at first. Somebody undoes them, or they"
+            " cannot be seen: find out which of the two it is before you run it again",
+            resource=step.resource,
+        )
 
 
 def run(
@@ -225,6 +256,9 @@ def run(
     before = observed = None
     looks_failed = 0
     unseen: tuple[Step, float, int] | None = None  # a step of which nothing was heard, its beginning and its attempts
+    just_done: Step | None = None  # and has not been seen yet
+    planned = 0  # steps of the first plan
+    sent = {False: 0, True: 0}  # changes which took effect, or may have, by whether they are contested
     request_ids: dict[Hashable, str] = {}
     look = Look()
 
@@ -267,8 +301,7 @@ def run(
                 if not memory.steps and not memory.unsure:
                     raise Refused(observed.problems, observed)
                 raise Failed(CloudError("; ".join(observed.problems)), memory.steps, None, observed, memory.unsure)
-            items = iter(procedure.plan(observed, goal, memory))
-            item = next(items, None)
+            items = list(procedure.plan(observed, goal, memory))
         except Unavailable as error:
             wait = back_off(error, looks_failed)
             looks_failed += 1
@@ -279,9 +312,14 @@ def run(
         except CloudError as error:
             raise Failed(error, memory.steps, None, observed, memory.unsure) from error
         looks_failed = 0
-        if unseen and not any(isinstance(each, Step) and each.key == unseen[0].key for each in (item, *items)):
+        left = {each.key for each in items if isinstance(each, Step)}
+        planned = planned or len(left)
+        if unseen and unseen[0].key not in left:
             finish(*unseen)
             unseen = None
+        if just_done and just_done.key not in left:
+            just_done = None
+        item = items[0] if items else None
         if item is None:
             return Outcome(before, observed, memory.steps, (clock() - started) * 1000)
         if isinstance(item, Pause):
@@ -291,7 +329,13 @@ def run(
             continue
 
         step: Step = item
-        unseen = None
+        if just_done and not just_done.contested:
+            invisible = Unseen(just_done, memory.done[just_done.key].result)
+            raise Failed(invisible, memory.steps, just_done, observed, memory.unsure)
+        if sent[step.contested] >= budget(planned, step.contested):
+            overspent = Overspent(step, sum(sent.values()), planned)
+            raise Failed(overspent, memory.steps, step, observed, memory.unsure)
+        just_done = unseen = None
         request_ids.setdefault(step.key, _request_id())
         begun = clock()
         attempts = refused = 0
@@ -307,6 +351,7 @@ def run(
                 if isinstance(error, Unavailable):
                     memory.unsure = True
                     unseen = (step, begun, attempts)
+                    sent[step.contested] += _may_have_done(error)
                 conflicts = memory.conflicts.setdefault(step.key, [])
                 conflicts.append((clock(), error))
                 wait = back_off(error, len(conflicts) - 1)
@@ -321,6 +366,7 @@ def run(
                 refused = 0 if isinstance(error, Lost) else refused + 1
                 if refused == 2:
                     refused = 0
+                    sent[step.contested] += _may_have_done(error)
                     request_ids[step.key] = _request_id()
                 wait = back_off(error, attempts - 1)
                 tell(
@@ -338,6 +384,8 @@ def run(
                 raise Failed(error, memory.steps, step, observed, unsure) from error
             else:
                 finish(step, begun, attempts, result)
+                just_done = step
+                sent[step.contested] += 1
                 break
 
 
@@ -387,6 +435,23 @@ def preview(procedure: Any, client: Any, goal: Any) -> tuple[Any, list[Step]]:
     if observed.problems:
         raise Refused(observed.problems, observed)
     return observed, [item for item in procedure.plan(observed, goal, memory) if isinstance(item, Step)]
+
+
+def budget(planned: int, contested: bool) -> int:
+    per_step, least = BUDGETS[contested]
+    return max(least, per_step * planned)
+
+
+def _may_have_done(error: Unavailable) -> bool:
+    """Whether the request may have taken effect: a server that fails, or a gateway, may have done it all the same."""
+    return isinstance(error, Lost) or error.status in (500, 502, 504)
+
+
+def _made(result: Any) -> str:
+    """What a step returned, as far as it names what was made."""
+    if not isinstance(result, dict):
+        return result if isinstance(result, str) else ""
+    return ", ".join(f"{key} {result[key]}" for key in ("id", "VIPID", "name", "ip_addr") if result.get(key))
 
 
 def _chance() -> float:

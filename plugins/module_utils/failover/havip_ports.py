@@ -137,7 +137,7 @@ class _Ports(Havip):
                     raise taken(goal.spell())
             client.create_port(body)
 
-        return Step(CREATE, goal.spell(), do)
+        return Step(CREATE, goal.spell(), do, contested=bool(goal.address))
 
     def update(self, s: Survey, vip: Vip, name: str, remark: str | None) -> Step:
         body = {key: value for key, value in (("name", name), ("description", remark)) if value is not None}
@@ -371,7 +371,7 @@ class Huawei(_Ports):
             pairs = [pair for pair in _pairs(ports[member.id]) if not _is_unchecked(pair)]
             client.update_port(member.id, {"allowed_address_pairs": pairs})
 
-        return Step(CHECK_ON, str(member), do)
+        return Step(CHECK_ON, str(member), do, contested=True)
 
 
 # --- steps
@@ -388,7 +388,7 @@ def _edit(name: str, what: str, member: Member, edit: Callable[[list[Pair]], lis
             client.update_port(member.id, {"allowed_address_pairs": wanted}, revision)
 
     resource = what if name == MEMBERS else f"{what} on {member}" if what else str(member)
-    return Step(name, resource, do)
+    return Step(name, resource, do, contested=True)
 
 
 # --- where

@@ -96,7 +96,7 @@ class UCloudStack(Havip):
                     raise taken(goal.spell())
             client.allocate_vip(parameters)
 
-        return Step(CREATE, goal.spell(), do)
+        return Step(CREATE, goal.spell(), do, contested=bool(goal.address))
 
     def update(self, s: Survey, vip: Vip, name: str, remark: str | None) -> Step:
         def do(client: UCloudStackApi, request_id: str) -> None:
@@ -127,7 +127,7 @@ class UCloudStack(Havip):
                 client.update_vip_bind_resource(vip.id, kind, wanted)
 
         words = [f"+{member}" for member in coming] + [f"-{member}" for member in leaving]
-        yield Step(MEMBERS, f"{vip}: {', '.join(words)}", do)
+        yield Step(MEMBERS, f"{vip}: {', '.join(words)}", do, contested=True)
 
 
 def _vip(info: dict[str, Any]) -> Vip:

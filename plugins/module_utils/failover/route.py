@@ -423,7 +423,7 @@ def _insertion(name: str, body: Route, note: Any = None) -> Step:
     def do(client: RouteApi, request_id: str) -> Any:
         return client.insert_route(body, request_id)
 
-    return Step(name, body["name"], do, note=note, conflicts=(AlreadyExists, Stale))
+    return Step(name, body["name"], do, note=note, conflicts=(AlreadyExists, Stale), contested=True)
 
 
 def _delete(route: Route, goal: RouteGoal, memory: Memory) -> Step:
@@ -439,7 +439,7 @@ def _delete(route: Route, goal: RouteGoal, memory: Memory) -> Step:
     def do(client: RouteApi, request_id: str) -> None:
         client.delete_route(target, request_id)
 
-    return Step(name, route["name"], do, key=route["id"], conflicts=(NotFound, Stale))
+    return Step(name, route["name"], do, key=route["id"], conflicts=(NotFound, Stale), contested=True)
 
 
 def _prefix(goal: RouteGoal, memory: Memory) -> str:

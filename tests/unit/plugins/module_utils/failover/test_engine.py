@@ -301,3 +301,106 @@ def test_each_run_has_a_name_of_its_own():
 def test_an_unknown_error_of_the_cloud_ends_the_run():
     with pytest.raises(engine.Failed, match="418"):
         apply(Counter(CloudError("418")), 1)
+
+
+class Making:
+    """The procedure: makes things until three can be seen, which are never seen. key: what makes two steps the same."""
+
+    def __init__(self, client, contested=False, key=lambda number: None, pauses=0):
+        self.client = client
+        self.contested = contested
+        self.key = key
+        self.pauses = pauses
+        self.made = []
+
+    def observe(self, client, goal, memory):
+        return Seen(0, [])
+
+    def plan(self, observed, goal, memory):
+        items = [self.step(number) for number in range(3)]
+        if self.made and self.pauses:
+            self.pauses -= 1
+            items.insert(0, engine.Pause(1.0, "the service is at work"))
+        return items
+
+    def step(self, number):
+        def do(client, request_id):
+            client.write(0, request_id)
+            self.made.append(number)
+            return {"id": f"id-{len(self.made)}", "name": "web", "secret": "x"}
+
+        key = self.key(len(self.made) + number)
+        return engine.Step(
+            "make", "a thing", do, (number, key), conflicts=(Stale, Unavailable), contested=self.contested
+        )
+
+
+def make(*errors, **options):
+    client = Counter(*errors)
+    procedure = Making(client, **options)
+    with pytest.raises(engine.Failed) as failed:
+        apply(client, 3, procedure, timeout=600)
+    return procedure, failed.value
+
+
+@pytest.mark.parametrize("pauses", [0, 5])
+def test_a_step_that_succeeded_and_cannot_be_seen_is_not_repeated(pauses):
+    procedure, error = make(pauses=pauses)
+    assert procedure.made == [0] and isinstance(error.error, engine.Unseen)
+    assert "make a thing: the API said that it is done (id id-1, name web), and it cannot be seen" in str(error)
+    assert "done until then: make a thing" in str(error) and "remove what was made" in str(error)
+    assert "it goes on from whatever state" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "errors", [[], [Lost("lost")] * 100, [Unavailable("500", status=500)] * 100, [Unavailable("502", status=502)] * 100]
+)
+def test_steps_that_differ_each_time_and_cannot_be_seen_are_bounded(errors):
+    procedure, error = make(*errors, key=lambda number: number)
+    assert isinstance(error.error, engine.Overspent)
+    # Three planned at first, and four changes for each.
+    assert len(procedure.client.request_ids) == 12
+    assert "make a thing: it was not sent: 12 changes were made, and 3 planned at first" in str(error)
+    assert "nothing was changed" not in str(error) and "it goes on from whatever state" not in str(error)
+
+
+def test_somebody_who_undoes_each_step_does_not_keep_a_run_at_work_for_ever():
+    procedure, error = make(contested=True)
+    assert isinstance(error.error, engine.Overspent) and procedure.made == [0] * 64
+
+
+def test_what_was_refused_is_not_counted():
+    """It changed nothing: however often it is refused, in time it may pass."""
+    refused = [Stale("409"), Unavailable("429", status=429), Unavailable("503", status=503)] * 30
+    procedure, error = make(*refused)
+    assert procedure.made == [0] and len(procedure.client.request_ids) == 91
+    assert isinstance(error.error, engine.Unseen)
+
+
+class Undone(Making):
+    """What it made is seen once, and gone at the look behind that."""
+
+    def plan(self, observed, goal, memory):
+        if len(self.made) == 1 and self.pauses:
+            self.pauses -= 1
+            return [engine.Pause(1.0, "something else is at work")]
+        return [self.step(0)] if len(self.made) < 2 else []
+
+
+def test_a_step_that_was_seen_and_undone_later_is_repeated():
+    client = Counter()
+    assert len(apply(client, 3, Undone(client, pauses=1)).steps) == 2
+    with pytest.raises(engine.Failed):
+        apply(client, 3, Undone(client))
+
+
+def test_what_is_spent_beyond_the_budget_would_be_noticed(monkeypatch, nothing_is_spent_beyond_its_budget):
+    """By the count that goes on beside all tests."""
+    monkeypatch.setattr(engine, "BUDGETS", {False: (100, 100), True: (100, 100)})
+    for contested in (False, True):
+        client = Counter()
+        with pytest.raises(engine.Failed):
+            apply(client, 3, Making(client, contested=contested, key=lambda number: number), timeout=600)
+    counted = [each.split(",")[0] for each in nothing_is_spent_beyond_its_budget]
+    nothing_is_spent_beyond_its_budget.clear()
+    assert counted == ["300 changes", "300 changes"]
