@@ -205,6 +205,8 @@ def main() -> None:
         module.fail_json(msg=f"{e}; write addresses without a prefix length")
     except PermissionError:
         module.fail_json(msg="raw sockets and the processes of keepalived need root; use become")
+    except vrrp.HinderedError as e:
+        module.fail_json(msg=str(e))
     except OSError as e:
         module.fail_json(msg=f"VRRP packets cannot be received: {e.strerror}; does the node have the interface?")
     module.exit_json(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems import find_problems
@@ -75,6 +76,25 @@ def written(version: str, own: Sequence[str] = (), **variables: Any) -> str:
     nodes = {"node1": {**variables, "interfaces": {**interfaces, "eth1": [], "eth2": ["192.0.2.247/24"], "eth4": []}}}
     assert find_problems(nodes, SPEC) == []
     return render(settings(nodes, "node1", SPEC), DRAIN, version)
+
+
+def lay_companion(shared: Path) -> None:
+    """The companion of the service and the guard's code, for a script to copy to where the role has them."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    environment.filters["dirname"] = os.path.dirname
+    companion = environment.from_string((ROLE / "templates/companion.j2").read_text()).render(
+        ansible_managed="",
+        __keepalived_config="/etc/keepalived/keepalived.conf",
+        __keepalived_loaded="/run/cloudha-vip/keepalived.conf",
+        __keepalived_links="/run/cloudha-vip/keepalived.links",
+        __keepalived_companion="/usr/local/lib/cloudha-vip/keepalived",
+        keepalived_python="/usr/bin/python3",
+    )
+    (shared / "companion").write_text(companion)
+    install = yaml.safe_load((ROLE / "tasks/install.yml").read_text())
+    for file in next(task["loop"] for task in install if task["name"] == "Install the guard's code"):
+        (shared / "cloudha_vip" / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROLE.parents[1] / "plugins/module_utils" / file, shared / "cloudha_vip" / file)
 
 
 class RealKeepalived:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-import yaml
 
-from ansible_collections.cloudha.vip.tests.node.real_keepalived import RealKeepalived
+from ansible_collections.cloudha.vip.tests.node.real_keepalived import RealKeepalived, lay_companion
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -275,23 +272,9 @@ ls /tmp
 
 
 def test_a_deaf_keepalived_is_heard_again_and_nothing_else_is_put_in_force(tmp_path_factory, tmp_path):
-    jinja2 = pytest.importorskip("jinja2")
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
-    environment.filters["dirname"] = os.path.dirname
-    companion = environment.from_string((ROOT / "roles/keepalived/templates/companion.j2").read_text()).render(
-        ansible_managed="",
-        __keepalived_config="/etc/keepalived/keepalived.conf",
-        __keepalived_loaded="/run/cloudha-vip/keepalived.conf",
-        __keepalived_links="/run/cloudha-vip/keepalived.links",
-        __keepalived_companion="/usr/local/lib/cloudha-vip/keepalived",
-        keepalived_python="/usr/bin/python3",
-    )
-    for name, text in {"companion": companion, "conf": DEAF, "systemctl": SYSTEMCTL, "speaks": SPEAKS}.items():
+    for name, text in {"conf": DEAF, "systemctl": SYSTEMCTL, "speaks": SPEAKS}.items():
         (tmp_path / name).write_text(text)
-    install = yaml.safe_load((ROOT / "roles/keepalived/tasks/install.yml").read_text())
-    for file in next(task["loop"] for task in install if task["name"] == "Install the guard's code"):
-        (tmp_path / "cloudha_vip" / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "plugins/module_utils" / file, tmp_path / "cloudha_vip" / file)
+    lay_companion(tmp_path)
     done = RealKeepalived(tmp_path_factory.mktemp("keepalived")).run(tmp_path, NODE_WITH_KEEPALIVED)
     journal = (tmp_path / "journal").read_text() if (tmp_path / "journal").exists() else ""
     assert done.stdout.splitlines() == [

@@ -12,9 +12,11 @@ import ipaddress
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -46,6 +48,10 @@ class Heard(NamedTuple):
     virtual_router_id: int
     source: str
     priority: int
+
+
+class HinderedError(RuntimeError):
+    """Another user of the node keeps keepalived's answer away."""
 
 
 def listen(wanted: Mapping[Voice, Iterable[str]], timeout_ms: int) -> dict[Voice, list[Heard]]:
@@ -151,11 +157,26 @@ def read_states(timeout_ms: int = 3000, proc: Path = Path("/proc")) -> dict[str,
     if keepalived is None:
         return {}
     data = proc / str(keepalived) / "root" / _DATA  # it may have a /tmp of its own
-    data.unlink(missing_ok=True)
+    _hold(data)
     try:
         return parse_states(_data(keepalived, data, timeout_ms))
     finally:
         data.unlink(missing_ok=True)
+
+
+def _hold(path: Path) -> None:
+    """Put a file of root's at a name where anybody may write, in the place of whatever is there. In a sticky directory
+    nobody else can replace it then, and keepalived moves its own answer there."""
+    file, own = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    os.close(file)
+    for _again in range(100):
+        try:
+            os.replace(own, path)
+            return
+        except OSError:
+            shutil.rmtree(path, ignore_errors=True)  # a directory
+    os.unlink(own)
+    raise HinderedError(f"somebody makes {path} again and again; find out who, and remove it")
 
 
 def _data(keepalived: int, data: Path, timeout_ms: int) -> str:

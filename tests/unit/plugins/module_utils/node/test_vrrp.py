@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import struct
+import subprocess
 
 import pytest
 
@@ -88,6 +90,26 @@ def test_no_file_is_left_of_what_keepalived_said(tmp_path, monkeypatch, answer):
     monkeypatch.setattr(vrrp.os, "kill", ask)
     assert set(vrrp.read_states(300, tmp_path)) == ({"web", "db"} if answer == DATA else set())
     assert not data.exists()
+
+
+@pytest.mark.parametrize("make", ["mkdir -p %s/sub", "ln -s /etc/passwd %s", "mkfifo %s", "echo lie > %s"])
+def test_whatever_is_in_the_place_of_keepalived_s_answer_makes_way(tmp_path, make):
+    path = tmp_path / "keepalived.data"
+    subprocess.run(["sh", "-c", make % path], check=True)
+    vrrp._hold(path)
+    assert path.is_file() and not path.is_symlink() and path.read_text() == ""
+    assert path.stat().st_uid == os.geteuid()
+    assert os.listdir(tmp_path) == ["keepalived.data"]
+
+
+def test_who_always_makes_it_again_is_told_of(tmp_path, monkeypatch):
+    def refuse(_own, path):
+        raise IsADirectoryError(path)
+
+    monkeypatch.setattr(vrrp.os, "replace", refuse)
+    with pytest.raises(vrrp.HinderedError, match="again and again"):
+        vrrp._hold(tmp_path / "keepalived.data")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_drained_node_and_a_lost_link():
