@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 
+import pytest
+
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Lost, Unavailable
 
@@ -70,3 +72,13 @@ def count(tell):
 
     engine.run = counted_run
     return restore
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_spent_beyond_its_budget():
+    """No run of any procedure, in any test, may send more changes than it is allowed."""
+    beyond = []
+    restore = count(beyond.append)
+    yield beyond
+    restore()
+    assert not beyond, beyond

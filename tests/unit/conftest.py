@@ -14,8 +14,6 @@ import sys
 import types
 from pathlib import Path
 
-import pytest
-
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -41,14 +39,4 @@ if not _importable():
     _namespace("ansible_collections.cloudha", [])
     _namespace("ansible_collections.cloudha.vip", [str(_ROOT)])
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_spent_beyond_its_budget():
-    """No run of any procedure, in any test, may send more changes than it is allowed."""
-    from ansible_collections.cloudha.vip.tests.unit import budget
-
-    beyond: list[str] = []
-    restore = budget.count(beyond.append)
-    yield beyond
-    restore()
-    assert not beyond, beyond
+from ansible_collections.cloudha.vip.tests.unit.budget import nothing_is_spent_beyond_its_budget  # noqa: E402, F401
