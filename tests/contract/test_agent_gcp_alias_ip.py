@@ -260,6 +260,16 @@ def test_what_a_peer_had_under_way_does_not_last(node, cloud):
     cloud.is_at("node1")
 
 
+@pytest.mark.parametrize("wrong", ["zones/us-central1-x/instances/node3", "zones/us-central1-c/instances/node33"])
+def test_a_mistyped_peer_keeps_nobody_from_failing_over(make_node, cloud, wrong):
+    node = make_node(peers=[NODE1, NODE2, f"projects/{PROJECT}/{wrong}"])
+    node.start()
+    done(node, node.state("MASTER"))
+    cloud.is_at("node1")
+    node.seen_again()
+    assert node.status()["problems"] == {}
+
+
 def test_a_standby_changes_nothing(node, cloud):
     cloud.put(X, None)
     node.start()

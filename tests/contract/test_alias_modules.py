@@ -191,6 +191,9 @@ BAD_INPUT = [
     ({"ranges": [Y], "source_instance": A, "source_interface": "nic3"}, ["nic3", "nic0"]),
     ({"ranges": [Y], "source_instance": A + "9"}, ["source", "a9 does not exist"]),
     ({"target_instance": B + "9"}, ["b9 does not exist"]),
+    ({"target_instance": path("b", "us-central1-x")}, ["us-central1-x/instances/b does not exist"]),
+    ({"ranges": [Y], "source_instance": path("a", "us-central1-x")}, ["us-central1-x/instances/a does not exist"]),
+    ({"target_instance": "zones/us-central1-b/instances/B"}, ["target_instance", "'B' is no name"]),
     ({"target_instance": None}, ["target_instance"]),
     ({"target_instance": "b"}, ["target_instance", "zone"]),
     ({"target_instance": path("off")}, ["off", "not RUNNING"]),
@@ -351,6 +354,16 @@ def test_info(site):
     quiet = site.info(ranges=[X], instances=[A, path("off")], vrrp=True, preflight=False)
     assert quiet["problems"] == [] and quiet["ranges"][0]["holder"] == A
     assert site.mutations() == []
+
+
+def test_info_with_a_zone_that_there_is_not(site):
+    """One wrong entry is no candidate; the others are told of all the same."""
+    wrong = path("b", "us-central1-x")
+    result = site.info(ranges=[X], instances=[A, wrong, C], vrrp=True)
+    (found,) = result["ranges"]
+    assert (found["holder"], found["standby"]) == (A, C)
+    assert [each["fit"] for each in found["candidates"]] == [True, False, True]
+    assert f"{wrong} does not exist" in found["candidates"][1]["reason"]
 
 
 PERMISSION_WORD = "compute.instances.updateNetworkInterface"

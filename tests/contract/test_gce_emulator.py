@@ -177,7 +177,17 @@ def test_a_wrong_answer_of_its_own_is_found(gce: Local, api: Api) -> None:
             {"fingerprint": "AAAA"},
             (412, "conditionNotMet"),
         ),
-        ("GET", f"{PROJECT}/zones/mars-a/instances", None, (404, "notFound")),
+        ("GET", f"{PROJECT}/zones/mars-a/instances", None, (400, "invalid")),
+        ("GET", f"{PROJECT}/zones/mars-a/instances/node1", None, (400, "invalid")),
+        (
+            "PATCH",
+            f"{PROJECT}/zones/mars-a/instances/node1/updateNetworkInterface?networkInterface=nic0",
+            {},
+            (400, "invalid"),
+        ),
+        ("GET", f"{PROJECT}/zones/mars-a/operations/operation-1", None, (400, "invalid")),
+        ("GET", f"{PROJECT}/zones/mars-a", None, (404, "notFound")),
+        ("GET", f"{PROJECT}/regions/mars/subnetworks/ip-failover-subnet", None, (400, "invalid")),
         ("GET", f"{PROJECT}/zones/us-central1-b/instances/node1", None, (404, "notFound")),
     ],
 )

@@ -307,6 +307,16 @@ def test_info(site):
         assert time.monotonic() < deadline
 
 
+def test_info_with_a_zone_that_there_is_not(site):
+    """One wrong entry is a problem; the others are told of all the same."""
+    site.move(next_hop_instance=NODE1)
+    wrong = NODE2.replace("us-central1-b", "us-central1-x")
+    result = site.info(instances=[NODE1, wrong])
+    assert result["holder"] == NODE1
+    (problem,) = result["problems"]
+    assert f"the instance {wrong} does not exist" in problem and "Unknown zone" in problem
+
+
 def test_info_tells_what_is_not_allowed(site):
     site.move(next_hop_instance=NODE1)
     result = site.info(instances=[NODE1, NODE2], access_token="reader-token")
@@ -324,6 +334,10 @@ BAD_INPUT = [
     ({"project": "nosuch"}, ["project nosuch", "404", "check the option project"]),
     ({"network": "nosuch"}, ["network", "nosuch", "does not exist"]),
     ({"next_hop_instance": NODE2 + "9"}, ["next hop", "node29", "does not exist"]),
+    ({"next_hop_instance": NODE2.replace("-b/", "-x/")}, ["next hop", "us-central1-x/instances/node2 does not exist"]),
+    ({"next_hop_instance": "zones/us-central1-b/instances/Node2"}, ["next_hop_instance", "'Node2' is no name"]),
+    ({"next_hop_instance": "node2", "next_hop_zone": "B"}, ["next_hop_instance", "'B' is no name"]),
+    ({"network": "IP-failover"}, ["network", "'IP-failover' is no name"]),
     ({"next_hop_instance": "zones/us-central1-a/instances/plain"}, ["next hop", "plain", "canIpForward"]),
     ({"next_hop_instance": "zones/us-central1-a/instances/off"}, ["next hop", "off", "not RUNNING"]),
     ({"destination": "10.100.7.7/32"}, ["destination", "inside", "10.100.0.0/16"]),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 SCOPE = "https://www.googleapis.com/auth/compute"
+_NAME = re.compile("[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_ID = re.compile("[1-9][0-9]{0,19}")
 
 
 def _option(variable: str, **spec: Any) -> dict[str, Any]:
@@ -211,6 +213,7 @@ def resource_path(option: str, value: str, kind: str, project: str) -> str:
     match = re.fullmatch(rf"(?:(?:.*/)?projects/([^/]+)/)?(?:{kind}/)?([^/]+)", value)
     if not match or not re.fullmatch(r"[a-z0-9.:-]+", match[1] or project):
         raise OptionError(f"{option}: {value!r} is no name, and no path or URL that ends with {kind}/NAME")
+    _check_name(option, match[2], or_id=True)
     return f"projects/{match[1] or project}/{kind}/{match[2]}"
 
 
@@ -220,13 +223,27 @@ def instance_path(option: str, value: str, project: str, zone: str | None = None
     if match:
         if zone and zone != match[2]:
             raise OptionError(f"{option}: {value!r} is in zone {match[2]}, but the option for the zone says {zone}")
-        return f"projects/{match[1] or project}/zones/{match[2]}/instances/{match[3]}"
+        project, zone, name = match[1] or project, match[2], match[3]
+        if not re.fullmatch(r"[a-z0-9.:-]+", project):
+            raise OptionError(f"{option}: {project!r} is not the id of a project, such as my-project")
+        _check_name(option, zone)
+        _check_name(option, name, or_id=True)
+        return f"projects/{project}/zones/{zone}/instances/{name}"
     if "/" in value or not zone:
         raise OptionError(
             f"{option}: {value!r} does not say in which zone the instance is; give its zone, or write"
             " zones/ZONE/instances/NAME"
         )
-    return f"projects/{project}/zones/{zone}/instances/{value}"
+    return instance_path(option, f"zones/{zone}/instances/{value}", project)
+
+
+def _check_name(option: str, name: str, or_id: bool = False) -> None:
+    """The API calls a name that cannot be an invalid value, and not one that is missing."""
+    if not _NAME.fullmatch(name) and not (or_id and _ID.fullmatch(name)):
+        raise OptionError(
+            f"{option}: {name!r} is no name of Compute Engine: it must have 1 to 63 small letters, digits or -, with a"
+            " letter first and no - at the end"
+        )
 
 
 def firewall_problems(client: Compute, instances: list[str], network: str) -> list[str]:

@@ -68,6 +68,8 @@ _STATUS_OF = {
     "permissionserror": 403,
     "forbidden": 403,
 }
+# A path through a zone or region that there is not is an invalid value to the API, and not a resource that is missing.
+_NOWHERE = ("Unknown zone.", "Unknown region.")
 
 
 class Compute:
@@ -392,6 +394,8 @@ def _kind(status: int, code: str, message: str) -> type[CloudError]:
         return Unavailable
     if word in _BY_CODE:
         return _BY_CODE[word]
+    if word == "invalid" and message.endswith(_NOWHERE):
+        return NotFound
     status = status or _STATUS_OF.get(word, 500)
     return _BY_STATUS.get(status, Invalid if status < 500 else Unavailable)
 

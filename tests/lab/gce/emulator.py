@@ -14,7 +14,7 @@ from lab.emulation import behaviour, emulator
 from lab.gce import discovery
 from lab.gce.cloud import Cloud
 from lab.gce.dataplane import DataPlane
-from lab.gce.errors import ApiError, not_found
+from lab.gce.errors import ApiError, invalid, not_found
 from lab.gce.methods import HANDLERS, Call
 from lab.gce.resources import Resource
 from lab.gce.routing import Router
@@ -109,12 +109,16 @@ class Emulator(emulator.Emulator):
         cloud = self.cloud
         if values.get("project", cloud.world.project) not in (cloud.world.project, str(cloud.world.number)):
             raise not_found(f"projects/{values['project']}")
-        zone = values.get("zone")
-        if zone is not None and zone not in cloud.zones:
-            raise not_found(f"{cloud.project}/zones/{zone}")
         regions = {name.rpartition("-")[0] for name in cloud.zones}
-        if values.get("region", next(iter(regions), "")) not in regions:
-            raise not_found(f"{cloud.project}/regions/{values['region']}")
+        for kind, known in (("zone", cloud.zones.keys()), ("region", regions)):
+            name = values.get(kind)
+            if name is None or name in known:
+                continue
+            # What is asked for itself is missing; in a path to something else it is a wrong value.
+            if method == f"compute.{kind}s.get":
+                raise not_found(f"{cloud.project}/{kind}s/{name}")
+            raise invalid(kind, name, f"Unknown {kind}.")
+        zone = values.get("zone")
         if zone in cloud.behaviour.zone_outage and not method.startswith("compute.zones."):
             raise ApiError(503, "backendError", f"The zone '{zone}' cannot be reached. Try again later.")
 

@@ -262,6 +262,18 @@ def test_a_failed_operation_that_says_little(operation, text):
     ("answer", "kind", "text"),
     [
         (refusal(400, "invalid", "Bad."), Invalid, "400 invalid: Bad."),
+        # As recorded, in inspec/inspec-gcp#301 and elsewhere.
+        (
+            refusal(400, "invalid", "Invalid value for field 'zone': 'us-east1'. Unknown zone."),
+            NotFound,
+            "400 invalid: Invalid value for field 'zone': 'us-east1'. Unknown zone.",
+        ),
+        (
+            refusal(400, "invalid", "Invalid value for field 'region': 'us-east'. Unknown region."),
+            NotFound,
+            "400 invalid: Invalid value for field 'region': 'us-east'. Unknown region.",
+        ),
+        (refusal(400, "invalid", "Invalid value for field 'x': 'Unknown zone.'. Too long."), Invalid, "400 invalid: "),
         (
             refusal(400, "resourceNotReady", "Not ready"),
             Unavailable,
