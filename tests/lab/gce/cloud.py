@@ -264,21 +264,25 @@ class Cloud:
         """Why a route leads nowhere, in the API's words."""
         if "nextHopGateway" in route:
             return []
-        hop, name = route.get("nextHopInstance") or route.get("nextHopIp"), self.hop_of(route)
+        name = self.hop_of(route)
+        hop = self.instances[name]["selfLink"] if name else route.get("nextHopInstance")
+        if hop is None:
+            text = f"Next hop ip '{route['nextHopIp']}' is not assigned to an instance on the network."
+            data = [{"key": "next_hop_ip", "value": route["nextHopIp"]}]
+            return [{"code": "NEXT_HOP_ADDRESS_NOT_ASSIGNED", "message": text, "data": data}]
         if name is None:
-            code, text = "NEXT_HOP_INSTANCE_NOT_FOUND", "does not exist"
-            if "nextHopIp" in route:
-                code, text = "NEXT_HOP_ADDRESS_NOT_ASSIGNED", "is not assigned to an instance on the network"
+            code, text = "NEXT_HOP_INSTANCE_NOT_FOUND", "does not exist."
         elif self.instances[name]["networkInterfaces"][0]["network"] != route["network"]:
-            code, text = "NEXT_HOP_INSTANCE_NOT_ON_NETWORK", "is not on the network of the route"
+            code, text = "NEXT_HOP_INSTANCE_NOT_ON_NETWORK", "is not on the network of the route."
         elif not self.instances[name]["canIpForward"]:
-            code, text = "NEXT_HOP_CANNOT_IP_FORWARD", "cannot forward packets"
+            code = "NEXT_HOP_CANNOT_IP_FORWARD"
+            text = "cannot forward ip traffic. The next hop instance must have canIpForward set."
         elif self.status(name) != "RUNNING":
-            code, text = "NEXT_HOP_NOT_RUNNING", "does not have a status of RUNNING"
+            code, text = "NEXT_HOP_NOT_RUNNING", "does not have a status of RUNNING."
         else:
             return []
-        data = [{"key": "next_hop", "value": str(hop)}]
-        return [{"code": code, "message": f"Next hop '{hop}' {text}.", "data": data}]
+        data = [{"key": "instance", "value": hop}]
+        return [{"code": code, "message": f"Next hop instance '{hop}' {text}", "data": data}]
 
     # --- firewall rules
 
@@ -386,8 +390,7 @@ class Cloud:
         for text, secondary, space in aliases:
             found = _free(int(text[1:]), space, taken) if text.startswith("/") else IPv4Network(text)
             if found is None or any(found.overlaps(each) for each in taken):
-                address = text if found is None else str(found.network_address)
-                message = f"IP '{address}' is already being used by another resource."
+                message = f"IP '{found or text}' is already being used by another resource."
                 raise ApiError(400, "IP_IN_USE_BY_ANOTHER_RESOURCE", message)
             taken.append(found)
             put.append({"ipCidrRange": str(found), **({"subnetworkRangeName": secondary} if secondary else {})})

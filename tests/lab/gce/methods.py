@@ -118,8 +118,10 @@ def _aggregated(call: Call, kind: str, collection: str, scopes: Mapping[str, lis
 
 
 def _warning(code: str, scope: str) -> Resource:
-    text = {"UNREACHABLE": "cannot be reached", "NO_RESULTS_ON_PAGE": "has no results on this page"}[code]
-    return {"code": code, "message": f"The scope '{scope}' {text}.", "data": [{"key": "scope", "value": scope}]}
+    text = f"There are no results for scope '{scope}' on this page."
+    if code == "UNREACHABLE":
+        text = f"The scope '{scope}' cannot be reached."
+    return {"code": code, "message": text, "data": [{"key": "scope", "value": scope}]}
 
 
 # --- routes

@@ -39,10 +39,10 @@ def now_text() -> str:
 
 
 def fingerprint() -> str:
-    """A new one each time: nobody can guess it."""
-    return base64.b64encode(secrets.token_bytes(8)).decode()
+    """A new one each time, in the base64 for URLs: nobody can guess it."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(8)).decode()
 
 
 def same_fingerprint(one: str, other: str) -> bool:
-    """Some clients write base64 in the alphabet for URLs."""
-    return one.translate(str.maketrans("-_", "+/")).rstrip("=") == other.rstrip("=")
+    """Some clients write base64 in the other alphabet."""
+    return one.translate(str.maketrans("+/", "-_")).rstrip("=") == other.rstrip("=")

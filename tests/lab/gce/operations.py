@@ -40,11 +40,10 @@ class Change(NamedTuple):
 class Operation:
     """A change under way, or one that has ended."""
 
-    def __init__(self, resource: Resource, change: Change, begins: float, request: str) -> None:
+    def __init__(self, resource: Resource, change: Change, request: str) -> None:
         self.resource = resource
         self.change = change
         self.request = request
-        self.begins = begins
 
     @property
     def done(self) -> bool:
@@ -53,9 +52,6 @@ class Operation:
 
     def view(self) -> Resource:
         """As the API answers it."""
-        if not self.done and time.monotonic() >= self.begins:
-            self.resource["status"] = "RUNNING"
-            self.resource.setdefault("startTime", now_text())
         return dict(self.resource)
 
 
@@ -103,16 +99,18 @@ class Operations:
             "operationType": change.kind,
             "targetLink": change.target["selfLink"],
             "targetId": change.target["id"],
-            "status": "PENDING",
+            # As recorded since 2021; before, the first answer had PENDING and no startTime.
+            "status": "RUNNING",
             "user": caller,
             "progress": 0,
             "insertTime": now_text(),
+            "startTime": now_text(),
             "selfLink": f"{HOST}{self._project}/{scope}/operations/{name}",
         }
         if zone:
             resource["zone"] = f"{HOST}{self._project}/zones/{zone}"
         now = time.monotonic()
-        operation = Operation(resource, change, now + seconds / 10, request)
+        operation = Operation(resource, change, request)
         told = next((each for each in faults if each.kind == "error-in-operation"), None)
         error = ApiError(*told.words(in_operation=True)) if told else None
         with self._changed:
@@ -203,7 +201,6 @@ class Operations:
                 resource |= error.of_operation
             if warnings:
                 resource["warnings"] = warnings
-            resource.setdefault("startTime", now_text())
             resource |= {"status": "DONE", "progress": 100, "endTime": now_text()}
             self._changed.notify_all()
         self._finished()
