@@ -181,7 +181,8 @@ def test_part_by_part(site):
     assert site.eips() == [EXISTING]
 
 
-def test_info(site):
+@pytest.mark.parametrize("ids", [("0", "f"), ("f", "0")], ids=["the bound EIP first", "the other EIP first"])
+def test_info(site, ids):
     assert site.info() | {"invocation": 0} == {
         "changed": False,
         "exists": False,
@@ -203,7 +204,11 @@ def test_info(site):
     with site.api.cloud.lock:
         cloud, group = site.api.cloud, site.api.cloud.groups[0]
         cloud.attach(group, {"ip_addr": VIP})
-        cloud.create_eip(group, {**NEW, "ip_addr": VIP}, ())
+        # The one with the smaller id is the one that is shown, and dissociated first.
+        bound, other = (8 * each + "-0000-4000-8000-000000000000" for each in ids)
+        cloud.eips[0]["id"] = cloud.vips[0]["eip_id"] = bound
+        cloud.new_id = lambda: other
+        cloud.create_eip(group, NEW, ())
     site.settle()
     told = site.info()
     assert [each["eip_addr"] for each in told["vips"]] == [EIP, None]

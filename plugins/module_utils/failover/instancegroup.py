@@ -442,7 +442,6 @@ def _ask_eip(o: Observed, eip: Eip) -> Step:
             lambda client: client.associate_eip(gid, wanted["id"], address),
         )
     body: dict[str, Any] = {
-        "ip_addr": address,
         "bandwidth": eip.bandwidth,
         "charge_type": eip.charge_type or "bandwidth",
         "bgp_type": eip.line or "",

@@ -49,6 +49,7 @@ VERBS: Verbs = {
     ("POST", "/tokens/expire"): lambda emulator, body: {"expired": emulator.cloud.identity.expire(body["principal"])},
     ("GET", "/log"): lambda emulator, _: list(emulator.requests),
     ("DELETE", "/log"): _forget,
+    ("GET", "/mutations"): lambda emulator, _: dict(emulator.mutations()),
     ("GET", "/programmed"): lambda emulator, _: list(emulator.network.programmed),
     ("GET", "/state"): _state,
 }

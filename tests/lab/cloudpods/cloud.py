@@ -14,8 +14,9 @@ from uuid import uuid4
 
 from lab.cloudpods import world as given
 from lab.cloudpods.behaviour import Behaviour
-from lab.cloudpods.errors import ApiError, bad_input, bad_status, conflict, missing, not_found, not_here
-from lab.cloudpods.identity import Identity
+from lab.cloudpods.errors import ApiError, bad_input, bad_status, conflict, missing, nested, not_found, not_here
+from lab.cloudpods.identity import Caller, Identity
+from lab.cloudpods.names import LONGEST, kept, latin, same
 from lab.cloudpods.queries import Row
 from lab.cloudpods.tasks import Tasks
 from lab.emulation.behaviour import Fault
@@ -29,8 +30,10 @@ _SETTINGS = ("name", "granularity", "force_dispersion", "zone_id", "service_type
 class Cloud:
     """Networks, servers, groups, their members and VIPs, EIPs: rows, the oldest first.
 
-    A row has the columns of its table; what the API shows of it is in the methods that end with ``_view``. A key with
-    a ~ is only shown to who asks for that field. ``on_change`` is called after every change.
+    A row has the columns of its table; what the API shows of it is in the methods that end with ``_view``. A list shows
+    a key with a ~ only to who asks for that field. ``on_change`` is called after every change. Two things are left to
+    chance, and a test may decide them: ``new_id``, which also decides which EIP of a group goes first, and
+    ``bind_order``, in which guests are bound.
     """
 
     def __init__(self, world: given.World) -> None:
@@ -40,14 +43,20 @@ class Cloud:
         self.identity = Identity(world)
         self.tasks = Tasks(self.behaviour)
         self.on_change: Callable[[], None] = lambda: None
+        self.new_id: Callable[[], str] = lambda: str(uuid4())
+        self.bind_order: Callable[[list[Row]], list[Row]] = list
         self._row_id = 0
-        self._ids = {each: str(uuid4()) for network in world.networks for each in (network.vpc, network.wire)}
+        self._wires = {network.wire: self.new_id() for network in world.networks}
+        more = sorted({network.vpc for network in world.networks} - {vpc.name for vpc in world.vpcs})
+        self.vpcs = [self._vpc(each) for each in (*map(given.Vpc, more), *world.vpcs)]
         self.networks = [self._network(each) for each in world.networks]
         self.servers: list[Row] = []
         self.nics: list[Row] = []
         for each in world.servers:
             self._add_server(each)
-        self.eips = [self._eip(each) for each in world.eips]
+        self.eips: list[Row] = []
+        for eip in world.eips:
+            self.add_eip(eip)
         self.groups: list[Row] = []
         self.members: list[Row] = []
         self.vips: list[Row] = []
@@ -58,7 +67,7 @@ class Cloud:
 
     def _stamp(self, id_: str = "") -> Row:
         """The columns that everything has which has an id."""
-        return {"id": id_ or str(uuid4()), **_times()}
+        return {"id": id_ or self.new_id(), **_times()}
 
     def _owned(self, project: str) -> Row:
         """The columns of what belongs to a project, by id."""
@@ -80,9 +89,23 @@ class Cloud:
         self._row_id += 1
         return {"row_id": self._row_id, **_times()}
 
+    def _vpc(self, vpc: given.Vpc) -> Row:
+        return {
+            **self._stamp(vpc.id),
+            **({"cidr_block": vpc.cidr} if vpc.cidr else {}),
+            "external_access_mode": vpc.external_access_mode,
+            "name": vpc.name,
+            "status": "available",
+        }
+
     def _network(self, network: given.Network) -> Row:
+        project = self.identity.projects[network.project or self.world.projects[0].name]
         return {
             **self._stamp(network.id),
+            **self._owned(project),
+            # Everybody may see it and use it.
+            "is_public": True,
+            "public_scope": "system",
             "name": network.name,
             "status": "available",
             "guest_ip_start": network.first,
@@ -91,16 +114,23 @@ class Cloud:
             "guest_gateway": network.gateway,
             "server_type": network.server_type,
             "vpc": network.vpc,
-            "vpc_id": self._ids[network.vpc],
+            "vpc_id": next(each["id"] for each in self.vpcs if each["name"] == network.vpc),
             "wire": network.wire,
-            "wire_id": self._ids[network.wire],
+            "wire_id": self._wires[network.wire],
+            **({"alloc_policy": network.alloc_policy} if network.alloc_policy else {}),
             **({"bgp_type": network.bgp_type} if network.bgp_type else {}),
             "~reserved": list(network.reserved),
         }
 
     def _add_server(self, server: given.Server) -> None:
         project = self.identity.projects[server.project]
-        row = {**self._stamp(server.id), **self._owned(project), "name": server.name, "status": server.status}
+        row = {
+            **self._stamp(server.id),
+            **self._owned(project),
+            **({"host": server.host} if server.host else {}),
+            "name": server.name,
+            "status": server.status,
+        }
         self.servers.append(row)
         for index, nic in enumerate(server.nics):
             joint = self._joint()
@@ -122,10 +152,12 @@ class Cloud:
                 }
             )
 
-    def _eip(self, eip: given.Eip) -> Row:
+    def add_eip(self, eip: given.Eip) -> None:
+        """An EIP that belongs to nobody."""
         network = self.find(self.networks, "network", eip.network)
         project = self.identity.projects[eip.project]
-        return self._new_eip(eip.name, project, network, eip.bandwidth, eip.address, eip.id)
+        row = self._new_eip(eip.name, project, network, {"bandwidth": eip.bandwidth}, eip.id)
+        self.eips.append({**row, "ip_addr": eip.address, "status": "ready"})
 
     def _add_group(self, group: given.Group) -> None:
         row = self.create_group(self.identity.projects[group.project], {"name": group.name}, group.id)
@@ -137,19 +169,22 @@ class Cloud:
 
     # --- looking things up
 
-    def find(self, rows: Iterable[Row], keyword: str, key: str, project: str | None = None) -> Row:
-        """By id or name; with ``project`` only what that project may see: 403 for what another one has."""
-        found = [row for row in rows if key in (row["id"], row["name"])]
-        own = [row for row in found if project is None or row.get("tenant_id", project) == project]
-        if own:
-            return own[0]
-        if found:
-            raise forbidden(f"{keyword}s", "get")
-        raise not_found(keyword, key)
+    def find(self, rows: Iterable[Row], keyword: str, key: str, caller: Caller | None = None) -> Row:
+        """By id or name; with a caller only what that one may see: 403 for what another project has.
 
-    def group(self, key: str, project: str) -> Row:
-        """A group by id or name."""
-        return self.find(self.groups, GROUP, key, project)
+        Names may be ambiguous: see `names.kept`.
+        """
+        every = list(rows)
+        found = [row for row in every if row["id"] == key] or [row for row in every if same(row["name"], key)]
+        seen = [row for row in found if caller is None or caller.sees(row)]
+        if len(seen) > 1:
+            raise ApiError(500, "duplicate entry", "fetchItem: duplicate entry")
+        if seen:
+            return seen[0]
+        if found:
+            details = "not enough privilege (require:domain,allow:project:resource:project)"
+            raise ApiError(403, "ForbiddenError", f"{details} [tags:[allow] domain:[] project:[] object:[]]")
+        raise not_found(keyword, key)
 
     def members_of(self, group: Row) -> list[Row]:
         """The servers in a group."""
@@ -161,8 +196,8 @@ class Cloud:
         return [each for each in self.vips if each["group_id"] == group["id"]]
 
     def eips_of(self, group: Row) -> list[Row]:
-        """The EIPs that say they belong to a group; also those whose association failed. The newest first."""
-        return [each for each in reversed(self.eips) if each.get("associate_id") == group["id"]]
+        """The EIPs that say they belong to a group; also those whose association failed. The smallest id first."""
+        return sorted((row for row in self.eips if row.get("associate_id") == group["id"]), key=lambda row: row["id"])
 
     def nics_of(self, server: Row) -> list[Row]:
         """The interfaces of a server."""
@@ -174,8 +209,8 @@ class Cloud:
 
     def mapped(self) -> dict[str, str]:
         """Which VIP each EIP leads to."""
-        addresses = {each["id"]: each["ip_addr"] for each in self.eips}
-        return {addresses[each["eip_id"]]: each["ip_addr"] for each in self.vips if "eip_id" in each}
+        addresses = {each["id"]: each["ip_addr"] for each in self.eips if each["ip_addr"]}
+        return {addresses[row["eip_id"]]: row["ip_addr"] for row in self.vips if row.get("eip_id") in addresses}
 
     def _vips_of_server(self, server: Row) -> list[str]:
         groups = {each["group_id"] for each in self.members if each["guest_id"] == server["id"]}
@@ -185,17 +220,28 @@ class Cloud:
         return next(each["name"] for each in rows if each["id"] == id_)
 
     def _network_of(self, group: Row) -> Row | None:
-        """That of its VIPs, or of its members; None if it has neither."""
-        ids = [each["network_id"] for each in self.vips_of(group)]
-        ids += [nic["network_id"] for server in self.members_of(group) for nic in self.nics_of(server)]
-        return next((each for each in self.networks if each["id"] in ids[:1]), None)
+        """That of its VIPs and of its members; None if it has neither; refused if they do not agree."""
+        ids = {each["network_id"] for each in self.vips_of(group)}
+        for server in self.members_of(group):
+            nics = self.nics_of(server)
+            if len(nics) != 1:
+                details = f"guest ({server['name']}) has {len(nics)} networks"
+                raise bad_status(f"getAttachedNetwork: {details}: InvalidStatusError")
+            ids.add(nics[0]["network_id"])
+        if len(ids) > 1:
+            details = "inconsistent networkId for member servers"
+            raise bad_status(f"getAttachedNetwork: {details}: InvalidStatusError")
+        return next((each for each in self.networks if each["id"] in ids), None)
 
     # --- what the API shows
 
     def group_view(self, group: Row) -> Row:
         """A group with what belongs to it."""
         members, vips, eips = self.members_of(group), self.vips_of(group), self.eips_of(group)
-        network = self._network_of(group)
+        try:
+            network = self._network_of(group)
+        except ApiError:
+            network = None
         return {
             **group,
             "can_delete": not members and not eips,
@@ -203,7 +249,7 @@ class Cloud:
             "guest_count": len(members),
             **({"network": network["name"], "network_id": network["id"]} if network else {}),
             **({"vips": [each["ip_addr"] for each in vips]} if vips else {}),
-            **({"vip_eip": eips[0]["ip_addr"]} if eips else {}),
+            **({"vip_eip": eips[0]["ip_addr"]} if eips and eips[0]["ip_addr"] else {}),
         }
 
     def member_view(self, row: Row) -> Row:
@@ -220,7 +266,7 @@ class Cloud:
             **_CAN,
             "instance_group": self._named(self.groups, row["group_id"]),
             "network": self._named(self.networks, row["network_id"]),
-            **({"eip_addr": eip["ip_addr"]} if eip else {}),
+            **({"eip_addr": eip["ip_addr"]} if eip and eip["ip_addr"] else {}),
         }
 
     def nic_view(self, row: Row) -> Row:
@@ -250,17 +296,33 @@ class Cloud:
     def server_view(self, row: Row) -> Row:
         """A server: the part of it that has to do with addresses."""
         vips = self._vips_of_server(row)
-        ips = ",".join(each["ip_addr"] for each in self.nics_of(row))
-        return {**row, **_CAN, "ips": ips, **({"vip": ",".join(vips)} if vips else {})}
+        nics = self.nics_of(row)
+        ids = [nic["network_id"] for nic in nics]
+        vpcs = [each["vpc_id"] for network_id in ids for each in self.networks if each["id"] == network_id]
+        vpc = next(each for each in self.vpcs if each["id"] == vpcs[0])
+        return {
+            **row,
+            "can_delete": False,
+            "can_update": True,
+            "ips": ",".join(each["ip_addr"] for each in nics),
+            "vpc": vpc["name"],
+            "vpc_external_access_mode": vpc["external_access_mode"],
+            "vpc_id": vpc["id"],
+            **({"vip": ",".join(vips)} if vips else {}),
+        }
 
     def network_view(self, row: Row) -> Row:
         """A network."""
         return {**{key: value for key, value in row.items() if key != "~reserved"}, **_CAN}
 
+    def vpc_view(self, row: Row) -> Row:
+        """A VPC."""
+        return {**row, **_CAN}
+
     def reservations(self) -> list[Row]:
         """The addresses that are only given to who asks for reserved ones."""
         return [
-            {"ip_addr": address, "network": network["name"], "network_id": network["id"]}
+            {"ip_addr": address, "network": network["name"], "network_id": network["id"], "notes": "kept free"}
             for network in self.networks
             for address in network["~reserved"]
         ]
@@ -269,17 +331,19 @@ class Cloud:
         """An EIP."""
         group = next((each for each in self.groups if each["id"] == row.get("associate_id")), None)
         associated = {"associate_name": group["name"], "associate_type": GROUP} if group else {}
-        return {**row, **associated, "can_delete": group is None, "can_update": True}
+        view = {**row, **associated, "can_delete": group is None, "can_update": True}
+        if not row["ip_addr"]:
+            del view["ip_addr"]
+        return view
 
     # --- groups
 
     def create_group(self, project: str, body: Row, id_: str = "") -> Row:
         """A new group."""
-        name = body.get("name")
-        if not name:
+        if not body.get("name"):
             raise missing("name")
-        if any(each["name"] == name and each["tenant_id"] == project for each in self.groups):
-            raise ApiError(409, "DuplicateNameError", f"Duplicate name {GROUP} {name}")
+        # Nobody gets a granularity of 0 by creating; by updating, one does.
+        settings = self._settings({**body, "granularity": body.get("granularity") or 1})
         row = {
             **self._stamp(id_),
             **self._owned(project),
@@ -288,15 +352,35 @@ class Cloud:
             "granularity": 1,
             "progress": 100,
             "status": "init",
-            **_settings(body),
+            **settings,
         }
         self.groups.append(row)
         return row
 
     def update_group(self, group: Row, body: Row) -> None:
         """Other settings."""
-        group |= _settings(body)
+        group |= self._settings(body, group)
         _touch(group)
+
+    def _settings(self, body: Row, group: Row | None = None) -> Row:
+        """Of a request's body what a group takes."""
+        row = {key: body[key] for key in _SETTINGS if body.get(key) not in (None, "")}
+        for key in ("zone_id", "service_type", "parent_id", "sched_strategy"):
+            if key in row:
+                raise not_here(f"a group with {key}")
+        if not isinstance(row.get("granularity", 1), int):
+            raise bad_input("granularity")
+        if "name" in row:
+            row["name"] = self._name(row["name"], GROUP, [each for each in self.groups if each is not group])
+        return row
+
+    @staticmethod
+    def _name(wanted: str, keyword: str, others: Iterable[Row]) -> str:
+        """What a new thing is called that was to be called so: all projects have different names."""
+        name = kept(wanted)
+        if any(same(each["name"], name) for each in others):
+            raise ApiError(409, "DuplicateNameError", f"Duplicate name {keyword} {name}")
+        return name[:LONGEST]
 
     def delete_group(self, group: Row) -> Row:
         """What the group looked like at its end; its VIPs are free."""
@@ -323,19 +407,15 @@ class Cloud:
     # --- members
 
     def bind(self, group: Row, body: Row) -> None:
-        """New members: all, or none."""
-        guests = self._guests(group, body, "bind")
-        network = self._network_of(group) if self.vips_of(group) else None
-        for guest in guests:
+        """New members, one after the other, until one does not fit: those before it stay."""
+        vips = self.vips_of(group)
+        for guest in self.bind_order(self._guests(group, body, "bind")):
             nics = self.nics_of(guest)
-            if network is None:
-                continue
-            if len(nics) != 1:
+            if vips and len(nics) != 1:
                 details = "cannot join a guest without network or with more than one network to a group with VIP"
                 raise ApiError(406, "NotSupportedError", f"{details}: NotSupportedError")
-            if nics[0]["network_id"] != network["id"]:
+            if vips and nics[0]["network_id"] != vips[0]["network_id"]:
                 raise conflict("cannot join a guest with network inconsist with VIP: ConflictError")
-        for guest in guests:
             self._join(group, guest)
 
     def unbind(self, group: Row, body: Row) -> None:
@@ -353,9 +433,13 @@ class Cloud:
             raise ApiError(403, "ForbiddenError", f"cannot {what} guest from disabled guest")
         guests = []
         for key in keys:
-            if not any(key in (each["id"], each["name"]) for each in self.servers):
+            if not any(each["id"] == key or same(each["name"], key) for each in self.servers):
                 raise bad_input(f"no such model {key}")
-            guests.append(self.find(self.servers, "server", key, group["tenant_id"]))
+            guest = self.find(self.servers, "server", key)
+            # An admin may not mix them, either.
+            if guest["tenant_id"] != group["tenant_id"]:
+                raise ApiError(403, "ForbiddenError", "guest and instance group should belong to same project")
+            guests.append(guest)
         return guests
 
     def _join(self, group: Row, guest: Row) -> None:
@@ -365,7 +449,7 @@ class Cloud:
     # --- VIPs
 
     def attach(self, group: Row, body: Row) -> None:
-        """Another VIP, whether there is one or not."""
+        """Another VIP, whether there is one or not. It stays when the service falls over a member without a host."""
         network = self._attachable(group, body)
         if body.get("require_ipv6") or body.get("ip6_addr"):
             raise bad_input("network is not ipv6 enabled")
@@ -374,25 +458,20 @@ class Cloud:
             network,
             str(body.get("ip_addr") or ""),
             bool(body.get("require_designated_ip")),
-            body.get("alloc_dir") or "stepdown",
+            network.get("alloc_policy") or body.get("alloc_dir") or "stepdown",
             bool(body.get("reserved")),
         )
         if address in reserved:
             reserved.remove(address)
         self.vips.append(self._vip(group, network, address))
+        if not all("host" in each for each in self.members_of(group)):
+            raise nil_pointer()
 
     def _attachable(self, group: Row, body: Row) -> Row:
         """The network that a new VIP would be on."""
         wanted = None
         if body.get("network_id"):
             wanted = self.find(self.networks, "network", body["network_id"])
-        for server in self.members_of(group):
-            count = len(self.nics_of(server))
-            if count != 1:
-                raise bad_status(f"guest ({server['name']}) has {count} networks")
-        ids = {nic["network_id"] for server in self.members_of(group) for nic in self.nics_of(server)}
-        if len(ids) > 1:
-            raise bad_status("getAttachedNetwork: inconsistent networkId for member servers")
         existing = self._network_of(group)
         if existing is not None and wanted not in (None, existing):
             raise conflict("provided network inconsistent with existing network: ConflictError")
@@ -408,26 +487,27 @@ class Cloud:
     def _allocate(self, network: Row, wanted: str, designated: bool, direction: str, reserved: bool) -> str:
         """A free address: the wanted one if it is free, or else, unless it is ``designated``, another one."""
         first, last = IPv4Address(network["guest_ip_start"]), IPv4Address(network["guest_ip_end"])
-        taken = {row["ip_addr"] for row in (*self.nics, *self.vips) if row["network_id"] == network["id"]}
-        taken |= {row["ip_addr"] for row in self.eips if row["network_id"] == network["id"]}
-        kept = set(network["~reserved"])
+        taken = {row["ip_addr"] for row in (*self.nics, *self.vips, *self.eips) if row["network_id"] == network["id"]}
+        reservations = set(network["~reserved"])
         if wanted:
             if not _within(wanted, first, last):
                 raise bad_input(f"ip_addr {wanted} not in range: InputParameterError")
-            if wanted not in taken and (reserved or wanted not in kept):
+            if wanted not in taken and (reserved or wanted not in reservations):
                 return wanted
             if designated:
                 raise conflict(f"candidate ip {wanted} is occupied!: ConflictError")
         every = (str(IPv4Address(number)) for number in range(int(first), int(last) + 1))
-        free = [each for each in every if each not in taken | kept]
+        free = [each for each in every if each not in taken | reservations]
         if not free:
-            raise ApiError(400, "InsufficientResourceError", "Out of IP address")
+            raise nested(400, "InsufficientResourceError", "Out of IP address", prefix="GetFreeIPv4: getFreeIP")
         if direction == "random":
             return random.choice(free)
-        return free[0] if direction == "stepup" else free[-1]
+        # Whatever else it is told, "none" and nonsense too, is a step up.
+        return free[-1] if direction == "stepdown" else free[0]
 
     def detach(self, group: Row, body: Row) -> None:
         """One VIP, or all; one that the group does not have is none of its business."""
+        self._network_of(group)
         wanted = body.get("ip_addr")
         leaving = [each for each in self.vips_of(group) if not wanted or each["ip_addr"] == wanted]
         if any("eip_id" in each for each in leaving):
@@ -437,75 +517,135 @@ class Cloud:
     # --- EIPs
 
     def create_eip(self, group: Row, body: Row, faults: Sequence[Fault]) -> None:
-        """A new EIP for the group: it is associated later."""
-        vip = self._eip_target(group, body)
+        """A new EIP for the group: it gets its address and is associated later. ``ip_addr`` is the EIP's own.
+
+        An EIP without an address leaves the group as it is, for ever: the service only thinks of servers then.
+        """
+        self._check_eip(group)
+        name = self._free_name(f"eip-for-grp-{latin(group['name'])}")
+        eip = self._allocatable(name, group["tenant_id"], body)
+        self.eips.append(eip)
+        _set_status(group, "associate_eip")
+        fails = any(fault.kind == "error-in-operation" and fault.reason == "allocate_fail" for fault in faults)
+
+        def first() -> None:
+            with self.lock:
+                self._give_address(eip, body, fails)
+                if eip["status"] == "ready":
+                    _set_status(eip, "associate")
+
+        associate = self._association(group, "", eip, faults)
+
+        def last() -> None:
+            if eip["status"] != "allocate_fail":
+                associate()
+
+        self.tasks.start(first, last, faults)
+
+    def associate_eip(self, group: Row, body: Row, faults: Sequence[Fault], caller: Caller | None = None) -> None:
+        """An EIP that there is: it is associated later, and that fails if the group has no such ``ip_addr``."""
+        self._check_eip(group)
+        key = body.get("eip_id") or body.get("eip")
+        if not key:
+            raise missing("eip_id")
+        eip = self.find(self.eips, "eip", key, caller)
+        if eip.get("associate_id"):
+            raise conflict("eip has been associated")
+        if eip["status"] not in ("ready", "allocate_fail"):
+            raise bad_status(f"eip cannot associate in status {eip['status']}")
+        _set_status(group, "associate_eip")
+        _set_status(eip, "associate")
+        self.tasks.start(None, self._association(group, body.get("ip_addr") or "", eip, faults), faults)
+
+    def _check_eip(self, group: Row) -> None:
+        """Whether the group may have an EIP at all."""
+        network = self._network_of(group)
+        if network is None:
+            raise nil_pointer()
+        mode = next(each["external_access_mode"] for each in self.vpcs if each["id"] == network["vpc_id"])
+        if mode not in ("eip", "eip-distgw"):
+            sentence = "resource %s in VPC %s with external access mode %s does not support EIP association"
+            fields = (group["name"], network["vpc"], mode)
+            raise nested(406, "NotSupportedError", sentence, *fields, prefix="grp.isEipAssociable")
+        if not self.vips_of(group):
+            raise bad_status("grp.isEipAssociable: group no vips")
+        if network["vpc"] == _DEFAULT_VPC:
+            details = "group network is not a VPC network"
+            raise bad_status(f"grp.isEipAssociable: {details}: InvalidStatusError")
+
+    def _association(self, group: Row, address: str, eip: Row, faults: Sequence[Fault]) -> Callable[[], None]:
+        """The task that maps an EIP to a VIP: to that with ``address``, or to the first one."""
+        wanted = next((each for each in self.vips_of(group) if address in ("", each["ip_addr"])), None)
+        fails = any(fault.kind == "error-in-operation" for fault in faults)
+
+        def last() -> None:
+            with self.lock:
+                # What was true when it was asked for may not be any more.
+                good = not fails and group in self.groups and wanted in self.vips and "eip_id" not in wanted
+                if group in self.groups:
+                    eip["associate_id"] = group["id"]
+                if good and wanted:
+                    wanted["eip_id"] = eip["id"]
+                    _touch(wanted)
+                _set_status(eip, "ready" if good else "associate_fail")
+                _set_status(group, "init" if good else "associate_eip_failed")
+                self.on_change()
+
+        return last
+
+    def make_eip(self, project: str, body: Row, faults: Sequence[Fault]) -> Row:
+        """A new EIP that belongs to nobody; it gets its address later."""
+        if not body.get("name"):
+            raise missing("name")
+        eip = self._allocatable(self._name(body["name"], "eip", self.eips), project, body)
+        self.eips.append(eip)
+
+        def last() -> None:
+            with self.lock:
+                self._give_address(eip, body, False)
+
+        self.tasks.start(None, last, faults)
+        return eip
+
+    def delete_eip(self, eip: Row, faults: Sequence[Fault]) -> None:
+        """An EIP that belongs to nobody goes later."""
+        if eip.get("associate_id"):
+            raise ApiError(406, "NotEmptyError", "eip is associated with resources")
+        _set_status(eip, "deallocate")
+
+        def last() -> None:
+            with self.lock:
+                self.eips = [each for each in self.eips if each is not eip]
+
+        self.tasks.start(None, last, faults)
+
+    def _allocatable(self, name: str, project: str, body: Row) -> Row:
+        """An EIP that waits for its address."""
         if body.get("charge_type") not in (None, "", "bandwidth"):
             raise bad_input('OneCloud only supports eip charge type "bandwidth"')
         if not body.get("bandwidth"):
             raise missing("bandwidth")
         line = body.get("bgp_type") or ""
-        networks = [n for n in self.networks if n["server_type"] == "eip" and n.get("bgp_type", "") == line]
-        if not networks:
-            raise ApiError(404, "NotFoundError", "no usable eip network")
-        address = self._allocate(networks[0], "", False, "stepup", False)
-        name = self._free_name(f"eip-for-grp-{group['name']}")
-        eip = self._new_eip(name, group["tenant_id"], networks[0], int(body["bandwidth"]), address)
-        eip["status"] = "allocate"
-        if body.get("auto_dellocate"):
-            del eip["~auto_dellocate"]
-            eip["auto_dellocate"] = True
-        self.eips.append(eip)
-        self._associate(group, vip, eip, faults)
+        for network in self.networks:
+            if network["server_type"] == "eip" and network.get("bgp_type", "") == line:
+                try:
+                    self._allocate(network, "", False, "stepup", False)
+                except ApiError:
+                    continue
+                return self._new_eip(name, project, network, body)
+        raise ApiError(404, "NotFoundError", "no usable eip network")
 
-    def associate_eip(self, group: Row, body: Row, faults: Sequence[Fault]) -> None:
-        """An EIP that there is: it is associated later."""
-        vip = self._eip_target(group, body)
-        key = body.get("eip_id") or body.get("eip")
-        if not key:
-            raise missing("eip_id")
-        eip = self.find(self.eips, "eip", key, group["tenant_id"])
-        if eip.get("associate_id"):
-            raise conflict("eip has been associated")
-        if eip["status"] != "ready":
-            raise bad_status(f"eip cannot associate in status {eip['status']}")
-        self._associate(group, vip, eip, faults)
-
-    def _eip_target(self, group: Row, body: Row) -> Row:
-        """The VIP that an EIP would be mapped to."""
-        network = self._network_of(group)
-        if network is None:
-            details = "Internal server error: runtime error: invalid memory address or nil pointer dereference"
-            raise ApiError(500, "InternalServerError", details)
-        vips = self.vips_of(group)
-        if not vips:
-            raise bad_status("grp.isEipAssociable: group no vips")
-        if network["vpc"] == _DEFAULT_VPC:
-            raise bad_input("group network is not a VPC network")
-        wanted = body.get("ip_addr")
-        found = [each for each in vips if not wanted or each["ip_addr"] == wanted]
-        if not found:
-            raise bad_input(f"group has no vip {wanted}")
-        return found[0]
-
-    def _associate(self, group: Row, vip: Row, eip: Row, faults: Sequence[Fault]) -> None:
-        _set_status(group, "associate_eip")
-        _set_status(eip, "associate")
-        fails = _fails(faults)
-
-        def last() -> None:
-            with self.lock:
-                # What was true when it was asked for may not be any more.
-                good = not fails and group in self.groups and vip in self.vips and "eip_id" not in vip
-                if group in self.groups:
-                    eip["associate_id"] = group["id"]
-                if good:
-                    vip["eip_id"] = eip["id"]
-                    _touch(vip)
-                _set_status(eip, "ready" if good else "associate_fail")
-                _set_status(group, "init" if good else "associate_eip_failed")
-                self.on_change()
-
-        self.tasks.start(None, last, faults)
+    def _give_address(self, eip: Row, body: Row, fails: bool) -> None:
+        """The address that was asked for, or the lowest one that is free; or the EIP is ``allocate_fail``."""
+        network = self.find(self.networks, "network", eip["network_id"])
+        try:
+            if fails:
+                raise bad_status("as it was told")
+            eip["ip_addr"] = self._allocate(network, str(body.get("ip_addr") or ""), True, "stepup", False)
+        except ApiError:
+            _set_status(eip, "allocate_fail")
+        else:
+            _set_status(eip, "ready")
 
     def dissociate_eip(self, group: Row, body: Row, faults: Sequence[Fault]) -> None:
         """One EIP lets go of the group at once; the task ends later."""
@@ -515,7 +655,7 @@ class Cloud:
         eip = eips[0]
         _set_status(group, "dissociate_eip")
         _set_status(eip, "dissociate")
-        fails = _fails(faults)
+        fails = any(fault.kind == "error-in-operation" for fault in faults)
 
         def first() -> None:
             with self.lock:
@@ -530,27 +670,27 @@ class Cloud:
             with self.lock:
                 _set_status(eip, "dissociate_fail" if fails else "ready")
                 _set_status(group, "dissociate_eip_failed" if fails else "init")
-                if not fails and (body.get("auto_delete") or eip.get("auto_dellocate")) and eip in self.eips:
+                if not fails and (body.get("auto_delete") or eip["~auto_dellocate"]) and eip in self.eips:
                     self.eips.remove(eip)
                 self.on_change()
 
         self.tasks.start(None if fails else first, last, faults)
 
-    def _new_eip(self, name: str, project: str, network: Row, bandwidth: int, address: str, id_: str = "") -> Row:
+    def _new_eip(self, name: str, project: str, network: Row, body: Row, id_: str = "") -> Row:
         row = {
             **self._stamp(id_),
             **self._owned(project),
             "account_read_only": False,
-            "~auto_dellocate": False,
+            "~auto_dellocate": bool(body.get("auto_dellocate")),
             "auto_renew": False,
-            "bandwidth": bandwidth,
+            "bandwidth": int(body["bandwidth"]),
             "billing_type": "postpaid",
             "brand": "OneCloud",
             "charge_type": "bandwidth",
             "cloud_env": "onpremise",
             "cloudregion": "Default",
             "cloudregion_id": "default",
-            "ip_addr": address,
+            "ip_addr": "",
             "mode": "elastic_ip",
             "name": name,
             "network_id": network["id"],
@@ -560,7 +700,7 @@ class Cloud:
             "region_id": "default",
             "rx_bw_limit": 0,
             "source": "local",
-            "status": "ready",
+            "status": "allocate",
             "tx_bw_limit": 0,
             **({"bgp_type": network["bgp_type"]} if "bgp_type" in network else {}),
         }
@@ -572,10 +712,10 @@ class Cloud:
         return next(each for n in range(len(names) + 1) if (each := f"{name}-{n}" if n else name) not in names)
 
 
-def forbidden(resource: str, action: str) -> ApiError:
-    """The token is none, or another project's."""
-    details = f"not enough privilege to do compute:{resource}:{action} (require:project,allow:none)"
-    return ApiError(403, "ForbiddenError", details)
+def nil_pointer() -> ApiError:
+    """The service fell over its own feet; what it had done by then is done."""
+    details = "Internal server error: runtime error: invalid memory address or nil pointer dereference"
+    return ApiError(500, "InternalServerError", details)
 
 
 _CAN = {"can_delete": True, "can_update": True}
@@ -595,24 +735,9 @@ def _touch(row: Row) -> None:
 
 
 def _set_status(row: Row, status: str) -> None:
-    row |= {"status": status, "progress": 0}
-    _touch(row)
-
-
-def _fails(faults: Sequence[Fault]) -> bool:
-    return any(fault.kind == "error-in-operation" for fault in faults)
-
-
-def _settings(body: Row) -> Row:
-    """Of a request's body what a group takes."""
-    row = {key: body[key] for key in _SETTINGS if body.get(key) not in (None, "")}
-    for key in ("zone_id", "service_type", "parent_id", "sched_strategy"):
-        if key in row:
-            raise not_here(f"a group with {key}")
-    granularity = row.get("granularity", 1)
-    if not isinstance(granularity, int) or granularity < 1:
-        raise bad_input("granularity")
-    return row
+    if row["status"] != status:
+        row |= {"status": status, "progress": 0}
+        _touch(row)
 
 
 def _within(text: str, first: IPv4Address, last: IPv4Address) -> bool:

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from lab.cloudpods import queries
-from lab.cloudpods.cloud import GROUP, Cloud, forbidden
+from lab.cloudpods.cloud import GROUP, Cloud
 from lab.cloudpods.dataplane import DataPlane
-from lab.cloudpods.errors import ApiError, bad_input, not_here
+from lab.cloudpods.errors import ApiError, bad_input, nested, not_here
 from lab.cloudpods.identity import Caller
 from lab.cloudpods.network import Network
 from lab.cloudpods.queries import Query, Row
@@ -33,9 +34,16 @@ _COLUMNS = {
     "reservedips": {"network_id", "ip_addr"},
     "servers": {"id", "name", "status", "tenant_id"},
     "networks": {"id", "name", "server_type", "bgp_type"},
+    "vpcs": {"id", "name", "status"},
     "eips": {"id", "name", "status", "ip_addr", "associate_id", "associate_name", "associate_type", "mode"},
 }
-_ONE = {"instancegroups": GROUP, "servers": "server", "networks": "network", "eips": "eip"}
+_ONE = {"instancegroups": GROUP, "servers": "server", "networks": "network", "vpcs": "vpc", "eips": "eip"}
+_JOINTS = {
+    ("instancegroups", "networks"): ("groupnetworks", "group_id"),
+    ("instancegroups", "servers"): ("groupguests", "group_id"),
+    ("servers", "networks"): ("guestnetworks", "server_id"),
+}
+_PRIVILEGE = "not enough privilege to do %s:%s:%s (require:%s,allow:%s,query:%s)"
 
 
 class Emulator(emulator.Emulator):
@@ -80,16 +88,20 @@ class Emulator(emulator.Emulator):
         entry |= {"name": f"{resource}:{doing}", "mutation": mutates}
         caller = self.cloud.identity.caller(token)
         if caller is None:
-            raise _no_token(resource, doing)
+            with self.cloud.lock:
+                raise self._stranger(verb, resource, key, action)
         entry["caller"] = caller.user
         faults = self.cloud.behaviour.meet(verb, split.path, caller.user)
-        behaviour.begin(faults, deferred=mutates and action in _EIP_ACTIONS)
+        behaviour.begin(faults, deferred=mutates and (action in _EIP_ACTIONS or resource == "eips"))
         self.cloud.tasks.catch_up()
         with self.cloud.lock:
             if mutates:
-                answer = self._change(verb, resource, key, action, body, caller, faults)
+                try:
+                    answer = self._change(verb, resource, key, action, body, caller, faults)
+                finally:
+                    # A change that is refused may have been made in part.
+                    self.cloud.on_change()
                 entry["operation"] = _STATUS.get(action)
-                self.cloud.on_change()
             else:
                 answer = self._read(resource, key, action, query, caller)
         behaviour.end(faults)
@@ -108,46 +120,83 @@ class Emulator(emulator.Emulator):
             behaviour.begin(faults, deferred=False)
 
         lifetime = self.cloud.behaviour.token_lifetime_s
-        token, answer = self.cloud.identity.token(body, lifetime, self.urls, known)
+        try:
+            token, answer = self.cloud.identity.token(body, lifetime, self.urls, known)
+        except ApiError as error:
+            error.utc_offset_h = self.cloud.world.identity_utc_offset_h
+            raise
         behaviour.end(faults)
         return answer, {"X-Subject-Token": token}
+
+    def mutations(self) -> Counter[str]:
+        """How often each change was asked for, since the log was forgotten; also those that were refused."""
+        return Counter(entry["name"] for entry in self.requests if entry["mutation"])
+
+    def _rows(self, resource: str) -> tuple[list[Row], Any]:
+        """The rows of a resource of which there are single ones, and how one is shown."""
+        cloud = self.cloud
+        return {
+            "instancegroups": (cloud.groups, cloud.group_view),
+            "servers": (cloud.servers, cloud.server_view),
+            "networks": (cloud.networks, cloud.network_view),
+            "vpcs": (cloud.vpcs, cloud.vpc_view),
+            "eips": (cloud.eips, cloud.eip_view),
+        }[resource]
+
+    def _stranger(self, verb: str, resource: str, key: str, action: str) -> ApiError:
+        """What is said to a token that is unknown or has expired, and to none: whether something is there, first."""
+        joint = _JOINTS.get((resource, action))
+        if verb == "GET" and (not key or joint):
+            return _no_list(joint[0] if joint else resource, "project", "none", "project")
+        if not key or resource not in _ONE:
+            return _no_class()
+        self.cloud.find(self._rows(resource)[0], _ONE[resource], key)
+        fields = ("compute", resource, "get", "none", "none", "none")
+        if verb == "GET":
+            return nested(403, "ForbiddenError", _PRIVILEGE, *fields, prefix="fetchItem")
+        return ApiError(403, "ForbiddenError", _PRIVILEGE % fields)
 
     # --- reading
 
     def _read(self, resource: str, key: str, action: str, query: Query, caller: Caller) -> Row:
-        cloud = self.cloud
-        if resource == "instancegroups" and action in ("networks", "servers"):
-            resource, query = f"group{'networks' if action == 'networks' else 'guests'}", {**query, "group_id": [key]}
-            return self._list(resource, query, caller)
-        if resource == "servers" and action == "networks":
-            return self._list("guestnetworks", {**query, "server_id": [key]}, caller)
+        joint = _JOINTS.get((resource, action))
+        if joint:
+            return self._list(joint[0], {**query, joint[1]: [key]}, caller)
         if resource not in _COLUMNS or action or (key and resource not in _ONE):
             raise not_here(f"GET /{'/'.join(filter(None, (resource, key and 'ID', action)))}")
         if not key:
             return self._list(resource, query, caller)
-        keyword = _ONE[resource]
-        rows, view = {
-            "instancegroups": (cloud.groups, cloud.group_view),
-            "servers": (cloud.servers, cloud.server_view),
-            "networks": (cloud.networks, cloud.network_view),
-            "eips": (cloud.eips, cloud.eip_view),
-        }[resource]
-        return {keyword: queries.picked(view(cloud.find(rows, keyword, key, caller.project)), query)}
+        rows, view = self._rows(resource)
+        if query.get("field"):
+            # Then it is looked for among what the caller sees.
+            rows = [row for row in rows if caller.sees(row)]
+        return {_ONE[resource]: queries.one(view(self.cloud.find(rows, _ONE[resource], key, caller)), query)}
 
     def _list(self, resource: str, query: Query, caller: Caller) -> Row:
-        cloud, project = self.cloud, caller.project
-        query = dict(query)
+        """A list, of what the caller's project has; admins see more if they ask with ``scope``."""
+        cloud, query = self.cloud, dict(query)
+        scope = query.pop("scope", ["project"])[0]
+        if scope not in ("project", "domain", "system", "max"):
+            raise not_here(f"lists with scope={scope}")
+        if scope in ("domain", "system") and not caller.system:
+            raise _no_list(resource, scope, "project", scope)
+        everything = caller.system and scope != "project"
 
-        def own(rows: list[Row]) -> list[Row]:
-            return [row for row in rows if row.get("tenant_id", project) == project]
+        def own(rows: Iterable[Row]) -> list[Row]:
+            return [row for row in rows if everything or row.get("tenant_id", caller.project) == caller.project]
 
         groups, servers = own(cloud.groups), own(cloud.servers)
+        # A filter by what belongs to another project is no error: there is nothing to show.
         if "group_id" in query and resource in ("groupguests", "groupnetworks"):
-            groups = [cloud.group(key, project) for key in query.pop("group_id")]
+            wanted = [cloud.find(cloud.groups, GROUP, key) for key in query.pop("group_id")]
+            groups = [each for each in groups if each in wanted]
         if "server_id" in query and resource in ("instancegroups", "groupguests", "guestnetworks"):
-            servers = [cloud.find(cloud.servers, "server", key, project) for key in query.pop("server_id")]
+            wanted = [cloud.find(cloud.servers, "server", key) for key in query.pop("server_id")]
+            servers = [each for each in servers if each in wanted]
             if resource == "instancegroups":
                 groups = [group for group in groups if any(each in servers for each in cloud.members_of(group))]
+        if "network_id" in query:
+            query["network_id"] = [cloud.find(cloud.networks, "network", key)["id"] for key in query["network_id"]]
         group_ids, server_ids = {each["id"] for each in groups}, {each["id"] for each in servers}
         views = {
             "instancegroups": lambda: map(cloud.group_view, groups),
@@ -161,8 +210,11 @@ class Emulator(emulator.Emulator):
             "reservedips": cloud.reservations,
             "servers": lambda: map(cloud.server_view, servers),
             "networks": lambda: map(cloud.network_view, cloud.networks),
+            "vpcs": lambda: map(cloud.vpc_view, cloud.vpcs),
             "eips": lambda: map(cloud.eip_view, own(cloud.eips)),
         }
+        if resource == "eips" and not caller.system:
+            query["field"] = [field for field in query.get("field", []) if field != "auto_dellocate"]
         return queries.answer(resource, list(views[resource]()), query, _COLUMNS[resource])
 
     # --- changing
@@ -171,24 +223,41 @@ class Emulator(emulator.Emulator):
         self, verb: str, resource: str, key: str, action: str, body: Any, caller: Caller, faults: Sequence[Fault]
     ) -> Row:
         cloud = self.cloud
-        if resource != "instancegroups":
+        creates, deletes = verb == "POST" and not key, verb == "DELETE" and not action
+        if resource != "instancegroups" and not (resource == "eips" and (creates or deletes)):
             raise not_here(f"{verb} /{resource}")
-        given = {} if body is None else body.get(GROUP)
+        keyword = _ONE[resource]
+        given = {} if body is None else body.get(keyword)
         if not isinstance(given, dict):
-            raise bad_input(f"the body has no {GROUP}")
-        if verb == "POST" and not key:
-            return {GROUP: cloud.group_view(cloud.create_group(caller.project, given))}
-        group = cloud.group(key, caller.project)
-        if verb == "DELETE" and not action:
-            return {GROUP: cloud.delete_group(group)}
+            raise bad_input(f"the body has no {keyword}")
+        if creates and not caller.may("create"):
+            raise _no_class()
+        if creates and resource == "eips":
+            return {keyword: queries.one(cloud.eip_view(cloud.make_eip(caller.project, given, faults)), {})}
+        if creates:
+            return {keyword: cloud.group_view(cloud.create_group(caller.project, given))}
+        rows, view = self._rows(resource)
+        row = cloud.find(rows, keyword, key, caller)
+        if not caller.may(action or _doing(verb, key)):
+            details = "not enough privilege (require:project,allow:none:resource:project)"
+            raise ApiError(403, "ForbiddenError", f"{details} [tags:[deny] domain:[] project:[] object:[]]")
+        if deletes and resource == "eips":
+            cloud.delete_eip(row, faults)
+        elif deletes:
+            return {GROUP: cloud.delete_group(row)}
+        else:
+            self._act(verb, action, row, given, caller, faults)
+        return {keyword: queries.one(view(row), {})}
+
+    def _act(self, verb: str, action: str, group: Row, given: Row, caller: Caller, faults: Sequence[Fault]) -> None:
+        """What is done to a group that there is."""
+        cloud = self.cloud
         if verb in ("PUT", "PATCH") and not action:
             cloud.update_group(group, given)
+        elif verb == "POST" and action == "associate-eip":
+            cloud.associate_eip(group, given, faults, caller)
         elif verb == "POST" and action in _EIP_ACTIONS:
-            {
-                "create-eip": cloud.create_eip,
-                "associate-eip": cloud.associate_eip,
-                "dissociate-eip": cloud.dissociate_eip,
-            }[action](group, given, faults)
+            {"create-eip": cloud.create_eip, "dissociate-eip": cloud.dissociate_eip}[action](group, given, faults)
         elif verb == "POST" and action in ("enable", "disable"):
             cloud.enable(group, action == "enable")
         elif verb == "POST" and action in (
@@ -201,8 +270,7 @@ class Emulator(emulator.Emulator):
         ):
             actions[action](group, given)
         else:
-            raise not_here(f"{verb} /{resource}/ID/{action}")
-        return {GROUP: cloud.group_view(group)}
+            raise not_here(f"{verb} /instancegroups/ID/{action}")
 
 
 def _doing(verb: str, key: str) -> str:
@@ -211,24 +279,16 @@ def _doing(verb: str, key: str) -> str:
     return names[verb]
 
 
-def _no_token(resource: str, doing: str) -> ApiError:
-    """The token is unknown, or there is none, or it has expired."""
-    error = forbidden(resource, doing)
-    if doing != "list":
-        return error
-    # A list says it in this way.
-    sentence = f"not enough privilege to do compute:{resource}:list (require:project,allow:none,query:project)"
-    inner = {
-        "class": error.kind,
-        "code": error.status,
-        "data": {
-            "fields": ["compute", resource, "list", "project", "none", "project"],
-            "id": "not enough privilege to do %s:%s:%s (require:%s,allow:%s,query:%s)",
-        },
-        "details": sentence,
-    }
-    text = json.dumps({"error": inner}, separators=(",", ":"))
-    return ApiError(error.status, error.kind, f"ListItems: listItemQueryFiltersRaw: {text}")
+def _no_list(resource: str, require: str, allow: str, query: str) -> ApiError:
+    """A list is refused, to a token or to all that a user has."""
+    fields = ("compute", resource, "list", require, allow, query)
+    return nested(403, "ForbiddenError", _PRIVILEGE, *fields, prefix="ListItems: listItemQueryFiltersRaw")
+
+
+def _no_class() -> ApiError:
+    """Nothing may be made."""
+    sentence, fields = "not enough privilege (require:%s,allow:%s)", ("project", "none")
+    return nested(403, "ForbiddenError", sentence, *fields, prefix="isClassRbacAllowed")
 
 
 def _parse(text: bytes) -> Any:

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from lab.emulation.emulator import Refused
 
 
 class ApiError(Refused):
-    """An HTTP status, Cloudpods' class of error, a sentence."""
+    """An HTTP status, Cloudpods' class of error, a sentence. ``utc_offset_h``: of the clock of who says it."""
+
+    utc_offset_h = 0
 
     def __init__(self, status: int, kind: str, details: str, retry_after: int | None = None) -> None:
         super().__init__(details)
@@ -23,7 +26,8 @@ class ApiError(Refused):
     @property
     def body(self) -> dict[str, Any]:
         """The answer's JSON."""
-        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        zone = timezone(timedelta(hours=self.utc_offset_h))
+        moment = datetime.now(zone).isoformat(timespec="seconds").replace("+00:00", "Z")
         return {"class": self.kind, "code": self.status, "details": str(self), "time": moment}
 
     @property
@@ -31,6 +35,14 @@ class ApiError(Refused):
         """A 400 has its sentence as Location, of all headers."""
         location = {"Location": str(self).strip()} if 300 <= self.status <= 400 else {}
         return {**location, **({} if self.retry_after is None else {"Retry-After": str(self.retry_after)})}
+
+
+def nested(status: int, kind: str, sentence: str, *fields: str, prefix: str) -> ApiError:
+    """What one part of the service was told by another: the details are JSON. ``sentence`` has a %s for each field."""
+    data = {**({"fields": fields} if fields else {}), "id": sentence}
+    inner = {"class": kind, "code": status, "data": data, "details": sentence % fields}
+    text = json.dumps({"error": inner}, separators=(",", ":"), ensure_ascii=False)
+    return ApiError(status, kind, f"{prefix}: {text}")
 
 
 def bad_input(details: str) -> ApiError:

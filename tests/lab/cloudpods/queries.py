@@ -39,8 +39,15 @@ def answer(name: str, rows: Iterable[Row], query: Query, columns: set[str]) -> R
     return {name: page, "limit": limit, "total": len(found), **({"offset": offset} if offset else {})}
 
 
+def one(row: Row, query: Query) -> Row:
+    """What is shown of a single thing: all; the names of its project only to who asks for no fields, or for these."""
+    fields = query.get("field")
+    away = {"project", "project_domain", "tenant"} - set(fields) if fields else set()
+    return {key.lstrip("~"): value for key, value in row.items() if key not in away}
+
+
 def picked(row: Row, query: Query) -> Row:
-    """The fields of a row that were asked for; all but the hidden ones, unless some were."""
+    """What a list shows of a row: the fields that were asked for; all but the hidden ones, unless some were."""
     fields = query.get("field")
     if fields:
         return {key.lstrip("~"): value for key, value in row.items() if key.lstrip("~") in fields}
@@ -53,12 +60,10 @@ def _wanted(row: Row, query: Query, columns: set[str]) -> bool:
             if not all(_passes(row, text) for text in values):
                 return False
         elif key in columns:
-            if _text(row.get(key)) not in values:
+            if _text(row.get(key)) not in [value.lower() for value in values]:
                 return False
         elif key not in _ABOUT_THE_LIST:
             raise not_here(f"a list by {key}")
-        elif key == "scope" and values != ["project"]:
-            raise not_here(f"lists with scope={values[0]}")
     return True
 
 
@@ -66,11 +71,12 @@ def _passes(row: Row, text: str) -> bool:
     match = _FILTER.fullmatch(text)
     if not match or match[2] not in _TESTS:
         raise not_here(f"the filter {text}")
-    return _TESTS[match[2]](_text(row.get(match[1])), [word.strip("'\"") for word in match[3].split(",")])
+    return _TESTS[match[2]](_text(row.get(match[1])), [word.strip("'\"").lower() for word in match[3].split(",")])
 
 
 def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+    """As the database compares it: without case."""
+    return "" if value is None else str(value).lower()
 
 
 def _number(query: Query, key: str) -> int:

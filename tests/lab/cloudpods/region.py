@@ -8,6 +8,7 @@ from __future__ import annotations
 from lab.cloudpods.world import Eip, Network, Nic, Project, Server, User, World
 
 USER, PASSWORD, PROJECT = "operator", "lab-operator-password", "lab-project"
+ADMIN, ADMIN_PASSWORD, ADMIN_PROJECT = "sysadmin", "lab-sysadmin-password", "system"
 GROUP, VIP, EIP = "nginx", "192.168.7.246", "203.0.113.10"
 GATEWAY, BEYOND, EIPS = "192.168.4.1/22", "198.51.100.1/24", "203.0.113.0/24"
 # Where the services are in the lab.
@@ -21,10 +22,13 @@ def _server(name: str, address: str, mac: str) -> Server:
 
 
 WORLD = World(
-    projects=(Project(PROJECT), Project("another-project")),
+    projects=(Project(PROJECT), Project("another-project"), Project(ADMIN_PROJECT)),
     users=(
         User(USER, PASSWORD, (PROJECT,), role="project_owner"),
         User("stranger", "lab-stranger-password", ("another-project",), role="project_owner"),
+        User("editor", "lab-editor-password", (PROJECT,), role="project_editor"),
+        User("viewer", "lab-viewer-password", (PROJECT,), role="project_viewer"),
+        User(ADMIN, ADMIN_PASSWORD, (ADMIN_PROJECT,)),
     ),
     networks=(
         Network("classic-subnet", "172.16.5.10", "172.16.5.50", 24, "172.16.5.1"),

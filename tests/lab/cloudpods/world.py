@@ -22,7 +22,11 @@ class Project:
 
 @dataclass(frozen=True)
 class User:
-    """A user of the domain Default; ``projects``: those which it may name in a token's scope."""
+    """A user of the domain Default; ``projects``: those which it may name in a token's scope.
+
+    ``role``: "admin" may do everything in every project, "project_owner" in its own; "project_editor" may neither
+    create nor delete groups, "project_viewer" may only look.
+    """
 
     name: str
     password: str
@@ -32,10 +36,21 @@ class User:
 
 
 @dataclass(frozen=True)
+class Vpc:
+    """A VPC; one that only networks name is like this, too. The one called "Default" is the classic network."""
+
+    name: str
+    external_access_mode: str = "eip-distgw"
+    cidr: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True)
 class Network:
     """An IP subnet: what it may give away is ``first`` to ``last``, but for ``reserved``.
 
-    ``server_type``: "guest", or "eip" for one that EIPs are taken from. A VPC called "Default" is the classic network.
+    ``server_type``: "guest", or "eip" for one that EIPs are taken from. ``project``: its owner, at first the first one
+    that there is; all may use it. ``alloc_policy``: in which order its addresses are given away, whatever one asks for.
     """
 
     name: str
@@ -49,6 +64,8 @@ class Network:
     bgp_type: str = ""
     reserved: tuple[str, ...] = ()
     id: str = ""
+    alloc_policy: str = ""
+    project: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,13 +80,14 @@ class Nic:
 
 @dataclass(frozen=True)
 class Server:
-    """A virtual machine."""
+    """A virtual machine; one that was never started has no host."""
 
     name: str
     nics: tuple[Nic, ...]
     project: str
     status: str = "running"
     id: str = ""
+    host: str = "host1"
 
 
 @dataclass(frozen=True)
@@ -98,7 +116,7 @@ class Group:
 
 @dataclass(frozen=True)
 class World:
-    """One region. What comes later in a tuple is newer."""
+    """One region. What comes later in a tuple is newer. ``identity_utc_offset_h``: of the identity service's clock."""
 
     projects: tuple[Project, ...]
     users: tuple[User, ...]
@@ -106,4 +124,6 @@ class World:
     servers: tuple[Server, ...] = ()
     eips: tuple[Eip, ...] = ()
     groups: tuple[Group, ...] = ()
+    vpcs: tuple[Vpc, ...] = ()
     region: str = "region0"
+    identity_utc_offset_h: int = 8

@@ -404,7 +404,8 @@ class Groups:
         network = self._network_of(gid)
         if not network:
             raise Unavailable("nil pointer dereference", status=500)
-        rows = [row for row in self.vips if row["group_id"] == gid and row["ip_addr"] == body["ip_addr"]]
+        rows = [row for row in self.vips if row["group_id"] == gid]
+        rows = [row for row in rows if row["ip_addr"] == body.get("ip_addr", row["ip_addr"])] or rows
         if not rows:
             raise Invalid("group no vips", status=400)
         if network["vpc"] == "Default":

@@ -64,7 +64,6 @@ def test_all_from_nothing(cloud):
     bodies = dict(cloud.requests)
     assert bodies["attach_network"] == {"ip_addr": VIP, "require_designated_ip": True, "network_id": "net1-id"}
     assert bodies["create_eip"] == {
-        "ip_addr": VIP,
         "bandwidth": 10,
         "charge_type": "bandwidth",
         "bgp_type": "BGP",
@@ -472,7 +471,7 @@ def test_an_eip_that_never_comes(cloud):
 
 def test_what_another_run_has_begun_is_waited_for(cloud):
     cloud.group(members=MEMBERS, vips=[VIP])
-    cloud.create_eip("web-gid", {"ip_addr": VIP, "bandwidth": 10, "bgp_type": "BGP", "auto_dellocate": False})
+    cloud.create_eip("web-gid", {"bandwidth": 10, "bgp_type": "BGP", "auto_dellocate": False})
     events = []
     outcome = apply(cloud, goal(eip=created()), notify=events.append)
     assert not outcome.changed and cloud.has()[2]
