@@ -32,6 +32,7 @@ EXCEPTIONS = {
     "switchover_lock_name",
     "switchover_lock_nodes",
     "switchover_lock_s",
+    "switchover_lock_heir",
 }
 
 

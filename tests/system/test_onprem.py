@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import signal
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -418,6 +421,72 @@ def test_nothing_is_deployed_or_taken_away_in_the_middle_of_a_drill(pair: OnPrem
     finally:
         pair.ssh("node2", "systemctl stop cloudha-vip-drill")
     assert pair.holders() == before
+
+
+def test_of_two_drills_at_once_one_is_done_and_the_other_is_told_who_drills(pair: OnPremises) -> None:
+    drills = {}
+    for who in ("alice", "bob"):
+        report = str(pair.scratch / f"drill-of-{who}")
+        drills[who] = subprocess.Popen(
+            pair.command("drill", drill_faults=["keepalived_stop"], drill_rto_ms=PATIENCE_MS, drill_report_dir=report),
+            cwd=pair.scratch,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000", "SUDO_USER": who},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    said = {who: drill.communicate(timeout=300)[0] for who, drill in drills.items()}
+    won = [who for who, drill in drills.items() if drill.returncode == 0]
+    assert len(won) == 1, said
+    (lost,) = {*drills} - {*won}
+    assert re.search(
+        rf"the drill \S+ of {pair.topology} by {won[0]} on .* is under way on node1; its lock ends", said[lost]
+    )
+    assert f"by {lost} on" not in said[won[0]]
+    (fault,) = json.loads((pair.scratch / f"drill-of-{won[0]}" / "report.json").read_text())["faults"]
+    assert (fault["verdict"], fault["rolled_back"]) == ("passed", True)
+    for machine in ("node1", "node2", "client1"):
+        assert pair.ssh(machine, f"ls -d {LEFT} 2>/dev/null || true") == ""
+        assert pair.ssh(machine, "systemctl list-units --plain --no-legend 'cloudha-vip-drill*'") == ""
+
+
+def test_nothing_is_moved_or_drilled_in_the_middle_of_a_deployment(pair: OnPremises) -> None:
+    before = pair.holders()
+    deployment = subprocess.Popen(
+        pair.command(pair.topology),
+        cwd=pair.scratch,
+        env={**os.environ, "SUDO_USER": "alice"},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        locked = "systemctl --quiet is-active cloudha-vip-drill"
+        pair.ssh("node2", f"for i in $(seq 600); do {locked} && exit 0; sleep 0.1; done; exit 1")
+    finally:
+        os.killpg(deployment.pid, signal.SIGKILL)
+        deployment.wait()
+    for playbook in ("switchover", "drill"):
+        done = pair.play(playbook)
+        said = r"a deployment or teardown by alice on .* is under way on node1; its lock ends at \S+Z unless"
+        assert done.returncode != 0 and re.search(said, done.stdout), done.stdout[-3000:]
+    assert pair.holders() == before
+    # Whoever was killed goes on at once; others do when that one has ended.
+    refused = pair.play(pair.topology)
+    assert refused.returncode != 0 and "by alice on" in refused.stdout, refused.stdout[-3000:]
+    again = subprocess.run(
+        pair.command(pair.topology),
+        cwd=pair.scratch,
+        env={**os.environ, "SUDO_USER": "alice", "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert again.returncode == 0 and set(changes(again.stdout).values()) == {0}, again.stdout[-3000:]
+    for node in ("node1", "node2"):
+        assert pair.ssh(
+            node, "systemctl is-active cloudha-vip-drill || true; ls /run/cloudha-vip-lock 2>&1 || true"
+        ) == ("inactive\nls: cannot access '/run/cloudha-vip-lock': No such file or directory\n")
 
 
 def test_a_drill_with_a_node_that_does_not_answer_says_so_and_leaves_no_lock(pair: OnPremises) -> None:
