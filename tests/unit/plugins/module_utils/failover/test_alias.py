@@ -425,6 +425,66 @@ def test_a_crash_at_every_request(phase, threads):
         assert not move(cloud, wanted).changed
 
 
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_a_crash_at_every_request_of_a_removal(phase):
+    wanted = goal(want(target=None), want(Y, None))
+
+    def fresh():
+        return Aliases().put(A, X, Y, MINE).put(B, THEIRS)
+
+    complete = fresh()
+    move(complete, wanted)
+    assert len(complete.requests) > 3
+    for number in range(1, len(complete.requests) + 1):
+        cloud = fresh()
+
+        def fault(when, verb, path, cloud=cloud, number=number):
+            if when == phase and len(cloud.requests) >= number:
+                raise Crash
+
+        cloud.fault = fault
+        with pytest.raises(Crash):
+            move(cloud, wanted)
+        cloud.fault = lambda *_: None
+        move(cloud, wanted)
+        assert cloud.on(A) == {MINE} and cloud.on(B) == {THEIRS}
+        assert not move(cloud, wanted).changed
+
+
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_a_crash_at_every_request_where_the_source_is_stopped(phase):
+    """The source lets go of the range only then."""
+
+    def busy(cloud, verb, path):
+        if verb == "patch" and path == A and cloud.instances[A]["status"] == "RUNNING":
+            raise Unavailable("busy", status=503)
+
+    def fresh():
+        cloud = Aliases().put(A, X, MINE).put(B, THEIRS)
+        cloud.fault = lambda when, verb, path: busy(cloud, verb, path)
+        return cloud
+
+    wanted = goal(stop_source=True)
+    complete = fresh()
+    move(complete, wanted, timeout=10)
+    assert len(complete.requests) > 5
+    for number in range(1, len(complete.requests) + 1):
+        cloud = fresh()
+
+        def fault(when, verb, path, cloud=cloud, number=number):
+            if when == phase and len(cloud.requests) >= number:
+                raise Crash
+            busy(cloud, verb, path)
+
+        cloud.fault = fault
+        with pytest.raises(Crash):
+            move(cloud, wanted, timeout=10)
+        cloud.fault = lambda when, verb, path, cloud=cloud: busy(cloud, verb, path)
+        move(cloud, wanted, timeout=10)
+        assert cloud.holders(X) == [(B, "nic0")] and cloud.on(A) == {MINE}
+        assert not move(cloud, wanted).changed
+
+
 ERRORS = [
     Invalid("bad"),
     Quota("full"),

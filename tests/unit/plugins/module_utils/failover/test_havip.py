@@ -470,6 +470,67 @@ def test_killed_at_every_request(make, name, phase):
         reached(cloud, wanted, members)
 
 
+def killed_everywhere(begin, wanted, phase):
+    """Each state that is left by a run that was killed before or after one of its requests."""
+    whole = begin()
+    bind(whole, wanted)
+    for number in range(1, len(whole.requests) + 1):
+        cloud = begin()
+
+        def fault(moment, verb, cloud=cloud, number=number):
+            if moment == phase and len(cloud.requests) == number:
+                raise Crash
+
+        cloud.fault = fault
+        with pytest.raises(Crash):
+            bind(cloud, wanted)
+        cloud.fault = lambda moment, verb: None
+        yield cloud
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "after"),
+    [
+        (None, {"external": "eip1"}, "eip1"),
+        ("eip1", {"external": "eip2", "exclusive": True}, "eip2"),
+        ("eip1", {"external": ""}, None),
+    ],
+)
+@pytest.mark.parametrize("make", PORTS)
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_an_external_address_whose_run_is_killed_at_every_request(make, before, wanted, after, phase):
+    wanted = goal("n1", **wanted)
+
+    def begin():
+        cloud = make()
+        cloud.make(X, ["n1"], name="web")
+        if before:
+            cloud.external[before]["port_id"] = cloud.vip()["id"]
+        return cloud
+
+    states = list(killed_everywhere(begin, wanted, phase))
+    assert len(states) > 5
+    for cloud in states:
+        bind(cloud, wanted)
+        attached = [name for name, each in cloud.external.items() if each["port_id"] == cloud.vip()["id"]]
+        assert attached == ([after] if after else []) and cloud.bound() == {"n1"}
+        assert not bind(cloud, wanted).changed
+
+
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_an_external_virtual_ip_of_ucloudstack_whose_run_is_killed_at_every_request(phase):
+    wan = {"SegmentID": "seg", "Bandwidth": 10, "ChargeType": "Month"}
+    wanted = goal("n1", "far", kind="external", subnet=None, address=None, creation=wan)
+    states = list(killed_everywhere(Stack, wanted, phase))
+    assert len(states) > 5
+    for cloud in states:
+        bind(cloud, wanted)
+        # No second one was ordered, and paid for.
+        (vip,) = cloud.vips.values()
+        assert vip["VIPType"] == "WAN" and cloud.bound(vip["IP"]) == {"n1", "far"}
+        assert not bind(cloud, wanted).changed
+
+
 def attempt(cloud, wanted):
     try:
         return bind(cloud, wanted)
