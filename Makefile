@@ -8,7 +8,7 @@ RUN := tests/run
 # Another ansible-core for this one command: make demo ANSIBLE=2.17
 export ANSIBLE
 
-.PHONY: help setup demo test fresh versions lint sanity units clean-lab bench-failover bench-gcp-route bench-alias bench-havip bench-nodes molecule
+.PHONY: help setup demo test fresh versions lint sanity units clean-lab bench-failover bench-gcp-route bench-alias bench-havip bench-nodes killed molecule
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -69,6 +69,9 @@ bench-nodes: ## Nodes come and go in groups of two, three and five
 
 bench-havip: ## Who binds virtual IPs of OpenStack while others do: ours, openstack.cloud
 	BENCH=yes $(RUN) python bench/havip.py $(BENCH_ARGS)
+
+killed: ## A first deployment is killed at each of its tasks, which takes hours [MINUTES=20 does the first ones]
+	$(RUN) python bench/killed.py $(MINUTES)
 
 clean-lab: ## Remove every lab of this machine, one that runs too, and what a killed one left behind
 	$(RUN) python -m lab clean

@@ -462,6 +462,16 @@ def test_of_two_drills_at_once_one_is_done_and_the_other_is_told_who_drills(pair
         assert pair.ssh(machine, "systemctl list-units --plain --no-legend 'cloudha-vip-drill*'") == ""
 
 
+def test_a_drill_whose_clients_are_not_served_stops_to_ask(pair: OnPremises) -> None:
+    nowhere = {"drill_url": f"http://{VIP}:81/", "drill_recover_s": 1}
+    done = pair.play("drill", drill_faults=["service_kill"], **nowhere)
+    assert done.returncode != 0 and "Wait until clients get good answers" in done.stdout, done.stdout[-3000:]
+    assert set(changes(done.stdout)) == {"node1"} and "Break, measure, mend" not in done.stdout
+    for machine in ("node1", "node2", "client1"):
+        assert pair.ssh(machine, f"ls -d {LEFT} 2>/dev/null || true") == ""
+        assert pair.ssh(machine, "systemctl list-units --plain --no-legend 'cloudha-vip-drill*'") == ""
+
+
 def test_nothing_is_moved_or_drilled_in_the_middle_of_a_deployment(pair: OnPremises) -> None:
     before = pair.holders()
     deployment = subprocess.Popen(
