@@ -101,11 +101,15 @@ def carry_out(module: AnsibleModule, client: Cloudpods) -> dict[str, Any]:
     started = time.monotonic()
     events: list[dict[str, Any]] = []
     if module.check_mode:
+        doubted: list[float] = []
 
         def settled() -> tuple[Observed, list[engine.Step]]:
             seen, steps = engine.preview(instancegroup, client, wanted)
-            if seen.waiting:
-                raise Unavailable(f"it cannot be told what would be done: {seen.waiting}")
+            if seen.doubt:
+                doubted.append(time.monotonic())
+            doubt = seen.doubt if seen.doubt and doubted[-1] - doubted[0] < instancegroup.LATE else ""
+            if seen.waiting or doubt:
+                raise Unavailable(f"it cannot be told what would be done: {seen.waiting or doubt}")
             return seen, steps
 
         seen, planned = patiently(settled, timeout)
@@ -135,14 +139,16 @@ def carry_out(module: AnsibleModule, client: Cloudpods) -> dict[str, Any]:
 
 def info(client: Cloudpods, group: str) -> dict[str, Any]:
     """What a group has, and what about it is not as it should be."""
-    o = instancegroup.look(client, GroupGoal(group))
+    o = instancegroup.look(client, GroupGoal(group, present=False), loose=True)
     if not o.group:
         return {"exists": False, "group": {}, "members": [], "vips": [], "eips": [], "problems": []}
+    o.vip = o.vips[0] if o.vips else None
+    misfits = instancegroup.member_problems(client, o, o.members) if o.vip else []
     shown = ("id", "name", "status", "enabled", "granularity", "force_dispersion", "tenant", "tenant_id")
     return {
         "exists": True,
         "group": {key: o.group.get(key) for key in shown},
-        "members": [_member(client, key, name) for key, name in sorted(o.members.items(), key=lambda pair: pair[1])],
+        "members": [_member(client, o, key, name) for key, name in sorted(o.members.items(), key=lambda pair: pair[1])],
         "vips": [
             {key: row.get(key) for key in ("ip_addr", "network", "network_id", "eip_id", "eip_addr")} for row in o.vips
         ],
@@ -153,12 +159,12 @@ def info(client: Cloudpods, group: str) -> dict[str, Any]:
             }
             for eip in o.eips
         ],
-        "problems": [*o.problems, *instancegroup.warnings(o)],
+        "problems": [*o.problems, *misfits, *instancegroup.warnings(o)],
     }
 
 
-def _member(client: Cloudpods, key: str, name: str) -> dict[str, Any]:
-    nics = client.list_server_networks(key)
+def _member(client: Cloudpods, o: Observed, key: str, name: str) -> dict[str, Any]:
+    nics = instancegroup.interfaces(client, o, key)
     return {
         "id": key,
         "name": name,

@@ -37,11 +37,8 @@ if TYPE_CHECKING:
 # The client's own name for the service is compute; the catalog has it under this one.
 SERVICE_TYPES = ("compute_v2", "compute")
 PAGE = 1024
-# A full answer leaves out whether an EIP is released when it is dissociated; asked for by name, it is there.
-EIP_FIELDS = (
-    *("id", "name", "status", "ip_addr", "mode", "network_id", "associate_id", "associate_type", "associate_name"),
-    *("bandwidth", "bgp_type", "charge_type", "auto_dellocate", "tenant_id"),
-)
+# Of all that the user may list. Without it a list has nothing of another project, and says that nothing is there.
+WIDEST = ("scope", "max")
 
 _BY_CLASS: dict[str, type[CloudError]] = {
     "DuplicateNameError": AlreadyExists,
@@ -49,6 +46,7 @@ _BY_CLASS: dict[str, type[CloudError]] = {
     "ResourceNotFoundError": NotFound,
     "OutOfQuotaError": Quota,
     "TooManyRequestsError": Unavailable,
+    "duplicate entry": Invalid,
 }
 _BY_STATUS: dict[int, type[CloudError]] = {
     401: Denied,
@@ -59,6 +57,10 @@ _BY_STATUS: dict[int, type[CloudError]] = {
     429: Unavailable,
     501: Invalid,
 }
+
+
+_NOTHING = "allow:none"  # what the service says of a privilege that is lacking, and of a token that is not valid
+_UNIQUE = "a name is used once in all projects together, and upper and lower case are the same"
 
 
 class Login:
@@ -145,7 +147,13 @@ class Cloudpods:
         return self._project
 
     def get_group(self, group: str) -> Resource | None:
-        return self._find("instancegroup", group)
+        try:
+            return self._find("instancegroup", group)
+        except Denied as error:
+            if error.status != 403 or _NOTHING in str(error):
+                raise
+            text = f"{error} For a new group choose another name: {_UNIQUE}."
+            raise Denied(text, resource=error.resource, status=error.status, code=error.code) from error
 
     def get_server(self, server: str) -> Resource | None:
         return self._find("server", server)
@@ -153,9 +161,16 @@ class Cloudpods:
     def get_network(self, network: str) -> Resource | None:
         return self._find("network", network)
 
+    def get_vpc(self, vpc: str) -> Resource | None:
+        """Its external_access_mode says whether its addresses may have EIPs."""
+        return self._find("vpc", vpc)
+
     def get_eip(self, eip: str) -> Resource | None:
-        query = [("field", field) for field in EIP_FIELDS]
-        return self._find("eip", eip, query)
+        """With auto_dellocate, whether it is released when it is dissociated: lists tell that to administrators only.
+
+        Without `field`, which would make another project's EIP look as if it were not there.
+        """
+        return self._find("eip", eip)
 
     def list_group_networks(self, group_id: str) -> list[Resource]:
         """The group's VIPs: network_id, ip_addr, and eip_id and eip_addr of a VIP that has an EIP. The oldest first."""
@@ -169,12 +184,11 @@ class Cloudpods:
     def list_group_eips(self, group_id: str) -> list[Resource]:
         """EIPs that are associated with the group, or should have been: an association that failed stays on record."""
         query = [("associate_id", group_id), ("filter.0", "associate_type.equals(instancegroup)")]
-        rows = self._list("eips", [*query, *(("field", field) for field in EIP_FIELDS)])
-        return [row for row in rows if row.get("associate_id") == group_id]
+        return [row for row in self._list("eips", query) if row.get("associate_id") == group_id]
 
     def list_eips(self, name: str) -> list[Resource]:
         """The EIPs whose names begin so."""
-        query = [("filter.0", f"name.startswith({name})"), *(("field", field) for field in EIP_FIELDS)]
+        query = [("filter.0", f"name.startswith({name})")]
         return [row for row in self._list("eips", query) if str(row.get("name", "")).startswith(name)]
 
     def list_server_networks(self, server_id: str) -> list[Resource]:
@@ -186,8 +200,10 @@ class Cloudpods:
         rows = self._list("networks", [("filter.0", "server_type.equals(eip)")])
         return [row for row in rows if row.get("server_type") == "eip"]
 
-    def list_address_users(self, network_id: str, address: str) -> list[str]:
-        """Who has an address of a network, as far as the project sees it: such as "the guest vm1"."""
+    def list_address_users(self, network_id: str, address: str, besides: str) -> list[str]:
+        """Who has an address of a network, as far as the user sees it, such as "the guest vm1"; not the group with the
+        id `besides`.
+        """
         users = []
         for collection, kind, key in (
             ("guestnetworks", "the guest", "guest"),
@@ -200,6 +216,8 @@ class Cloudpods:
             except (Denied, Invalid, NotFound):
                 continue  # Not everybody may see it, and not every release has it: the service itself refuses later.
             for row in rows:
+                if row.get("group_id") == besides:
+                    continue
                 if row.get("network_id") == network_id and row.get("ip_addr") == address:
                     users.append(f"{kind} {row.get(key) or ''}".rstrip())
         return users
@@ -208,7 +226,11 @@ class Cloudpods:
 
     def create_group(self, body: Mapping[str, Any]) -> Resource:
         doing = f"create group {body.get('name')}"
-        return self._change("POST", "instancegroups", {"instancegroup": dict(body)}, doing, str(body.get("name")))
+        try:
+            return self._change("POST", "instancegroups", {"instancegroup": dict(body)}, doing, str(body.get("name")))
+        except AlreadyExists as error:
+            text = f"{error} Choose another name: {_UNIQUE}."
+            raise AlreadyExists(text, resource=error.resource, status=error.status, code=error.code) from error
 
     def update_group(self, group_id: str, body: Mapping[str, Any]) -> Resource:
         path = f"instancegroups/{quote(group_id, safe='')}"
@@ -235,7 +257,7 @@ class Cloudpods:
         return self._act(group_id, "detachnetwork", {"ip_addr": address})
 
     def create_eip(self, group_id: str, body: Mapping[str, Any]) -> Resource:
-        """The body has ip_addr, the VIP, and may have bandwidth, bgp_type, charge_type and auto_dellocate."""
+        """The body may have bandwidth, bgp_type, charge_type and auto_dellocate. Its ip_addr would be the EIP's own."""
         return self._act(group_id, "create-eip", body)
 
     def associate_eip(self, group_id: str, eip_id: str, address: str) -> Resource:
@@ -258,11 +280,11 @@ class Cloudpods:
         answer = self._call(method, path, [], body, doing, resource)
         return next((each for each in answer.values() if isinstance(each, dict)), {})
 
-    def _find(self, kind: str, name: str, query: Sequence[tuple[str, str]] = ()) -> Resource | None:
+    def _find(self, kind: str, name: str) -> Resource | None:
         if not name.strip("/."):
             raise Invalid(f"Cannot get {kind} {name!r}: that is no name.", resource=name)
         try:
-            answer = self._call("GET", f"{kind}s/{quote(name, safe='')}", query, None, f"get {kind} {name}", name)
+            answer = self._call("GET", f"{kind}s/{quote(name, safe='')}", [], None, f"get {kind} {name}", name)
         except NotFound:
             return None
         found = answer.get(kind)
@@ -272,7 +294,8 @@ class Cloudpods:
         rows: list[Resource] = []
         while True:
             paging = [("limit", str(PAGE)), *([("offset", str(len(rows)))] if rows else [])]
-            answer = self._call("GET", path or collection, [*query, *paging], None, f"list {collection}", collection)
+            asked = [*query, WIDEST, *paging]
+            answer = self._call("GET", path or collection, asked, None, f"list {collection}", collection)
             page = answer.get(collection)
             page = [row for row in page if isinstance(row, dict)] if isinstance(page, list) else []
             rows += page
@@ -287,11 +310,16 @@ class Cloudpods:
         if fresh:
             self._log_in()
         response = self._send(method, path, query, body, doing, resource)
-        # A token that is not good is told as a lack of privileges: nothing is allowed to nobody.
-        if not fresh and not 200 <= response.status < 300 and _is_nobody(response):
+        # A token that is not good is told as a lack of privileges: nothing is allowed to nobody. A change is not sent
+        # twice for that, unless the token may not even read any more.
+        if not fresh and _is_nobody(response) and (method == "GET" or self._is_token_dead()):
             self._log_in()
             response = self._send(method, path, query, body, doing, resource)
         return self._answer(response, doing, resource)
+
+    def _is_token_dead(self) -> bool:
+        answer = self._send("GET", "instancegroups", [("limit", "1")], None, "list instancegroups", "instancegroups")
+        return _is_nobody(answer)
 
     def _send(
         self, method: str, path: str, query: Sequence[tuple[str, str]], body: Any, doing: str, resource: str
@@ -314,6 +342,13 @@ class Cloudpods:
             answer = self._answer(response, doing, "token")
         except NotFound as error:
             # Nobody shall take it for a group that is not there.
+            if error.code == "UserNotFound":
+                raise Denied(
+                    f"{error} Check username and domain_name: there is no such user.",
+                    resource="token",
+                    status=404,
+                    code=error.code,
+                ) from error
             raise Invalid(f"{error} Check auth_url: it ends with /v3.", resource="token", status=404) from error
         granted = answer.get("token")
         token = response.headers.get("x-subject-token") or answer.get("id")
@@ -406,7 +441,7 @@ def _numbered(name: str, values: Sequence[str]) -> dict[str, str]:
 
 
 def _is_nobody(response: Response) -> bool:
-    return response.status == 401 or (response.status == 403 and b"allow:none" in response.body)
+    return response.status == 401 or (response.status == 403 and _NOTHING.encode() in response.body)
 
 
 def _refusal(response: Response, answer: Any, text: str, doing: str, resource: str) -> CloudError:
@@ -440,8 +475,10 @@ def _advice(kind: type[CloudError], status: int, code: str, response: Response) 
         if status == 401:
             return "Check the credentials, project_name and project_domain."
         if _is_nobody(response):
-            return "The token is not valid any more, or the user has no role in the project that allows it."
+            return "The user has no role in the project that allows it: have one given."
         return "Log in to the project that it belongs to, or have the privilege given to the user."
+    if code == "duplicate entry":
+        return "Several have this name: give the id."
     if kind is Quota:
         return "Raise the quota, or give back what is not needed."
     if kind is Unavailable:

@@ -6,22 +6,25 @@
 the VIP.
 
 The service does what it is told, and not what its documents say: it gives a group any number of VIPs, takes another
-address than the one that was named, and accepts a second EIP which then fails and stays behind. Rules, which
-docs/cloudpods.md explains, and which the tests check after each request:
+address than the one that was named, cuts long names, and accepts a second EIP which then fails and stays behind. Rules,
+which docs/cloudpods.md explains, and which the tests check after each request:
 
 1. Everything that can be checked is checked before the first change, and looked at again before each one.
 2. A VIP is attached only while the group has none; an EIP is asked for only while the group has none, and a VIP.
 3. No request is repeated unseen: after an answer that was lost, what is there decides. Nothing tells the service that
    two requests are the same one.
-4. The order is the service's: EIP, then VIP, then members, then the group, when they go; the other way when they come.
-   Members come before the VIP, since attaching it is what makes the service tell the hosts of the members.
+4. The order is the service's: EIP, then members, then VIP, then the group, when they go; and members, VIP, EIP when
+   they come. A member that got another interface lets no VIP go. Members come before the VIP, since attaching it is
+   what makes the service tell the hosts of the members.
 5. What two runs attach at the same moment is one too many; each of them detaches all but the oldest.
 6. An EIP whose association failed is dissociated by the run that asked for it, and released if the run created it.
+7. What is there and cannot be seen is a reason to refuse, not to make it again.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from .engine import AT_WORK, Pause, Step
 from .errors import AlreadyExists, Denied, Invalid, Lost, NotFound, Unavailable
@@ -56,7 +59,13 @@ _AT_WORK = frozenset(("associate_eip", "dissociate_eip"))  # of a group
 _EIP_AT_WORK = frozenset(("allocate", "associate", "dissociate", "deallocate"))
 _POLL = 0.5  # seconds between looks at what the service does
 _CONFLICTS = (AlreadyExists, Invalid, NotFound, Unavailable)
-_LATE = 3.0  # seconds that a lost request may still be on its way
+LATE = 3.0  # seconds that a lost request may still be on its way
+LONGEST_NAME = 128  # characters; the service cuts what is longer
+EIP_PREFIX = "eip-for-grp-"  # of the name of an EIP that the service creates for a group; the group's own name follows
+_EIP_ACCESS = ("eip", "eip-distgw")  # modes of a VPC whose addresses may have EIPs
+_REFUSED = re.compile(r"[/\\;\x00-\x1f\x7f]")  # in names, by the service
+_LOST = re.compile(r"[^\x00-\uffff]")  # in names: the service's database keeps something else
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _TAKEN = 3  # times in a row that the service refuses a thing which looks as if it could be done, before it counts
 
 
@@ -72,7 +81,10 @@ class GroupApi(Protocol):
 
     def get_network(self, network: str) -> Resource | None: ...
 
-    def get_eip(self, eip: str) -> Resource | None: ...
+    def get_vpc(self, vpc: str) -> Resource | None: ...
+
+    def get_eip(self, eip: str) -> Resource | None:
+        """The only one that tells everybody whether it has auto_dellocate."""
 
     def list_group_networks(self, group_id: str) -> list[Resource]:
         """VIPs, the oldest first."""
@@ -89,7 +101,8 @@ class GroupApi(Protocol):
 
     def list_eip_networks(self) -> list[Resource]: ...
 
-    def list_address_users(self, network_id: str, address: str) -> list[str]: ...
+    def list_address_users(self, network_id: str, address: str, besides: str) -> list[str]:
+        """Without the group whose id is `besides`."""
 
     def create_group(self, body: Mapping[str, Any]) -> Any: ...
 
@@ -216,8 +229,10 @@ class Observed:
     """What is there, and what is to be done about it.
 
     group: None if there is none. vips, members: the rows of the service, the oldest VIP first. eips: those that have
-    something to do with the group; one is bound if a VIP has it, and failed if none has. waiting: for what the service
-    has not finished. The lists of what is to be done are filled in by decide().
+    something to do with the group; one is bound if a VIP has it, and failed if none has. hidden: the VIPs whose EIPs
+    are not shown to this user. loose: EIPs that were created for the group, by their names, and are associated with
+    nothing. waiting: for what the service has not finished. doubt: why a moment has to pass before the first step. The
+    lists of what is to be done are filled in by decide().
     """
 
     def __init__(
@@ -233,8 +248,11 @@ class Observed:
         self.vips = list(vips)
         self.members = {str(row["guest_id"]): str(row.get("guest") or row["guest_id"]) for row in members}
         self.eips = list(eips)
+        self.hidden: list[Resource] = []
+        self.loose: list[Resource] = []
+        self.nics: dict[str, list[Resource]] = {}  # of the guests that were looked at
         self.problems: list[str] = []
-        self.waiting = ""
+        self.waiting = self.doubt = ""
         self.vip: Resource | None = None  # the VIP that stays
         self.update: dict[str, Any] = {}
         self.bind: dict[str, str] = {}  # names by ids
@@ -326,7 +344,7 @@ def observe(client: GroupApi, goal: GroupGoal, memory: Memory) -> Observed:
         refused = Observed(goal)
         refused.problems = problems
         return refused
-    o = look(client, goal)
+    o = look(client, goal, _asked_for_one(memory))
     if o.problems:
         return o
     o.waiting = _waiting(client, o, memory)
@@ -335,23 +353,63 @@ def observe(client: GroupApi, goal: GroupGoal, memory: Memory) -> Observed:
     return o
 
 
-def look(client: GroupApi, goal: GroupGoal) -> Observed:
-    """What there is, without a decision."""
+def look(client: GroupApi, goal: GroupGoal, loose: bool = False) -> Observed:
+    """What there is, without a decision. loose: whether to look for EIPs that are not associated, too."""
     project = client.project()
     group = client.get_group(goal.group)
     if group is None:
-        return Observed(goal)
+        o = Observed(goal)
+        if goal.present and _UUID.fullmatch(goal.group):
+            o.problems.append(
+                f"group: there is no group with the id {goal.group}: give the id of one that is there, or a name"
+            )
+        return o
     gid = str(group["id"])
     # Before the VIPs: an EIP that is bound in between shall not look as if its association had failed.
     eips = client.list_group_eips(gid)
+    free = []
+    if loose or group.get("status") in (*_AT_WORK, "associate_eip_failed"):
+        free = [eip for eip in client.list_eips(EIP_PREFIX) if not eip.get("associate_id") and _may_be(eip, group)]
     o = Observed(goal, group, client.list_group_networks(gid), client.list_group_guests(gid), eips)
+    o.loose = free
     # Who may see all projects finds the groups of all of them: a name could be that of a stranger's.
     if goal.group != gid and group.get("tenant_id") not in (None, project["id"]):
         o.problems.append(
             f"the group {goal.group} is of another project, {group.get('tenant') or group['tenant_id']}, and not of "
-            f"{project['name'] or project['id']}: log in to its project, or give its id, {gid}"
+            f"{project['name'] or project['id']}: log in to its project, or give its id, {gid}; for a new group choose "
+            "another name, since a name is used once in all projects together"
         )
+        return o
+    _look_for_hidden(client, o)
     return o
+
+
+def _look_for_hidden(client: GroupApi, o: Observed) -> None:
+    """What the service says that there is, and does not show."""
+    known = {eip["id"] for eip in o.eips}
+    for row in o.bound:
+        if row["eip_id"] in known:
+            continue
+        try:
+            eip = client.get_eip(row["eip_id"])
+        except Denied:
+            eip = None
+        if eip:
+            o.eips.append(eip)
+        else:
+            o.hidden.append(row)
+    group = o.group or {}
+    vips = [] if o.vips else group.get("vips") or []
+    if vips:
+        # They may have gone between the requests.
+        still = (client.get_group(o.id) or {}).get("vips") or []
+        vips = [address for address in vips if address in still]
+    if vips:
+        o.problems.append(
+            f"the group {o.name} has VIP {', '.join(vips)}, which the service does not list for this user: log in to "
+            f"its project, {group.get('tenant') or group.get('tenant_id')}, or have the privilege given to list "
+            "groupnetworks wherever groups may be got"
+        )
 
 
 def plan(o: Observed, goal: GroupGoal, memory: Memory) -> Iterator[Step | Pause]:
@@ -361,6 +419,8 @@ def plan(o: Observed, goal: GroupGoal, memory: Memory) -> Iterator[Step | Pause]
         return
     for number, step in enumerate(_steps(o, goal)):
         if number == 0:
+            if o.doubt:
+                yield Pause(_POLL, o.doubt)
             yield from _hold_back(step, memory)
         yield step
 
@@ -376,12 +436,12 @@ def _steps(o: Observed, goal: GroupGoal) -> Iterator[Step]:
         resource = f"{name}: {', '.join(map(spell_eip, o.eips))}"
         gone = [eip["id"] for eip in o.eips if o.release or eip.get("auto_dellocate")]
         yield _step(DISSOCIATE_EIP, resource, lambda client: client.dissociate_eip(gid, o.release), key=key, note=gone)
-    for row in o.detach:
-        yield _detach(gid, name, str(row["ip_addr"]))
     if o.unbind:
         guests = list(o.unbind)
         resource = f"{name}: {', '.join(o.unbind.values())}"
         yield _step(UNBIND, resource, lambda client: client.unbind_guests(gid, guests))
+    for row in o.detach:
+        yield _detach(gid, name, str(row["ip_addr"]))
     if o.bind:
         ids = list(o.bind)
         resource = f"{name}: {', '.join(o.bind.values())}"
@@ -459,7 +519,7 @@ def _hold_back(step: Step, memory: Memory) -> Iterator[Pause]:
     if len(refusals) >= _TAKEN:
         raise refusals[-1]
     if step.name in (ATTACH, CREATE_EIP) and conflicts and isinstance(conflicts[-1][1], Lost):
-        left = _LATE - (memory.now - conflicts[-1][0])
+        left = LATE - (memory.now - conflicts[-1][0])
         if left > 0:
             yield Pause(left, f"until {step.name} {step.resource}, of which nothing was heard, has surely been or not")
 
@@ -472,21 +532,45 @@ def _waiting(client: GroupApi, o: Observed, memory: Memory) -> str:
     status = str(o.group.get("status")) if o.group else ""
     ours = any(key[0] in (*_ASK, DISSOCIATE_EIP) for key in memory.done)  # type: ignore[index]
     who = "" if ours else f"{AT_WORK}: "
-    if status in _AT_WORK:
-        return f"{who}the group {o.name} has the status {status}"
-    for eip in o.eips:
+    for eip in (*o.eips, *o.loose):
         if eip.get("status") in _EIP_AT_WORK:
             return f"{who}EIP {spell_eip(eip)} has the status {eip['status']}"
-    if any(key[0] == CREATE_EIP for key in memory.done):  # type: ignore[index]
-        # Until it is associated, only its name tells whose it is; and another run may have set the group's status.
-        for eip in client.list_eips(f"eip-for-grp-{o.name}"):
-            if eip.get("status") in _EIP_AT_WORK and _is_created(eip, o):
-                return f"EIP {spell_eip(eip)} has the status {eip['status']}"
     for each in _released(memory):
         eip_left = client.get_eip(each)
         if eip_left and not eip_left.get("associate_id") and eip_left.get("status") != "deallocate_fail":
             return f"until EIP {spell_eip(eip_left)} is released"
+    if status not in _AT_WORK:
+        memory.facts.pop("idle", None)
+        return ""
+    if o.goal.eip and o.goal.eip.eip:
+        # It says whose it is a little later only.
+        wanted = client.get_eip(o.goal.eip.eip)
+        if wanted and wanted.get("status") in _EIP_AT_WORK:
+            return f"{who}EIP {spell_eip(wanted)} has the status {wanted['status']}"
+    # The service leaves the group so for ever if no EIP could be allocated. Only what is on its way is waited for.
+    if "failed" in memory.facts or (ours and _never_allocated(client, o, memory)):
+        return ""
+    reason = f"{who}the group {o.name} has the status {status}"
+    if ours and any(_is_new(eip, memory) and eip.get("status") != "allocate_fail" for eip in o.loose):
+        return reason
+    since = memory.facts.get("idle")
+    if since is None and memory.now:
+        since = memory.facts["idle"] = memory.now
+    if since is None or memory.now - since < LATE:
+        if ours:
+            return reason
+        o.doubt = f"{reason}, and no EIP is on its way, as far as can be seen"
     return ""
+
+
+def _asked_for_one(memory: Memory) -> bool:
+    """Whether this run has had an EIP created. Until it is associated, only its name tells whose it is."""
+    return any(key[0] == CREATE_EIP for key in memory.done)  # type: ignore[index]
+
+
+def _is_new(eip: Resource, memory: Memory) -> bool:
+    """Whether it came since this run looked for the last time before it asked for an EIP."""
+    return "before" in memory.facts and eip["id"] not in memory.facts["before"]
 
 
 def _released(memory: Memory) -> list[str]:
@@ -504,15 +588,17 @@ def decide(client: GroupApi, o: Observed, memory: Memory) -> None:
         return
     if not goal.present:
         o.detach, o.unbind = o.vips, o.members
-        o.dissociate = bool(o.eips)
-        o.release = bool(goal.eip and goal.eip.release)
+        o.rubbish = _never_allocated(client, o, memory)
+        if o.eips or o.hidden:
+            _dissociate(client, o, bool(goal.eip and goal.eip.release), lose=True)
         _check_dissociated(o, memory)
     else:
         _decide_group(o)
         _decide_members(client, o)
         _decide_vip(client, o, memory)
-        _check_networks(client, o)
+        _find_network(client, o)
         _decide_eip(client, o, memory)
+        _check_members(client, o)
     _check_released(client, memory)
     _check_enabled(o)
     if o.problems:
@@ -542,13 +628,14 @@ def _decide_members(client: GroupApi, o: Observed) -> None:
             if server is None:
                 o.problems.append(f"members: there is no guest {guest}")
                 continue
-            wanted[str(server["id"])] = str(server.get("name") or guest)
             if server.get("tenant_id") not in (None, owner):
                 o.problems.append(
                     f"members: the guest {guest} is of another project, "
                     f"{server.get('tenant') or server['tenant_id']}, than the group {o.name}: a group has guests of "
                     "its own"
                 )
+                continue
+            wanted[str(server["id"])] = str(server.get("name") or guest)
     if not goal.members_present:
         o.unbind = wanted
         return
@@ -572,7 +659,7 @@ def _decide_vip(client: GroupApi, o: Observed, memory: Memory) -> None:
         o.detach = fitting
         left = [row for row in o.vips if row not in fitting]
         o.vip = left[0] if left else None
-        _decide_detached_eip(o)
+        _decide_detached_eip(client, o)
         return
     # What this run and another one attached at the same moment: all agree on who stays.
     attached = any(key[0] == ATTACH for key in memory.done)  # type: ignore[index]
@@ -593,7 +680,7 @@ def _decide_vip(client: GroupApi, o: Observed, memory: Memory) -> None:
         )
         return
     o.detach = others
-    _decide_detached_eip(o)
+    _decide_detached_eip(client, o)
 
 
 def _fits(row: Resource, vip: Vip, o: Observed) -> bool:
@@ -601,7 +688,7 @@ def _fits(row: Resource, vip: Vip, o: Observed) -> bool:
     return not wrong_address and (o.network is None or row.get("network_id") == o.network["id"])
 
 
-def _decide_detached_eip(o: Observed) -> None:
+def _decide_detached_eip(client: GroupApi, o: Observed) -> None:
     """A VIP cannot go while it has an EIP; and that goes only where it is asked for."""
     goal, eip = o.goal, o.goal.eip
     for row in o.detach:
@@ -611,7 +698,7 @@ def _decide_detached_eip(o: Observed) -> None:
         if eip and not eip.present and eip.eip is None:
             continue  # It goes before the VIP does.
         if goal.exclusive and named:
-            _decide_dissociation(o)  # It comes back when the new VIP is there.
+            _dissociate(client, o, False, again=row["eip_id"])  # It comes back when the new VIP is there.
             continue
         o.problems.append(
             f"vip: {_spell_vip(row)} cannot be detached while it has that EIP: dissociate it too (eip: state=absent), "
@@ -623,50 +710,100 @@ def _name_of(o: Observed, eip_id: str) -> str | None:
     return next((str(eip.get("name")) for eip in o.eips if eip["id"] == eip_id), None)
 
 
-def _decide_dissociation(o: Observed) -> None:
-    """The EIP that is bound is to be dissociated, and kept unless it is to be released."""
-    release = bool(o.goal.eip and o.goal.eip.release)
+def _dissociate(client: GroupApi, o: Observed, release: bool, lose: bool = False, again: str | None = None) -> None:
+    """All EIPs of the group are to be dissociated, and kept unless they are to be released.
+
+    lose: whether one that is released by being dissociated may be. again: the id of one that is to be bound again.
+    """
+    for row in o.hidden:
+        o.problems.append(
+            f"eip: {_spell_vip(row)} of the group {o.name} has an EIP of another project, which this user cannot see: "
+            "have it dissociated by its project, or by an administrator"
+        )
+    for number, eip in enumerate(o.eips):
+        # Lists do not tell everybody whether it has auto_dellocate.
+        o.eips[number] = {**eip, **(client.get_eip(eip["id"]) or {})}
     for eip in o.eips:
-        if eip.get("auto_dellocate") and not release:
-            o.problems.append(
-                f"eip: {spell_eip(eip)} was created to be released when it is dissociated (auto_dellocate), and would "
-                "be lost: give release=true if it may be"
-            )
-    o.dissociate, o.release = True, release
+        if not eip.get("auto_dellocate") or lose or (release and eip["id"] != again):
+            continue
+        advice = "give release=true if it may be"
+        if eip["id"] == again:
+            advice = "it cannot be bound again. Take it away (eip: state=absent), and ask for another one"
+        o.problems.append(
+            f"eip: {spell_eip(eip)} was created to be released when it is dissociated (auto_dellocate), and would be "
+            f"lost: {advice}"
+        )
+    o.dissociate, o.release = True, release and again is None
 
 
-def _check_networks(client: GroupApi, o: Observed) -> None:
-    """Guests and VIP are on one network, and each guest has one interface: the service checks it now and then."""
-    if not o.attach and not (o.vip and o.bind):
+def _id_of_wanted(o: Observed) -> str | None:
+    return next((eip["id"] for eip in o.failed if o.eip and eip["id"] == o.eip["id"]), None)
+
+
+def interfaces(client: GroupApi, o: Observed, guest_id: str) -> list[Resource]:
+    """Of a guest: asked for once in a look."""
+    if guest_id not in o.nics:
+        o.nics[guest_id] = client.list_server_networks(guest_id)
+    return o.nics[guest_id]
+
+
+def _find_network(client: GroupApi, o: Observed) -> None:
+    """The network of a VIP that is to come: the members', if none is named."""
+    if not o.attach or o.network is not None:
         return
-    members = dict(o.bind)
-    if o.attach:
-        members.update({key: name for key, name in o.members.items() if key not in o.unbind})
+    nics = [nic for key in _members_then(o) for nic in interfaces(client, o, key)]
+    if nics:
+        o.network = client.get_network(str(nics[0]["network_id"]))
+
+
+def _members_then(o: Observed) -> dict[str, str]:
+    """Names by ids of those that will be members when a VIP or an EIP is asked for."""
+    return {**{key: name for key, name in o.members.items() if key not in o.unbind}, **o.bind}
+
+
+def _check_members(client: GroupApi, o: Observed) -> None:
+    """Guests and VIP are on one network, and each guest has one interface: the service checks it now and then."""
+    if o.attach or o.ask_eip:
+        o.problems += member_problems(client, o, _members_then(o))
+        if o.attach and not o.network and not o.problems:
+            o.problems.append(
+                "vip: give network_id: the group has no members that would tell which network the VIP is on"
+            )
+    elif o.vip and o.bind:
+        o.problems += member_problems(client, o, o.bind)
+    # While it detaches, those that are bound are still none, and those that are unbound are gone.
+    left = {key: name for key, name in o.members.items() if key not in o.unbind}
+    if o.detach and not o.problems:
+        wrong = member_problems(client, o, left, alone=True)
+        o.problems += [f"{each}. The service detaches no VIP until that is so, or they are unbound" for each in wrong]
+
+
+def member_problems(client: GroupApi, o: Observed, members: Mapping[str, str], alone: bool = False) -> list[str]:
+    """Why these members cannot be in a group with its VIP; alone: why not together."""
+    problems: list[str] = []
     networks: dict[str, list[str]] = {}
     names: dict[str, str] = {}
     for key, name in members.items():
-        nics = client.list_server_networks(key)
+        nics = interfaces(client, o, key)
         if len(nics) != 1:
             there = ", ".join(str(nic.get("network")) for nic in nics) or "none"
-            o.problems.append(
+            problems.append(
                 f"members: the guest {name} has {len(nics)} network interfaces ({there}), and a member of a group "
                 "with a VIP has one"
             )
             continue
         networks.setdefault(str(nics[0]["network_id"]), []).append(f"the guest {name}")
         names[str(nics[0]["network_id"])] = str(nics[0].get("network"))
-    for what, row in (("the VIP", o.vip), ("network_id", o.network)):
-        if row:
-            key = str(row.get("network_id") if row is o.vip else row["id"])
-            networks.setdefault(key, []).append(what if row is not o.vip else f"{what} {row['ip_addr']}")
-            names[key] = str(row.get("network") if row is o.vip else row.get("name"))
+    if o.vip and not alone:
+        networks.setdefault(str(o.vip.get("network_id")), []).append(f"the VIP {o.vip['ip_addr']}")
+        names[str(o.vip.get("network_id"))] = str(o.vip.get("network"))
+    if o.network and not alone and o.goal.vip and o.goal.vip.network:
+        networks.setdefault(str(o.network["id"]), []).append("network_id")
+        names[str(o.network["id"])] = str(o.network.get("name"))
     if len(networks) > 1:
         where = "; ".join(f"{', '.join(whose)} on {names[key]}" for key, whose in networks.items())
-        o.problems.append(f"members: the guests and the VIP of a group must be on one network: {where}")
-    elif not networks and not o.problems:
-        o.problems.append("vip: give network_id: the group has no members that would tell which network the VIP is on")
-    elif o.network is None and networks:
-        o.network = client.get_network(next(iter(networks)))
+        problems.append(f"members: the guests and the VIP of a group must be on one network: {where}")
+    return problems
 
 
 def _check_address(client: GroupApi, o: Observed) -> None:
@@ -683,7 +820,8 @@ def _check_address(client: GroupApi, o: Observed) -> None:
             return
     if not vip.designated:
         return
-    users = client.list_address_users(str(network["id"]), vip.address)
+    # The group itself may have it by now, given by another run: the next look tells.
+    users = client.list_address_users(str(network["id"]), vip.address, o.id)
     reserved = [user for user in users if user.startswith("a reservation")]
     taken = [user for user in users if user not in reserved]
     if taken:
@@ -702,6 +840,7 @@ def _decide_eip(client: GroupApi, o: Observed, memory: Memory) -> None:
     if eip is None:
         return
     if not eip.present:
+        o.rubbish = _never_allocated(client, o, memory)
         _decide_no_eip(client, o, eip, memory)
         return
     if eip.eip:
@@ -730,20 +869,23 @@ def _decide_eip(client: GroupApi, o: Observed, memory: Memory) -> None:
                 "or have it replaced (exclusive)"
             )
             return
-        _decide_dissociation(o)
+        _dissociate(client, o, eip.release)
     elif o.failed and not bound:
         # What an earlier run left behind. One that create-eip made was never of use to anybody.
-        o.dissociate = True
-        o.release = o.eip is None and all(_is_created(each, o) for each in o.failed)
-    o.rubbish = _never_allocated(client, o)
+        created = o.eip is None and all(_is_created(each, o, memory) for each in o.failed)
+        _dissociate(client, o, created or eip.release, again=_id_of_wanted(o))
+    o.rubbish = _never_allocated(client, o, memory)
     _check_askable(client, o, eip)
     o.ask_eip = True
+    if o.eip is None and not o.problems and "before" not in memory.facts:
+        memory.facts["before"] = frozenset(each["id"] for each in client.list_eips(EIP_PREFIX))
 
 
 def _decide_no_eip(client: GroupApi, o: Observed, eip: Eip, memory: Memory) -> None:
     _check_dissociated(o, memory)
     if eip.eip is None:
-        o.dissociate, o.release = bool(o.eips), eip.release
+        if o.eips or o.hidden:
+            _dissociate(client, o, eip.release, lose=True)
         return
     o.eip = client.get_eip(eip.eip)
     if o.eip is None:
@@ -755,12 +897,12 @@ def _decide_no_eip(client: GroupApi, o: Observed, eip: Eip, memory: Memory) -> N
                 f"eip: the group {o.name} has several EIPs, {', '.join(map(spell_eip, o.eips))}, and the service "
                 "takes any one of them: leave out eip_id, to have all of them dissociated"
             )
-        o.dissociate, o.release = True, eip.release
+        _dissociate(client, o, eip.release, lose=True)
     elif eip.release:
         if o.eip.get("associate_id"):
             o.problems.append(f"eip: {spell_eip(o.eip)} cannot be released: it is associated with {_whose(o.eip)}")
         elif key not in _released(memory):
-            o.rubbish = [o.eip]
+            o.rubbish.append(o.eip)
 
 
 def _check_askable(client: GroupApi, o: Observed, eip: Eip) -> None:
@@ -775,6 +917,8 @@ def _check_askable(client: GroupApi, o: Observed, eip: Eip) -> None:
             f"eip: network {network.get('name') or network['id']} is a classic one: only a VIP on a network of a VPC "
             "can have an EIP"
         )
+    elif network:
+        _check_access(client, o, network)
     if o.eip is None:
         try:
             lines = sorted({str(each.get("bgp_type") or "") for each in client.list_eip_networks()})
@@ -796,6 +940,19 @@ def _check_askable(client: GroupApi, o: Observed, eip: Eip) -> None:
         o.problems.append(f"eip: {spell_eip(o.eip)} is the fixed public address of a guest ({o.eip['mode']})")
     if network and o.eip.get("network_id") == network["id"]:
         o.problems.append(f"eip: {spell_eip(o.eip)} is of the same network as the VIP")
+
+
+def _check_access(client: GroupApi, o: Observed, network: Resource) -> None:
+    try:
+        vpc = client.get_vpc(str(network["vpc_id"])) if network.get("vpc_id") else None
+    except Denied:
+        return  # Not everybody may see it: then the service decides.
+    mode = vpc.get("external_access_mode") if vpc else None
+    if vpc and mode and mode not in _EIP_ACCESS:
+        o.problems.append(
+            f"eip: network {network.get('name') or network['id']} is of the VPC {vpc.get('name') or vpc['id']}, whose "
+            f"external_access_mode is {mode}: only with {' or '.join(_EIP_ACCESS)} a VIP can have an EIP"
+        )
 
 
 def _check_same(o: Observed, eip: Eip, eip_id: str) -> None:
@@ -835,9 +992,9 @@ def _check_asked(client: GroupApi, o: Observed, memory: Memory) -> None:
         return
     if left and not _tried(o, memory):
         memory.facts["failed"] = f"EIP {left}"
-        o.dissociate, o.release = True, o.eip is None
+        _dissociate(client, o, o.eip is None, again=_id_of_wanted(o))
         return
-    o.rubbish = _never_allocated(client, o)
+    o.rubbish = _never_allocated(client, o, memory)
     if o.rubbish:
         memory.facts["failed"] = f"EIP {', '.join(map(spell_eip, o.rubbish))} could not be allocated"
         return
@@ -848,12 +1005,24 @@ def _check_asked(client: GroupApi, o: Observed, memory: Memory) -> None:
     )
 
 
-def _never_allocated(client: GroupApi, o: Observed) -> list[Resource]:
+def _never_allocated(client: GroupApi, o: Observed, memory: Memory) -> list[Resource]:
     """EIPs that were to be created for the group, and have no address. Nothing but their names says whose they are."""
-    if o.eip or not o.group or o.group.get("status") != "associate_eip_failed":
+    if o.eip:
         return []
-    found = client.list_eips(f"eip-for-grp-{o.name}")
-    return [e for e in found if e.get("status") == "allocate_fail" and not e.get("associate_id") and _is_created(e, o)]
+    found = [e for e in o.loose if e.get("status") == "allocate_fail" and _is_created(e, o, memory)]
+    return [eip for eip in found if not _is_of_another(client, eip, o)]
+
+
+def _is_of_another(client: GroupApi, eip: Resource, o: Observed) -> bool:
+    """Whether another group has the name that it is called after: such as web-1, which looks like the second of web."""
+    rest = str(eip["name"])[len(EIP_PREFIX) :]
+    if rest == o.name or not rest.strip():
+        return False
+    try:
+        group = client.get_group(rest)
+    except Denied:
+        return True
+    return group is not None and group["id"] != o.id
 
 
 def _tried(o: Observed, memory: Memory) -> bool:
@@ -890,14 +1059,13 @@ def _check_released(client: GroupApi, memory: Memory) -> None:
 
 
 def _check_enabled(o: Observed) -> None:
-    work = o.update or o.bind or o.unbind or o.detach or o.attach or o.dissociate or o.ask_eip
-    if o.group and o.group.get("enabled") is False and work:
+    if o.group and o.group.get("enabled") is False and (o.bind or o.unbind):
         o.problems.append(f"the group {o.name} is disabled, and refuses changes of its members: enable it first")
 
 
 def goal_problems(goal: GroupGoal) -> list[str]:
     """What is wrong with the goal itself."""
-    problems = []
+    problems = _name_problems(goal.group)
     if goal.granularity is not None and goal.granularity < 1:
         problems.append(f"granularity: {goal.granularity} is not at least 1")
     vip, eip = goal.vip, goal.eip
@@ -931,6 +1099,21 @@ def goal_problems(goal: GroupGoal) -> list[str]:
     return problems
 
 
+def _name_problems(name: str) -> list[str]:
+    """Of names that the service refuses, or changes without a word: the group would never be found again."""
+    problems = []
+    if len(name) > LONGEST_NAME:
+        problems.append(f"group: the name has {len(name)} characters, and the service keeps {LONGEST_NAME}")
+    if name != name.strip() or not name:
+        problems.append(f"group: the name {name!r} is empty, or begins or ends with a blank, which the service drops")
+    if _REFUSED.search(name):
+        problems.append(f"group: the name {name!r} has a character that the service refuses: / \\ ; or a control one")
+    lost = _LOST.findall(name)
+    if lost:
+        problems.append(f"group: the service does not keep {' '.join(lost)} of the name {name!r}: leave it out")
+    return problems
+
+
 def warnings(o: Observed) -> list[str]:
     """What is not as it should be about what is there, a sentence each."""
     texts = []
@@ -945,8 +1128,22 @@ def warnings(o: Observed) -> list[str]:
             texts.append(
                 f"EIP {spell_eip(eip)} says that it is the group's, and leads to no VIP: it is {eip.get('status')}"
             )
-    if o.group and str(o.group.get("status")).endswith("_failed"):
-        texts.append(f"the status of group {o.name} is {o.group['status']}")
+    for eip in o.loose:
+        if eip.get("status") == "allocate_fail":
+            texts.append(
+                f"EIP {spell_eip(eip)}, which was created for the group {o.name} or one of a like name, could not be "
+                "allocated, and leads nowhere"
+            )
+    for row in o.hidden:
+        texts.append(f"{_spell_vip(row)} has an EIP of another project, which cannot be seen")
+    status = str(o.group.get("status")) if o.group else ""
+    if status.endswith("_failed"):
+        texts.append(f"the status of group {o.name} is {status}")
+    elif status in _AT_WORK and not any(eip.get("status") in _EIP_AT_WORK for eip in (*o.eips, *o.loose)):
+        texts.append(
+            f"the status of group {o.name} is {status}, and no EIP is on its way: its allocation failed. Ask for the "
+            "EIP again, or take it away (eip: state=absent)"
+        )
     if o.group and o.group.get("enabled") is False:
         texts.append(f"the group {o.name} is disabled")
     return texts
@@ -970,11 +1167,25 @@ def _whose(eip: Resource) -> str:
     return f"{eip.get('associate_type') or 'something'} {eip.get('associate_name') or eip['associate_id']}"
 
 
-def _is_created(eip: Resource, o: Observed) -> bool:
-    """Whether it has the name that the service gives to an EIP which it creates for the group."""
-    name, prefix = str(eip.get("name") or ""), f"eip-for-grp-{o.name}"
-    rest = name[len(prefix) :]
-    return name.startswith(prefix) and (not rest or (rest[0] == "-" and rest[1:].isdigit()))
+def _is_created(eip: Resource, o: Observed, memory: Memory) -> bool:
+    """Whether the service created it for the group.
+
+    Its name says so where that of the group is of ASCII. Of others the service makes something else (pinyin, or
+    nothing), which says so only of an EIP that was not there before this run asked.
+    """
+    return _may_be(eip, o.group or {}) and (str(o.name).isascii() or _is_new(eip, memory))
+
+
+def _may_be(eip: Resource, group: Resource) -> bool:
+    """Whether it has a name that the service may give to an EIP which it creates for the group, in its project."""
+    if None not in (eip.get("tenant_id"), group.get("tenant_id")) and eip["tenant_id"] != group["tenant_id"]:
+        return False
+    like = "".join(re.escape(c) if c.isascii() else "[a-z]{0,6}" for c in str(group.get("name")))
+    name = str(eip.get("name") or "")
+    # One whose group has a long name has lost its end.
+    return bool(re.fullmatch(f"{EIP_PREFIX}{like}(-[0-9]+)?", name)) or (
+        len(name) >= LONGEST_NAME and f"{EIP_PREFIX}{group.get('name')}".startswith(name[:LONGEST_NAME])
+    )
 
 
 def _is_classic(network: Resource) -> bool:

@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Cloudpods' groups in memory, with all that the service lets happen: several VIPs, other addresses, EIPs left over."""
+"""Cloudpods' groups in memory, with all that the service lets happen: several VIPs, other addresses, EIPs left over.
+
+As recorded: names are cut and unique over projects, whatever their case; auto_dellocate is in no list; a group whose
+EIP could not be allocated keeps its status; with a member that has two interfaces nothing is attached or detached.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,8 @@ class Groups:
     """fault(phase, verb, what): called "before" and "after" each request; what it raises is the answer.
 
     fail: what goes wrong with EIPs later: "allocate", "associate", "dissociate" or "release". arbitrary: which of
-    several EIPs is dissociated.
+    several EIPs is dissociated. seen: the projects whose groups and EIPs the caller sees; listed: those whose VIPs are
+    in its lists.
     """
 
     def __init__(self):
@@ -53,18 +58,31 @@ class Groups:
         self.latency = 1.0
         self.requests = []
         self.own = {"id": "p1", "name": "mine"}
-        self.seen = {"p1"}  # the projects that the caller sees
+        self.seen = self.listed = {"p1"}
         self.groups, self.vips, self.members, self.eips = {}, [], [], {}
         self.tasks = []
         self._number = 0
         self.networks = {
-            name: {"id": f"{name}-id", "name": name, "vpc": vpc, "guest_ip_start": first, "guest_ip_end": last, **more}
+            name: {
+                "id": f"{name}-id",
+                "name": name,
+                "vpc": vpc,
+                "vpc_id": f"{vpc.lower()}-id",
+                "guest_ip_start": first,
+                "guest_ip_end": last,
+                **more,
+            }
             for name, vpc, first, last, more in (
                 ("net1", "vpc1", "192.168.1.2", "192.168.1.253", {"server_type": "guest"}),
                 ("net2", "vpc1", "192.168.2.2", "192.168.2.253", {"server_type": "guest"}),
+                ("inner", "vpcnone", "10.1.1.2", "10.1.1.253", {"server_type": "guest"}),
                 ("classic", "Default", "172.16.5.10", "172.16.5.50", {"server_type": "guest"}),
                 ("eipnet", "Default", "203.0.113.10", "203.0.113.50", {"server_type": "eip", "bgp_type": "BGP"}),
             )
+        }
+        self.vpcs = {
+            name: {"id": f"{name.lower()}-id", "name": name, "external_access_mode": mode}
+            for name, mode in (("vpc1", "eip-distgw"), ("vpcnone", "none"), ("Default", "eip-distgw"))
         }
         self.reserved = {("net1-id", "192.168.1.60")}
         self.servers, self.nics = {}, []
@@ -74,6 +92,7 @@ class Groups:
             ("vm3", ("net2", "192.168.2.13")),
             ("vm4", ("net1", "192.168.1.14"), ("net2", "192.168.2.14")),
             ("vm5", ("classic", "172.16.5.15")),
+            ("vm6", ("inner", "10.1.1.16")),
         ):
             self.servers[name] = {"id": f"{name}-id", "name": name, "tenant_id": "p1"}
             for network, address in nics:
@@ -101,13 +120,14 @@ class Groups:
             "bgp_type": "BGP",
             "charge_type": "bandwidth",
             "auto_dellocate": False,
+            "tenant_id": "p1",
             **more,
         }
         return self.eips[f"{name}-id"]
 
-    def group(self, name="web", members=(), vips=(), network="net1", project="p1"):
+    def group(self, name="web", members=(), vips=(), network="net1", project="p1", gid=None):
         """Somebody else makes a group."""
-        gid = f"{name}-gid"
+        gid = gid or f"{name}-gid"
         self.groups[gid] = {
             "id": gid,
             "name": name,
@@ -191,6 +211,9 @@ class Groups:
         found = self._read("get_group", self.groups.values(), group)
         if found and found["tenant_id"] not in self.seen:
             raise Denied(f"not enough privilege for {group}", resource=group, status=403)
+        if found:
+            vips = [row["ip_addr"] for row in self.vips if row["group_id"] == found["id"]]
+            found.update({"vips": vips} if vips else {})
         return found
 
     def get_server(self, server):
@@ -199,11 +222,24 @@ class Groups:
     def get_network(self, network):
         return self._read("get_network", self.networks.values(), network)
 
+    def get_vpc(self, vpc):
+        return self._read("get_vpc", self.vpcs.values(), vpc)
+
     def get_eip(self, eip):
-        return self._read("get_eip", self.eips.values(), eip)
+        found = self._read("get_eip", self.eips.values(), eip)
+        if found and found["tenant_id"] not in self.seen:
+            raise Denied(f"not enough privilege for {eip}", resource=eip, status=403)
+        return found
 
     def list_group_networks(self, group_id):
-        return self._list("list_group_networks", lambda: [row for row in self.vips if row["group_id"] == group_id])
+        return self._list(
+            "list_group_networks",
+            lambda: [
+                row
+                for row in self.vips
+                if row["group_id"] == group_id and self.groups[group_id]["tenant_id"] in self.listed
+            ],
+        )
 
     def list_group_guests(self, group_id):
         names = {row["id"]: row["name"] for row in self.servers.values()}
@@ -214,11 +250,15 @@ class Groups:
 
     def list_group_eips(self, group_id):
         return self._list(
-            "list_group_eips", lambda: [e for e in self.eips.values() if e.get("associate_id") == group_id]
+            "list_group_eips", lambda: [e for e in self._listed_eips() if e.get("associate_id") == group_id]
         )
 
     def list_eips(self, name):
-        return self._list("list_eips", lambda: [eip for eip in self.eips.values() if eip["name"].startswith(name)])
+        return self._list("list_eips", lambda: [eip for eip in self._listed_eips() if eip["name"].startswith(name)])
+
+    def _listed_eips(self):
+        seen = [eip for eip in self.eips.values() if eip["tenant_id"] in self.seen]
+        return [{key: value for key, value in eip.items() if key != "auto_dellocate"} for eip in seen]
 
     def list_server_networks(self, server_id):
         return self._list("list_server_networks", lambda: [nic for nic in self.nics if nic["guest_id"] == server_id])
@@ -226,24 +266,28 @@ class Groups:
     def list_eip_networks(self):
         return self._list("list_eip_networks", lambda: [n for n in self.networks.values() if n["server_type"] == "eip"])
 
-    def list_address_users(self, network_id, address):
+    def list_address_users(self, network_id, address, besides):
         self._send("before", "list_address_users", address)
         users = [nic for nic in self.nics if (nic["network_id"], nic["ip_addr"]) == (network_id, address)]
         users = [f"the guest {nic['guest_id'].removesuffix('-id')}" for nic in users]
         users += [
             f"the group {self.groups[row['group_id']]['name']}"
             for row in self.vips
-            if (row["network_id"], row["ip_addr"]) == (network_id, address)
+            if (row["network_id"], row["ip_addr"]) == (network_id, address) and row["group_id"] != besides
         ]
         self._send("after", "list_address_users", address)
         return users + ["a reservation"] * ((network_id, address) in self.reserved)
 
     def create_group(self, body):
         def do():
-            if any(row["name"] == body["name"] for row in self.groups.values()):
+            if any(row["name"].lower() == body["name"].lower() for row in self.groups.values()):
                 raise AlreadyExists("Duplicate name", status=409, code="DuplicateNameError")
-            self.group(body["name"])
-            self.groups[f"{body['name']}-gid"].update(body)
+            if set(body["name"]) & set("/\\;\n\r\t"):
+                raise Invalid("name should not contains any of /;", status=400)
+            name = "".join("?" if c > "\uffff" else c for c in body["name"].strip())[:128]
+            gid = f"{name}-gid" if f"{name}-gid" not in self.groups else f"{name}-{self.number()}-gid"
+            self.group(name, gid=gid)
+            self.groups[gid].update(body, name=name)
 
         self._change("create_group", body["name"], do)
 
@@ -300,7 +344,7 @@ class Groups:
 
     def detach_network(self, group_id, address):
         def do():
-            self._group(group_id)
+            self._network_of(group_id)
             rows = [row for row in self.vips if row["group_id"] == group_id and row["ip_addr"] == address]
             if any("eip_id" in row for row in rows):
                 raise Invalid("cannot detach network with eip", status=400)
@@ -314,18 +358,21 @@ class Groups:
             if not any(n.get("bgp_type", "") == body["bgp_type"] for n in self.networks.values() if "bgp_type" in n):
                 raise NotFound("no usable eip network", status=404)
             number = self.number()
-            gid, name = group_id, f"eip-for-grp-{self.groups[group_id]['name']}"
+            gid, name = group_id, f"eip-for-grp-{romanised(self.groups[group_id]['name'])}"
             if f"{name}-id" in self.eips:
                 name += f"-{number}"
             more = {key: body[key] for key in ("bandwidth", "bgp_type", "auto_dellocate")}
+            more["tenant_id"] = self.groups[group_id]["tenant_id"]
             eip = self.add_eip(name, f"203.0.113.{19 + number}", **more)
-            self._associate(gid, vip, eip)
+            self._associate(gid, vip, eip, allocated="ip_addr" not in body)
 
         self._change("create_eip", dict(body), do)
 
     def associate_eip(self, group_id, eip_id, address):
         def do():
             vip = self._eip_target(group_id, {"ip_addr": address})
+            if self.eips[eip_id]["tenant_id"] not in self.seen:
+                raise Denied("not enough privilege", status=403)
             if self.eips[eip_id].get("associate_id"):
                 raise AlreadyExists("eip has been associated", status=409)
             if self.eips[eip_id]["status"] != "ready":
@@ -340,6 +387,8 @@ class Groups:
             eips = sorted((e for e in self.eips.values() if e.get("associate_id") == group_id), key=lambda e: e["id"])
             if not eips:
                 raise Invalid("No eip to dissociate", status=400)
+            if not {eip["tenant_id"] for eip in eips} <= self.seen:
+                raise Denied("eip is not accessible", status=403)
             eip, fails, group = self.arbitrary(eips), self.fail == "dissociate", self.groups[group_id]
             group["status"] = "dissociate_eip"
             stuck = self.fail == "release"
@@ -371,13 +420,15 @@ class Groups:
 
     # --- behind it
 
-    def _associate(self, gid, vip, eip):
-        group, failing = self.groups[gid], self.fail
+    def _associate(self, gid, vip, eip, allocated=True):
+        """Without `allocated` its address is the one that was named, which is none of its network."""
+        group, failing = self.groups[gid], self.fail if allocated else "allocate"
         group["status"] = "associate_eip"
 
         def done():
             if failing == "allocate":
-                eip["status"], group["status"] = "allocate_fail", "associate_eip_failed"
+                eip["status"] = "allocate_fail"
+                eip.pop("ip_addr")
                 return
             if gid not in self.groups:
                 eip["status"] = "ready"
@@ -410,6 +461,8 @@ class Groups:
             raise Invalid("group no vips", status=400)
         if network["vpc"] == "Default":
             raise Invalid("group network is not a VPC network", status=400)
+        if network["vpc"] == "vpcnone":
+            raise Invalid("external access mode none does not support EIP association", status=406)
         return rows[0]
 
     def _network_of(self, gid):
@@ -478,6 +531,11 @@ class Groups:
         if phase == "before":
             self.requests.append((verb, what))
         self.fault(phase, verb, what)
+
+
+def romanised(name):
+    """As the service calls an EIP after a group: ideographs become pinyin, and other letters are dropped."""
+    return "".join(c if c.isascii() else {"双": "shuang", "网": "wang"}.get(c, "") for c in name)
 
 
 def goal(members=("vm1", "vm2"), vip=VIP, eip=None, group="web", **keys):

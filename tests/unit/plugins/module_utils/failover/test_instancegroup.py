@@ -148,6 +148,163 @@ def test_an_existing_eip(cloud):
     assert cloud.has() == (MEMBERS, [VIP], EIP)
 
 
+# --- what the service would do without a word
+
+
+NAMES = [
+    ("n" * 129, "has 129 characters, and the service keeps 128"),
+    (" lead", "begins or ends with a blank"),
+    ("trail\u3000", "begins or ends with a blank"),
+    (" ", "begins or ends with a blank"),
+    ("emoji\U0001f600", "does not keep \U0001f600 of the name"),
+    ("a/b", "a character that the service refuses"),
+    ("a\\b", "a character that the service refuses"),
+    ("a;b", "a character that the service refuses"),
+    ("a\tb", "a character that the service refuses"),
+    ("12345678-1234-1234-1234-123456789012", "there is no group with the id 12345678-1234-1234-1234-123456789012"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), NAMES)
+def test_a_group_that_would_not_be_found_again_is_not_created(cloud, name, words):
+    for wanted in (goal(group=name), goal(**NOBODY, group=name)):
+        refused(cloud, wanted, "group: ", words)
+    assert cloud.groups == {}
+
+
+@pytest.mark.parametrize("name", ["n" * 128, "双网", "Café Ω", "a b", "x" * 32])
+def test_other_names_are_kept(cloud, name):
+    """Each makes one group, one VIP and one EIP, and the next run changes nothing."""
+    wanted = goal(group=name, eip=created())
+    apply(cloud, wanted)
+    assert cloud.mutations == ["create_group", "bind_guests", "attach_network", "create_eip"]
+    assert not apply(cloud, wanted).changed
+    assert not apply(cloud, GroupGoal("12345678-1234-1234-1234-123456789012", present=False)).changed
+
+
+def test_a_name_that_another_group_has_in_other_letters(cloud):
+    cloud.group("Web")
+    failed(cloud, goal(), "Duplicate name", changed=False)
+    assert cloud.mutations == 3 * ["create_group"] and list(cloud.groups) == ["Web-gid"]
+
+
+def test_what_is_there_and_not_listed_is_not_made_again(cloud):
+    """Of another project's group that the caller may get, and whose parts are not in the lists."""
+    cloud.group(project="p2", members=["theirs"], vips=[VIP]).seen |= {"p2"}
+    for wanted in (
+        goal(None, Vip(network="net1"), group="web-gid"),
+        goal(None, Vip(present=False), group="web-gid"),
+        GroupGoal("web-gid", present=False),
+    ):
+        cloud.listed = {"p1"}
+        refused(cloud, wanted, f"has VIP {VIP}, which the service does not list for this user", "other")
+    cloud.listed = {"p1", "p2"}
+    assert not apply(cloud, goal(None, Vip(network="net1"), group="web-gid")).changed
+    apply(cloud, GroupGoal("web-gid", present=False))
+    assert cloud.groups == {}
+
+
+def test_a_vip_that_goes_between_two_requests_is_not_taken_for_a_hidden_one(cloud):
+    cloud.group(members=MEMBERS, vips=["192.168.1.5"])
+
+    def fault(phase, verb, what):
+        if (phase, verb) == ("after", "get_group") and cloud.vips[0]["ip_addr"] != VIP:
+            cloud.vips.clear()
+            cloud.fault = lambda *_: None
+
+    cloud.fault = fault
+    assert names(apply(cloud, goal(None, VIP, exclusive=True))) == ["attach VIP"]
+
+
+def test_an_eip_of_another_project(cloud):
+    """An administrator may have bound one; who does not see it cannot take it away."""
+    cloud.group(members=MEMBERS, vips=[VIP]).add_eip("k1", "203.0.113.44", tenant_id="p2")
+    cloud.bind_eip("k1").add_eip("e3", "203.0.113.11")
+    for wanted in (
+        goal(None, None, EIP_ABSENT),
+        GroupGoal("web", present=False),
+        goal(eip="e3", exclusive=True),
+        goal(None, Vip(present=False), EIP_ABSENT),
+    ):
+        refused(cloud, wanted, "has an EIP of another project", "administrator")
+    assert not apply(cloud, goal()).changed
+    seen = instancegroup.look(cloud, GroupGoal("web", present=False))
+    assert "has an EIP of another project" in " ".join(instancegroup.warnings(seen))
+    cloud.seen = {"p1", "p2"}
+    apply(cloud, GroupGoal("web", present=False))
+    assert cloud.groups == {} and sorted(cloud.eips) == ["e2-id", "e3-id", "k1-id"]
+
+
+def test_an_eip_that_comes_between_two_requests_is_not_taken_for_a_hidden_one(cloud):
+    cloud.group(members=MEMBERS, vips=[VIP])
+
+    def fault(phase, verb, what):
+        if (phase, verb) == ("after", "list_group_eips"):
+            cloud.bind_eip()
+            cloud.fault = lambda *_: None
+
+    cloud.fault = fault
+    assert names(apply(cloud, GroupGoal("web", present=False))) == [
+        "dissociate EIP",
+        "unbind guests",
+        "detach VIP",
+        "delete group",
+    ]
+
+
+def test_a_vpc_without_access_from_outside(cloud):
+    for eip in ("e2", created()):
+        refused(cloud, goal(["vm6"], Vip(), eip), "network inner is of the VPC vpcnone", "external_access_mode is none")
+    cloud.group(members=["vm6"], vips=["10.1.1.7"], network="inner")
+    refused(cloud, goal(["vm6"], Vip(), created()), "external_access_mode is none")
+    # Who may not see the VPC hears it from the service.
+    del cloud.vpcs["vpcnone"]
+    failed(cloud, goal(["vm6"], Vip(), created()), "does not support EIP association", changed=False)
+
+
+def test_a_member_that_got_another_interface(cloud):
+    """Nothing is attached or detached while it is a member: it goes first, and where it is to stay it is told."""
+    cloud.group(members=["vm1", "vm4"], vips=[VIP, "192.168.1.5"])
+    words = ("the guest vm4 has 2 network interfaces (net1, net2)",)
+    for wanted in (
+        goal(None, Vip(present=False)),
+        goal(None, Vip("192.168.1.5", present=False)),
+        goal(None, exclusive=True),
+        goal(None, "192.168.1.9", exclusive=True),
+    ):
+        refused(cloud, wanted, *words)
+    cloud.vips.pop()
+    refused(cloud, goal(None, VIP, "e2"), *words)
+    refused(cloud, goal(None, VIP, created()), *words)
+    assert not apply(cloud, goal(["vm1"])).changed
+    apply(cloud, goal(["vm1"], "192.168.1.9", exclusive=True))
+    assert cloud.has() == (["vm1"], ["192.168.1.9"], None)
+    cloud.members.append(("web-gid", "vm4-id"))
+    assert names(apply(cloud, GroupGoal("web", present=False))) == ["unbind guests", "detach VIP", "delete group"]
+
+
+def test_members_that_came_to_different_networks(cloud):
+    cloud.group(members=["vm1", "vm3"], vips=[VIP])
+    refused(
+        cloud, goal(None, Vip(present=False)), "the guest vm1 on net1; the guest vm3 on net2", "or they are unbound"
+    )
+    refused(cloud, goal(None, VIP, "e2"), "the guest vm3 on net2")
+    assert names(apply(cloud, goal(["vm1"], Vip(present=False), exclusive=True))) == ["unbind guests", "detach VIP"]
+
+
+def test_the_own_address_is_in_nobodys_way(cloud):
+    """Another run with the same wish attached it between two requests."""
+
+    def fault(phase, verb, what):
+        if (phase, verb) == ("before", "list_address_users") and cloud.groups and not cloud.vips:
+            cloud.add_vip(VIP)
+
+    cloud.fault = fault
+    apply(cloud, goal())
+    assert cloud.has() == (MEMBERS, [VIP], None)
+    assert cloud.mutations == ["create_group", "bind_guests"]
+
+
 def test_preview(cloud):
     observed, steps = engine.preview(instancegroup, cloud, goal(eip=created()))
     assert [(step.name, step.resource) for step in steps] == [
@@ -170,8 +327,8 @@ def test_preview(cloud):
     assert [step.name for step in steps] == [
         "update group",
         "dissociate EIP",
-        "detach VIP",
         "unbind guests",
+        "detach VIP",
         "bind guests",
         "attach VIP",
         "associate EIP",
@@ -181,7 +338,7 @@ def test_preview(cloud):
     apply(cloud, wanted)
     assert cloud.has() == (["vm2"], [VIP], EIP)
     _observed, steps = engine.preview(instancegroup, cloud, GroupGoal("web", present=False))
-    assert [step.name for step in steps] == ["dissociate EIP", "detach VIP", "unbind guests", "delete group"]
+    assert [step.name for step in steps] == ["dissociate EIP", "unbind guests", "detach VIP", "delete group"]
 
 
 # --- what goes
@@ -190,7 +347,7 @@ def test_preview(cloud):
 def test_all_goes_in_the_order_that_the_service_demands(cloud):
     apply(cloud, goal(eip="e2"))
     outcome = apply(cloud, GroupGoal("web", present=False))
-    assert names(outcome) == ["dissociate EIP", "detach VIP", "unbind guests", "delete group"]
+    assert names(outcome) == ["dissociate EIP", "unbind guests", "detach VIP", "delete group"]
     assert cloud.groups == {} and cloud.vips == [] and cloud.eips["e2-id"]["status"] == "ready"
     assert not apply(cloud, GroupGoal("web", present=False)).changed
 
@@ -232,6 +389,12 @@ def test_an_eip_that_releases_itself(cloud):
     cloud.group(members=MEMBERS, vips=[VIP]).bind_eip().eips["e2-id"]["auto_dellocate"] = True
     cloud.add_eip("e3", "203.0.113.11")
     refused(cloud, goal(eip="e3", exclusive=True), "e2 (203.0.113.10)", "would be lost", "release=true")
+    # It cannot be moved to another VIP, whatever becomes of it; and a preview says so as well.
+    for release in (False, True):
+        wanted = goal(vip="192.168.1.5", eip=Eip("e2", release=release), exclusive=True)
+        refused(cloud, wanted, "would be lost", "cannot be bound again")
+        with pytest.raises(engine.Refused, match="would be lost"):
+            engine.preview(instancegroup, cloud, wanted)
     apply(cloud, goal(None, None, EIP_ABSENT))
     assert list(cloud.eips) == ["e3-id"]
 
@@ -371,9 +534,18 @@ def test_an_eip_on_another_vip(cloud):
 
 def test_a_disabled_group(cloud):
     cloud.group(members=["vm1"], vips=[VIP]).groups["web-gid"]["enabled"] = False
-    for wanted in (goal(), goal(None, Vip(present=False)), GroupGoal("web", present=False)):
+    for wanted in (goal(), goal(["vm1"], None, members_present=False), GroupGoal("web", present=False)):
         refused(cloud, wanted, "the group web is disabled", "enable it")
+    # It is members only that the service does not let come and go.
     assert not apply(cloud, goal(["vm1"])).changed
+    for wanted, step in (
+        (goal(None, None, granularity=3), "update group"),
+        (goal(None, None, "e2"), "associate EIP"),
+        (goal(None, None, EIP_ABSENT), "dissociate EIP"),
+        (goal(None, Vip(present=False)), "detach VIP"),
+        (goal(None), "attach VIP"),
+    ):
+        assert names(apply(cloud, wanted)) == [step]
 
 
 def test_another_projects_group(cloud):
@@ -409,6 +581,107 @@ def test_a_new_eip_that_fails_is_told_and_not_left_behind(cloud):
         assert list(cloud.eips) == ["e2-id"] and cloud.leftovers == [] and cloud.has() == (MEMBERS, [VIP], None)
     cloud.fail = ""
     assert apply(cloud, goal(eip=created())).changed and cloud.has()[2]
+
+
+def test_an_existing_eip_that_fails_and_would_be_lost_is_left_where_it_is(cloud):
+    cloud.fail = "associate"
+    cloud.eips["e2-id"]["auto_dellocate"] = True
+    failed(cloud, goal(eip="e2"), "e2 (203.0.113.10)", "would be lost")
+    assert list(cloud.eips) == ["e2-id"] and "dissociate_eip" not in cloud.mutations
+    cloud.fail = ""
+    cloud.requests.clear()
+    refused(cloud, goal(eip="e2"), "would be lost", "ask for another one")
+    assert list(cloud.eips) == ["e2-id"]
+
+
+def test_an_eip_that_is_moved_is_not_released(cloud):
+    cloud.group(members=MEMBERS, vips=["192.168.1.5"]).bind_eip()
+    apply(cloud, goal(eip=Eip("e2", release=True), exclusive=True))
+    assert cloud.has() == (MEMBERS, [VIP], EIP)
+
+
+def stuck(cloud, name="web"):
+    """A group whose EIP could not be allocated keeps its status for ever."""
+    cloud.group(name, members=MEMBERS, vips=[VIP])
+    cloud.create_eip(f"{name}-gid", {"ip_addr": VIP, "bandwidth": 5, "bgp_type": "BGP", "auto_dellocate": False})
+    cloud.settle()
+    assert cloud.groups[f"{name}-gid"]["status"] == "associate_eip"
+    cloud.requests.clear()
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_group_that_is_stuck_gets_another_eip(cloud, left):
+    """Whether the EIP that failed is still there, or somebody has deleted it."""
+    stuck(cloud)
+    if not left:
+        del cloud.eips["eip-for-grp-web-id"]
+    told = instancegroup.warnings(instancegroup.look(cloud, GroupGoal("web"), loose=True))
+    assert "no EIP is on its way" in told[-1] and ("could not be allocated" in told[0]) == left
+    wanted = goal(eip=created())
+    _observed, steps = engine.preview(instancegroup, cloud, wanted)
+    expected = [*(["release EIP"] if left else []), "create EIP"]
+    assert [step.name for step in steps] == expected and names(apply(cloud, wanted)) == expected
+    assert cloud.has()[2] and cloud.leftovers == [] and len(cloud.eips) == 2
+    assert not apply(cloud, wanted).changed and cloud.mutations.count("create_eip") == 1
+
+
+def test_a_group_that_is_stuck_gets_an_existing_eip(cloud):
+    stuck(cloud)
+    assert names(apply(cloud, goal(eip="e2"))) == ["associate EIP"] and cloud.has()[2] == EIP
+
+
+@pytest.mark.parametrize(
+    ("wanted", "steps"),
+    [
+        (GroupGoal("web", present=False), ["unbind guests", "detach VIP", "release EIP", "delete group"]),
+        (goal(None, None, EIP_ABSENT), ["release EIP"]),
+        (goal(None, Vip(present=False)), ["detach VIP"]),
+        (goal(["vm1"], None, exclusive=True), ["unbind guests"]),
+        (goal(), []),
+    ],
+)
+def test_a_group_that_is_stuck_can_be_changed_and_deleted(cloud, wanted, steps):
+    stuck(cloud)
+    assert names(apply(cloud, wanted)) == steps
+    assert ("release EIP" in steps) == (cloud.leftovers == [])
+
+
+def test_what_cannot_be_seen_yet_is_given_a_moment(cloud):
+    """Another run has just asked: its EIP comes to be seen a little later."""
+    cloud.group(members=MEMBERS, vips=[VIP]).groups["web-gid"]["status"] = "associate_eip"
+
+    def come():
+        cloud.bind_eip().groups["web-gid"]["status"] = "init"
+
+    cloud.tasks.append((cloud.clock() + 2, come))
+    assert not apply(cloud, goal(eip="e2")).changed and cloud.mutations == []
+    assert not apply(cloud, goal(eip=created(bandwidth=5))).changed and cloud.mutations == []
+
+
+def test_an_eip_that_looks_like_the_second_of_a_group(cloud):
+    """It is the first one of another group."""
+    cloud.group("web-1", members=["vm1"], vips=["192.168.1.5"])
+    cloud.fail = "allocate"
+    cloud.create_eip("web-1-gid", {"bandwidth": 5, "bgp_type": "BGP", "auto_dellocate": False})
+    cloud.settle()
+    cloud.fail = ""
+    stuck(cloud)
+    assert sorted(cloud.eips) == ["e2-id", "eip-for-grp-web-1-id", "eip-for-grp-web-id"]
+    apply(cloud, GroupGoal("web", present=False))
+    assert sorted(cloud.eips) == ["e2-id", "eip-for-grp-web-1-id"]
+
+
+@pytest.mark.parametrize("name", ["双网", "Café Ω", "Ω", "n" * 128, "a.b+(c)"])
+@pytest.mark.parametrize("way", ["associate", "allocate"])
+def test_an_eip_that_fails_is_released_whatever_the_group_is_called(cloud, name, way):
+    """The service makes another name of it; one that was there before is left alone."""
+    cloud.add_eip("eip-for-grp-shuangwang-9", "203.0.113.44", status="allocate_fail").pop("ip_addr")
+    cloud.fail = way
+    failed(cloud, goal(group=name, eip=created()), "could not be bound")
+    assert sorted(cloud.eips) == ["e2-id", "eip-for-grp-shuangwang-9-id"]
+    cloud.fail = ""
+    assert names(apply(cloud, goal(group=name, eip=created()))) == ["create EIP"]
+    assert cloud.has(name)[2]
 
 
 def test_an_existing_eip_that_fails_is_kept(cloud):
@@ -596,8 +869,8 @@ def test_what_does_not_pass_at_every_request(name, error):
     for number in range(1, len(reference) + 1):
         cloud = begin(name)
         cloud.fault = At(cloud, number, "before", error)
-        if isinstance(error, Denied) and reference[number - 1] == "list_eip_networks":
-            # Who may not see which lines there are may have an EIP of one all the same.
+        if isinstance(error, Denied) and reference[number - 1] in ("list_eip_networks", "get_vpc"):
+            # Who may not see which lines there are, or the VPC, may have an EIP all the same.
             apply(cloud, GOALS[name])
             continue
         with pytest.raises(engine.Failed) as caught:
@@ -637,7 +910,7 @@ def test_an_address_that_is_taken_meanwhile(cloud):
 def test_an_eip_that_fails_with_a_run_killed_at_every_request(settled):
     wanted = GOALS["present"]
     for fail in ("associate", "allocate"):
-        for number in range(1, 100):
+        for number in range(1, 200):
             cloud = Groups()
             cloud.fail = fail
             cloud.fault = At(cloud, number, "after", Crash())
