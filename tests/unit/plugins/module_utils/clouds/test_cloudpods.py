@@ -10,7 +10,7 @@ import copy
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.cloudpods import EIP_FIELDS, Cloudpods, Login
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.cloudpods import Cloudpods, Login
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
     AlreadyExists,
     CloudError,
@@ -30,7 +30,7 @@ TOKENS = f"POST {KEYSTONE}/v3/auth/tokens"
 GROUP = "ffaea8da-f5af-488c-830e-30aa490e0af5"
 EIP = "17451b68-cbd0-4049-84cf-0282b309bca2"
 LOGIN = Login("sysadmin", "PASSWORD", domain="Default", project="system", project_domain="Default")
-FIELDS = "&".join(f"field={field}" for field in EIP_FIELDS)
+FORBIDDEN = {"class": "ForbiddenError", "code": 403}
 
 
 def log_in():
@@ -122,9 +122,76 @@ def test_a_token_that_is_no_good_any_more_is_replaced_once():
     assert made.get_group("web")["name"] == "web"
     made, session = client((line, None, shown), (line, None, invalid), log_in(), (line, None, invalid))
     made.get_group("web")
-    with pytest.raises(Denied, match=r"403 ForbiddenError.*no role in the project"):
+    with pytest.raises(Denied, match=r"403 ForbiddenError.*no role in the project") as error:
         made.get_group("web")
+    assert not session.exchanges and "token" not in str(error.value)
+
+
+def test_a_change_that_is_not_allowed_is_sent_once():
+    """That a privilege is lacking is told in the same words as that the token is dead. Reading tells which it is."""
+    line, _body, shown = replay("group lifecycle", "show by name")
+    lacking = (403, {**FORBIDDEN, "details": "isClassRbacAllowed: not enough privilege (require:project,allow:none)"})
+    deletion, probe = f"DELETE {REGION}/instancegroups/web", f"GET {REGION}/instancegroups?limit=1"
+    made, session = client((line, None, shown), (deletion, None, lacking), (probe, None, {"instancegroups": []}))
+    made.get_group("web")
+    with pytest.raises(Denied, match="no role in the project that allows it") as error:
+        made.delete_group("web")
+    assert not session.exchanges and "token" not in str(error.value)
+    # A token that may not read either is dead: then it was not the change which was refused.
+    made, session = client(
+        (line, None, shown), (deletion, None, lacking), (probe, None, lacking), log_in(), (deletion, None, shown)
+    )
+    made.get_group("web")
+    made.delete_group("web")
     assert not session.exchanges
+
+
+def test_another_projects_group_has_the_name():
+    told = {
+        **FORBIDDEN,
+        "details": "not enough privilege (require:domain,allow:project:resource:project) [tags:[allow]]",
+    }
+    made, _session = client((f"GET {REGION}/instancegroups/twin", None, (403, told)))
+    with pytest.raises(Denied, match=r"Log in to the project .* choose another name: .* all projects together"):
+        made.get_group("twin")
+    taken = {"class": "DuplicateNameError", "code": 409, "details": "Duplicate name instancegroup LEAD"}
+    body = {"instancegroup": {"name": "LEAD"}}
+    made, _session = client((f"POST {REGION}/instancegroups", body, (409, taken)))
+    with pytest.raises(AlreadyExists, match=r"409 DuplicateNameError.*Choose another name.*upper and lower case"):
+        made.create_group({"name": "LEAD"})
+
+
+def test_a_name_that_several_have():
+    """The service calls it a fault of its own, and it would be tried again for ever."""
+    told = {"class": "duplicate entry", "code": 500, "details": "fetchItem: duplicate entry"}
+    made, _session = client((f"GET {REGION}/instancegroups/twin", None, (500, told)))
+    with pytest.raises(Invalid, match="Several have this name: give the id"):
+        made.get_group("twin")
+
+
+def test_one_eip_is_shown_whole():
+    """GET tells everybody whether it has auto_dellocate; with `field`, one of another project looks gone."""
+    shown = {"eip": {"id": EIP, "auto_dellocate": True}}
+    told = {**FORBIDDEN, "details": "not enough privilege (require:domain,allow:project:resource:project)"}
+    made, _session = client(
+        (f"GET {REGION}/eips/{EIP}", None, shown),
+        (f"GET {REGION}/eips/theirs", None, (403, told)),
+        (f"GET {REGION}/vpcs/v", None, {"vpc": {"external_access_mode": "none"}}),
+    )
+    assert made.get_eip(EIP)["auto_dellocate"]
+    with pytest.raises(Denied):
+        made.get_eip("theirs")
+    assert made.get_vpc("v")["external_access_mode"] == "none"
+
+
+@pytest.mark.parametrize("details", ["idp: UserNotFound", "domain Nope: UserNotFound"])
+def test_a_user_that_is_not_there(details):
+    """It is 404, and has nothing to do with auth_url."""
+    told = {"class": "UserNotFound", "code": 404, "details": details, "time": "2026-11-28T18:56:29+08:00"}
+    session = Script((TOKENS, LOGIN.body(), (404, told)))
+    with pytest.raises(Denied, match="Check username and domain_name: there is no such user") as error:
+        Cloudpods(lambda url: session, f"{KEYSTONE}/v3", LOGIN).get_group("web")
+    assert error.value.status == 404 and error.value.code == "UserNotFound" and "auth_url" not in str(error.value)
 
 
 # --- the catalog
@@ -189,14 +256,14 @@ def test_the_service_is_not_found(answer, keys, words):
 
 def test_what_a_group_has():
     made, session = client(
-        replay("vip", "groupnetworks now two rows", f"/groupnetworks?group_id={GROUP}&limit=1024"),
-        replay("membership", "groupguests", f"/groupguests?group_id={GROUP}&limit=1024"),
+        replay("vip", "groupnetworks now two rows", f"/groupnetworks?group_id={GROUP}&scope=max&limit=1024"),
+        replay("membership", "groupguests", f"/groupguests?group_id={GROUP}&scope=max&limit=1024"),
         replay(
             "eip",
             "EIPs of the group",
-            f"/eips?associate_id={GROUP}&filter.0=associate_type.equals%28instancegroup%29&{FIELDS}&limit=1024",
+            f"/eips?associate_id={GROUP}&filter.0=associate_type.equals%28instancegroup%29&scope=max&limit=1024",
         ),
-        replay("fixtures", "nics of vm4", "/servers/vm4/networks?limit=1024"),
+        replay("fixtures", "nics of vm4", "/servers/vm4/networks?scope=max&limit=1024"),
     )
     # The service gives the newest first.
     assert [row["ip_addr"] for row in made.list_group_networks(GROUP)] == ["192.168.1.77", "192.168.1.253"]
@@ -208,7 +275,7 @@ def test_what_a_group_has():
 
 def test_an_answer_without_rows_has_no_total():
     made, _session = client(
-        replay("group lifecycle", "groupnetworks, none", f"/groupnetworks?group_id={GROUP}&limit=1024")
+        replay("group lifecycle", "groupnetworks, none", f"/groupnetworks?group_id={GROUP}&scope=max&limit=1024")
     )
     assert made.list_group_networks(GROUP) == []
 
@@ -216,20 +283,20 @@ def test_an_answer_without_rows_has_no_total():
 def test_pages():
     first = {"groupguests": [{"guest": f"vm{n}"} for n in range(1024)], "total": 1030, "limit": 1024}
     second = {"groupguests": [{"guest": f"vm{n}"} for n in range(1024, 1030)], "total": 1030, "limit": 1024}
-    url = f"GET {REGION}/groupguests?group_id=g&limit=1024"
+    url = f"GET {REGION}/groupguests?group_id=g&scope=max&limit=1024"
     made, session = client((url, None, first), (f"{url}&offset=1024", None, second))
     assert len(made.list_group_guests("g")) == 1030
     assert not session.exchanges
 
 
 def test_the_lines_of_eips():
-    line = f"GET {REGION}/networks?filter.0=server_type.equals%28eip%29&limit=1024"
+    line = f"GET {REGION}/networks?filter.0=server_type.equals%28eip%29&scope=max&limit=1024"
     made, _session = client((line, None, recorded.answer("fixtures", "networks")))
     assert [each["bgp_type"] for each in made.list_eip_networks()] == ["BGP"]
 
 
 def test_who_has_an_address():
-    query = "network_id=n&ip_addr=10.0.0.9&limit=1024"
+    query = "network_id=n&ip_addr=10.0.0.9&scope=max&limit=1024"
     mine = {"network_id": "n", "ip_addr": "10.0.0.9"}
     made, _session = client(
         (
@@ -240,7 +307,24 @@ def test_who_has_an_address():
         (f"GET {REGION}/groupnetworks?{query}", None, {"groupnetworks": [{**mine, "instance_group": "g"}], "total": 1}),
         (f"GET {REGION}/reservedips?{query}", None, {"reservedips": [mine], "total": 1}),
     )
-    assert made.list_address_users("n", "10.0.0.9") == ["the guest vm1", "the group g", "a reservation"]
+    assert made.list_address_users("n", "10.0.0.9", "h-id") == ["the guest vm1", "the group g", "a reservation"]
+    # Whoever asks for a group is not told of that one.
+    made, _session = client(
+        (f"GET {REGION}/guestnetworks?{query}", None, {"guestnetworks": []}),
+        (
+            f"GET {REGION}/groupnetworks?{query}",
+            None,
+            {
+                "groupnetworks": [
+                    {**mine, "instance_group": "g", "group_id": "g-id"},
+                    {**mine, "instance_group": "h", "group_id": "h-id"},
+                ],
+                "total": 2,
+            },
+        ),
+        (f"GET {REGION}/reservedips?{query}", None, {"reservedips": []}),
+    )
+    assert made.list_address_users("n", "10.0.0.9", "g-id") == ["the group h"]
     # What cannot be seen is not known.
     made, session = client(
         (
@@ -251,7 +335,7 @@ def test_who_has_an_address():
         (f"GET {REGION}/groupnetworks?{query}", None, {"groupnetworks": []}),
         (f"GET {REGION}/reservedips?{query}", None, (501, {"class": "NotImplementedError", "code": 501})),
     )
-    assert made.list_address_users("n", "10.0.0.9") == []
+    assert made.list_address_users("n", "10.0.0.9", "g-id") == []
     assert not session.exchanges
 
 
