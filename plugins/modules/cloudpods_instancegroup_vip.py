@@ -19,7 +19,8 @@ description:
   - Does what C(climc instancegroup-attachnetwork), C(instancegroup-detachnetwork), C(instancegroup-create-eip),
     C(instancegroup-associate-eip) and C(instancegroup-dissociate-eip) do, in the order that the service demands.
   - Everything that can be checked is checked before the first change. The service itself gives a group several VIPs,
-    takes other addresses than the one that was named, and accepts an EIP that it cannot bind; this module does not.
+    takes other addresses than the one that was named, cuts long names, and accepts an EIP that it cannot bind; this
+    module does not.
   - It may be killed at any point. The next run goes on from what it finds.
 extends_documentation_fragment:
   - cloudha.vip.attributes
@@ -37,13 +38,15 @@ options:
     description:
       - The group, by name or id.
       - By name only a group of the project that is logged in to; by id any that the user may change.
+      - A name has at most 128 characters, none of C(/), C(\\) and C(;), no emoji, and no blank at its ends. It is used
+        once in all projects together; upper and lower case are the same. What looks like an id (a UUID) is one.
     type: str
     required: true
     aliases: [name]
   state:
     description:
       - V(present) makes the group be there; it is created if there is none of this name.
-      - V(absent) dissociates the EIP of the group, detaches its VIPs, unbinds its members and deletes it. Of the
+      - V(absent) dissociates the EIP of the group, unbinds its members, detaches its VIPs and deletes it. Of the
         options for parts, only O(eip) may be given with it, for O(eip.release).
     type: str
     choices: [present, absent]
@@ -76,7 +79,8 @@ options:
       state:
         description:
           - V(present) makes the group have one VIP, this one.
-          - V(absent) detaches it; without O(vip.ip_addr) any that the group has.
+          - V(absent) detaches it; without O(vip.ip_addr) any that the group has. The service does so only while each
+            member has one network interface, all on one network.
         type: str
         choices: [present, absent]
         default: present
@@ -89,7 +93,9 @@ options:
           - Needed for a group without members. Otherwise it is the network of the members.
         type: str
       alloc_dir:
-        description: From which end of the network the service takes an address.
+        description:
+          - From which end of the network the service takes an address.
+          - A network that has an C(alloc_policy) goes by that, whatever is said here.
         type: str
         choices: [stepdown, stepup, random, none]
       reserved:
@@ -109,7 +115,8 @@ options:
     suboptions:
       state:
         description:
-          - V(present) makes the VIP have an EIP.
+          - V(present) makes the VIP have an EIP. Its VPC must have the C(external_access_mode) V(eip) or
+            V(eip-distgw).
           - V(absent) dissociates it. It is kept, unless O(eip.release=true) or it was created with
             O(eip.auto_dellocate=true).
         type: str
@@ -133,12 +140,14 @@ options:
         type: str
         choices: [bandwidth, traffic]
       auto_dellocate:
-        description: Whether an EIP that is created is released as soon as it is dissociated, by whomever.
+        description:
+          - Whether an EIP that is created is released as soon as it is dissociated, by whomever.
+          - Such an EIP cannot be moved to another VIP.
         type: bool
         default: false
       release:
         description:
-          - Whether an EIP is released that this module dissociates.
+          - Whether an EIP is released that this module dissociates, and does not bind again.
           - With O(eip.state=absent) and O(eip.eip_id) also if it is dissociated already.
         type: bool
         default: false
@@ -160,6 +169,8 @@ notes:
   - Runs where the services can be reached, usually on C(localhost).
   - An address is never taken from another group, guest or load balancer. So there is nothing to compare before it
     moves, and no option for it.
+  - A group whose EIP could not be allocated keeps the status V(associate_eip). If no EIP is on its way for three
+    seconds, it is taken for such a one, and the module goes on.
   - Two runs that each create an EIP for a group at the same moment may both be accepted by the service. One of the EIPs
     is then left over, and the run says so.
 seealso:

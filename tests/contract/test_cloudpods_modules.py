@@ -17,11 +17,25 @@ import pytest
 from ansible_collections.cloudha.vip.tests.contract import forked
 from ansible_collections.cloudha.vip.tests.contract.proxy import Proxy, certificate
 from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import Kill
-from lab.cloudpods.region import EIP, GROUP, NETWORK, PASSWORD, PROJECT, USER, VIP, WORLD
+from lab.cloudpods.region import (
+    ADMIN,
+    ADMIN_PASSWORD,
+    ADMIN_PROJECT,
+    EIP,
+    GROUP,
+    NETWORK,
+    PASSWORD,
+    PROJECT,
+    USER,
+    VIP,
+    WORLD,
+)
 from lab.cloudpods.server import local
-from lab.cloudpods.world import Group, Nic, Server
+from lab.cloudpods.world import Group, Network, Nic, Server, Vpc
 
 MEMBERS = ["node1", "node2"]
+ADMINISTRATOR = {"username": ADMIN, "password": ADMIN_PASSWORD, "project_name": ADMIN_PROJECT}
+EDITOR = {"username": "editor", "password": "lab-editor-password"}
 STRANGER = {"username": "stranger", "password": "lab-stranger-password", "project_name": "another-project"}
 NEW = {"bandwidth": 30, "bgp_type": "BGP"}
 
@@ -141,7 +155,7 @@ def test_all_from_nothing_and_all_goes(site):
     assert not again["changed"] and again["steps"] == [] and site.mutations() == mutations
     assert again["previous_holder"] == GROUP and again["eip"] == result["eip"]
     gone = site.run(state="absent", eip={"state": "absent", "release": True})
-    assert [step["name"] for step in gone["steps"]] == ["dissociate EIP", "detach VIP", "unbind guests", "delete group"]
+    assert [step["name"] for step in gone["steps"]] == ["dissociate EIP", "unbind guests", "detach VIP", "delete group"]
     assert site.has() is None and site.eips() == [EXISTING]
     assert not site.run(state="absent")["changed"]
 
@@ -281,7 +295,18 @@ BAD_INPUT = [
     ({"eip": {"eip_id": "nosuch"}}, ["there is no EIP nosuch"]),
     ({"vip": {"state": "absent"}, "eip": NEW}, ["eip: it needs a VIP"]),
     ({"granularity": 0}, ["granularity: 0"]),
-    ({"group": "foreign"}, ["foreign", "403", "privilege"]),
+    ({"group": "foreign"}, ["foreign", "403", "privilege", "choose another name", "all projects together"]),
+    ({"group": "n" * 200}, ["group: the name has 200 characters, and the service keeps 128"]),
+    ({"group": " nginx"}, ["group: the name ' nginx'", "blank"]),
+    ({"group": "a/b"}, ["group: the name 'a/b'", "refuses"]),
+    ({"group": "\U0001f600"}, ["group: the service does not keep"]),
+    ({"group": "12345678-1234-1234-1234-123456789012"}, ["group: there is no group with the id 12345678-"]),
+    ({"username": "nobody"}, ["404 UserNotFound", "Check username and domain_name", "nothing was changed"]),
+    ({"domain_name": "Nope"}, ["404 UserNotFound", "Check username and domain_name"]),
+    (
+        {**ADMINISTRATOR, "members": ["theirs"]},
+        ["the guest theirs is of another project", "a group has guests of its own"],
+    ),
     ({"group": "off"}, ["the group off is disabled", "enable it first"]),
     ({"state": "absent"}, ["state: absent takes away all"]),
     ({"members_state": "absent", "members": []}, ["members_state"]),
@@ -418,6 +443,173 @@ def test_a_second_eip_is_refused_before_it_is_asked_for(site):
     assert result["failed"] and "may have one EIP only" in result["msg"] and site.mutations() == mutations
     result = site.present(eip={**NEW, "bandwidth": 50})
     assert result["failed"] and "bandwidth" in result["msg"] and site.mutations() == mutations
+
+
+def test_a_group_whose_eip_could_not_be_allocated(site):
+    """The service leaves it as it is. Another run goes on from there, and so does whoever wants it gone."""
+    for options, state in (
+        ({"eip": NEW}, (MEMBERS, [VIP], True)),
+        ({"eip": {"eip_id": EXISTING[0]}}, (MEMBERS, [VIP], True)),
+        ({"members": None, "vip": None, "state": "absent"}, None),
+    ):
+        site.present()
+        with site.api.cloud.lock:
+            # As climc's --ip-addr does it.
+            site.api.cloud.create_eip(site.api.cloud.groups[0], {**NEW, "ip_addr": VIP}, ())
+        site.settle()
+        told = site.info()
+        assert told["group"]["status"] == "associate_eip" and "no EIP is on its way" in told["problems"][-1]
+        assert "eip-for-grp-nginx, which was created for" in told["problems"][0]
+        preview = site.present(_ansible_check_mode=True, **options)
+        result = site.present(**options)
+        assert [step["name"] for step in preview["steps"]] == [step["name"] for step in result["steps"]], result
+        has = site.has()
+        assert (has and (*has[:2], bool(has[2]))) == state
+        assert not site.present(**options)["changed"]
+        site.run(state="absent", timeout=30)
+        site.api.cloud.eips[:] = [each for each in site.api.cloud.eips if each["name"] == EXISTING[0]]
+    site.behave(faults=[{"match": {"path": "create-eip"}, "kind": "error-in-operation", "reason": "allocate_fail"}])
+    result = site.present(eip=NEW)
+    assert result["failed"] and "eip-for-grp-nginx could not be allocated" in result["msg"]
+    assert [step["name"] for step in result["steps"]][-2:] == ["create EIP", "release EIP"]
+    site.settle()
+    assert site.eips() == [EXISTING]
+    site.behave(faults=[])
+    assert [step["name"] for step in site.present(eip=NEW)["steps"]] == ["create EIP"]
+
+
+def test_another_projects_group_for_an_administrator(site):
+    """By id; all that it has is seen, and nothing is made twice."""
+    made = site.present(eip=NEW)
+    group = site.api.cloud.groups[0]["id"]
+    site.api.requests.clear()
+    told = site.info(group=group, **ADMINISTRATOR)
+    assert [each["ip_addr"] for each in told["vips"]] == [VIP] and [each["name"] for each in told["members"]] == MEMBERS
+    assert [each["bound"] for each in told["eips"]] == [True] and told["problems"] == []
+    for vip in ({}, {"network_id": NETWORK}, {"ip_addr": VIP}):
+        result = site.present(group=group, vip=vip, eip=NEW, **ADMINISTRATOR)
+        assert not result["changed"] and (result["address"], result["eip"]) == (VIP, made["eip"])
+    assert site.mutations() == []
+    by_name = site.present(**ADMINISTRATOR)
+    assert by_name["failed"] and "is of another project" in by_name["msg"] and site.mutations() == []
+    gone = site.run(group=group, state="absent", **ADMINISTRATOR)
+    assert [step["name"] for step in gone["steps"]] == ["dissociate EIP", "unbind guests", "detach VIP", "delete group"]
+    assert site.has() is None
+
+
+def test_another_projects_eip(site):
+    """An administrator may bind it to a group whose own users then do not see it."""
+    site.present()
+    with site.api.cloud.lock:
+        site.api.cloud.eips[0]["tenant_id"] = site.api.cloud.identity.projects["another-project"]
+    group = site.api.cloud.groups[0]["id"]
+    assert site.run(group=group, eip={"eip_id": EXISTING[0]}, **ADMINISTRATOR)["eip"] == EIP
+    site.api.requests.clear()
+    assert any("an EIP of another project" in each for each in site.info()["problems"])
+    for options in ({"state": "absent"}, {"eip": {"state": "absent"}}, {"eip": NEW, "exclusive": True}):
+        result = site.run(**options)
+        assert "another project" in result.get("msg", "") or not result["changed"], result
+    assert "another project" in site.run(state="absent")["msg"] and site.mutations() == []
+    assert site.run(group=group, state="absent", **ADMINISTRATOR)["changed"] and site.eips() == [EXISTING]
+
+
+def test_an_eip_that_releases_itself_is_not_lost(site):
+    """Lists do not tell an ordinary user that it would be."""
+    made = site.present(eip={**NEW, "auto_dellocate": True})
+    name = next(each["name"] for each in site.api.cloud.eips if each["name"] != EXISTING[0])
+    site.api.requests.clear()
+    for options in (
+        {"eip": {"eip_id": EXISTING[0]}},
+        {"vip": {"ip_addr": "192.168.7.10"}, "eip": {"eip_id": name}},
+    ):
+        for check in (True, False):
+            result = site.present(exclusive=True, _ansible_check_mode=check, **options)
+            assert result["failed"] and "would be lost" in result["msg"], result
+    assert site.mutations() == [] and site.has() == (MEMBERS, [VIP], made["eip"])
+    assert site.run(eip={"state": "absent"})["changed"] and site.eips() == [EXISTING]
+
+
+def test_a_member_that_got_another_interface(site):
+    site.present()
+    cloud = site.api.cloud
+    with cloud.lock:
+        nic = next(each for each in cloud.nics if each["ip_addr"] == "192.168.7.248")
+        second = next(each for each in cloud.networks if each["name"] == "second-subnet")
+        cloud.nics.append(
+            {**nic, "network_id": second["id"], "ip_addr": "192.168.8.77", "mac_addr": "02:00:00:00:08:77"}
+        )
+    site.api.requests.clear()
+    words = "the guest node2 has 2 network interfaces"
+    assert any(words in each for each in site.info()["problems"])
+    for options in (
+        {"vip": {"state": "absent"}},
+        {"vip": {"ip_addr": "192.168.7.10"}, "exclusive": True},
+        {"eip": NEW},
+    ):
+        for check in (True, False):
+            assert words in site.run(_ansible_check_mode=check, **options)["msg"]
+    assert site.mutations() == []
+    result = site.run(members=["node1"], vip={"ip_addr": "192.168.7.10"}, exclusive=True)
+    assert [step["name"] for step in result["steps"]] == ["unbind guests", "detach VIP", "attach VIP"], result
+    with cloud.lock:
+        group = cloud.groups[0]
+        cloud.members.append({**next(iter(cloud.members)), "guest_id": nic["guest_id"]})
+    assert site.run(state="absent")["changed"] and group not in cloud.groups
+
+
+def test_a_name_of_other_letters(site):
+    """The service calls the EIP something else. One that fails is put away all the same."""
+    for group in ("双网", "Café Ω"):
+        site.behave(faults=[{"match": {"path": "create-eip"}, "kind": "error-in-operation"}])
+        result = site.present(group=group, eip=NEW)
+        assert result["failed"] and "associate_fail" in result["msg"] and site.eips() == [EXISTING]
+        site.behave(faults=[])
+        assert site.present(group=group, eip=NEW)["changed"]
+        assert not site.present(group=group, eip=NEW)["changed"]
+        site.run(group=group, state="absent", eip={"state": "absent", "release": True})
+
+
+def test_a_vpc_without_eips():
+    world = dataclasses.replace(
+        WORLD,
+        vpcs=(Vpc("inner", "none"),),
+        networks=(*WORLD.networks, Network("inner-subnet", "10.1.1.2", "10.1.1.253", 24, "10.1.1.1", "inner", "wire9")),
+    )
+    for site in make_site(world):
+        result = site.run(vip={"network_id": "inner-subnet"}, eip=NEW)
+        assert "whose external_access_mode is none" in result["msg"] and site.mutations() == []
+        assert site.run(vip={"network_id": "inner-subnet"})["changed"]
+        assert "whose external_access_mode is none" in site.run(eip={"eip_id": EXISTING[0]})["msg"]
+
+
+def test_a_privilege_that_is_lacking(site):
+    """The change is sent once, and nothing is said of tokens."""
+    result = site.present(**EDITOR)
+    assert "no role in the project that allows it" in result["msg"] and "token" not in result["msg"]
+    assert site.mutations() == ["instancegroups:create"]
+    site.present()
+    site.api.requests.clear()
+    result = site.run(state="absent", **EDITOR)
+    assert result["failed"] and site.mutations().count("instancegroups:delete") == 1
+    assert [path for _verb, path in site.proxy.requests if path == "/v3/auth/tokens"]
+
+
+def test_names_are_unique_in_all_projects(site):
+    site.present()
+    site.api.requests.clear()
+    result = site.run(**STRANGER)
+    assert "choose another name" in result["msg"] and site.mutations() == []
+    assert not site.present(group=GROUP.upper())["changed"] and len(site.api.cloud.groups) == 1
+
+
+def test_a_disabled_group(site):
+    """Its members stay as they are; all else may be changed."""
+    site.present()
+    site.api.cloud.enable(site.api.cloud.groups[0], False)
+    assert [step["name"] for step in site.present(granularity=3, eip=NEW)["steps"]] == ["update group", "create EIP"]
+    assert site.run(eip={"state": "absent", "release": True}, vip={"state": "absent"})["changed"]
+    assert "is disabled" in site.run(members=["client1"])["msg"]
+    assert "is disabled" in site.run(state="absent")["msg"] and site.has() == (MEMBERS, [], None)
 
 
 def test_a_slow_service_is_waited_for(site):

@@ -105,11 +105,13 @@ def carry_out(module: AnsibleModule, client: Cloudpods) -> dict[str, Any]:
 
         def settled() -> tuple[Observed, list[engine.Step]]:
             seen, steps = engine.preview(instancegroup, client, wanted)
-            if seen.doubt:
+            reason = seen.waiting
+            if seen.doubt and steps:
+                # A run lets a moment pass as well, before its first step.
                 doubted.append(time.monotonic())
-            doubt = seen.doubt if seen.doubt and doubted[-1] - doubted[0] < instancegroup.LATE else ""
-            if seen.waiting or doubt:
-                raise Unavailable(f"it cannot be told what would be done: {seen.waiting or doubt}")
+                reason = seen.doubt if doubted[-1] - doubted[0] < instancegroup.LATE else ""
+            if reason:
+                raise Unavailable(f"it cannot be told what would be done: {reason}")
             return seen, steps
 
         seen, planned = patiently(settled, timeout)

@@ -532,9 +532,10 @@ def _waiting(client: GroupApi, o: Observed, memory: Memory) -> str:
     status = str(o.group.get("status")) if o.group else ""
     ours = any(key[0] in (*_ASK, DISSOCIATE_EIP) for key in memory.done)  # type: ignore[index]
     who = "" if ours else f"{AT_WORK}: "
+    reason = f"{who}the group {o.name} has the status {status}"
     for eip in (*o.eips, *o.loose):
         if eip.get("status") in _EIP_AT_WORK:
-            return f"{who}EIP {spell_eip(eip)} has the status {eip['status']}"
+            return f"{reason}, and EIP {spell_eip(eip)} {eip['status']}"
     for each in _released(memory):
         eip_left = client.get_eip(each)
         if eip_left and not eip_left.get("associate_id") and eip_left.get("status") != "deallocate_fail":
@@ -546,11 +547,10 @@ def _waiting(client: GroupApi, o: Observed, memory: Memory) -> str:
         # It says whose it is a little later only.
         wanted = client.get_eip(o.goal.eip.eip)
         if wanted and wanted.get("status") in _EIP_AT_WORK:
-            return f"{who}EIP {spell_eip(wanted)} has the status {wanted['status']}"
+            return f"{reason}, and EIP {spell_eip(wanted)} {wanted['status']}"
     # The service leaves the group so for ever if no EIP could be allocated. Only what is on its way is waited for.
     if "failed" in memory.facts or (ours and _never_allocated(client, o, memory)):
         return ""
-    reason = f"{who}the group {o.name} has the status {status}"
     if ours and any(_is_new(eip, memory) and eip.get("status") != "allocate_fail" for eip in o.loose):
         return reason
     since = memory.facts.get("idle")
