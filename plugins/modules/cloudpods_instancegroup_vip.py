@@ -38,7 +38,7 @@ options:
     description:
       - The group, by name or id.
       - By name only a group of the project that is logged in to; by id any that the user may change.
-      - A name has at most 128 characters, none of C(/), C(\\) and C(;), no emoji, and no blank at its ends. It is used
+      - A name has at most 128 characters, none of C(/), C(\) and C(;), no emoji, and no blank at its ends. It is used
         once in all projects together; upper and lower case are the same. What looks like an id (a UUID) is one.
     type: str
     required: true

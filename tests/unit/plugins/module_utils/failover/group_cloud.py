@@ -208,12 +208,13 @@ class Groups:
         return self.own
 
     def get_group(self, group):
+        for row in self.groups.values():
+            vips = [vip["ip_addr"] for vip in self.vips if vip["group_id"] == row["id"]]
+            row.pop("vips", None)
+            row.update({"vips": vips} if vips else {})
         found = self._read("get_group", self.groups.values(), group)
         if found and found["tenant_id"] not in self.seen:
             raise Denied(f"not enough privilege for {group}", resource=group, status=403)
-        if found:
-            vips = [row["ip_addr"] for row in self.vips if row["group_id"] == found["id"]]
-            found.update({"vips": vips} if vips else {})
         return found
 
     def get_server(self, server):
@@ -358,7 +359,7 @@ class Groups:
             if not any(n.get("bgp_type", "") == body["bgp_type"] for n in self.networks.values() if "bgp_type" in n):
                 raise NotFound("no usable eip network", status=404)
             number = self.number()
-            gid, name = group_id, f"eip-for-grp-{romanised(self.groups[group_id]['name'])}"
+            gid, name = group_id, f"eip-for-grp-{romanised(self.groups[group_id]['name'])}"[:128]
             if f"{name}-id" in self.eips:
                 name += f"-{number}"
             more = {key: body[key] for key in ("bandwidth", "bgp_type", "auto_dellocate")}

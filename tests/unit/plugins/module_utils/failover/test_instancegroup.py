@@ -501,6 +501,12 @@ def test_members_that_cannot_have_a_vip(cloud):
     refused(cloud, goal(None, group="db"), "the guest vm4 has 2 network interfaces")
 
 
+def test_of_another_projects_guest_nothing_else_is_told(cloud):
+    with pytest.raises(engine.Refused) as caught:
+        apply(cloud, goal(["vm1", "theirs"]))
+    assert len(caught.value.problems) == 1 and "of another project" in caught.value.problems[0]
+
+
 def test_an_address_of_another_group(cloud):
     cloud.group(name="db", members=["vm1"], vips=[VIP])
     refused(cloud, goal(["vm2"]), f"{VIP} on network net1 is in use by the group db")
@@ -592,6 +598,16 @@ def test_an_existing_eip_that_fails_and_would_be_lost_is_left_where_it_is(cloud)
     cloud.requests.clear()
     refused(cloud, goal(eip="e2"), "would be lost", "ask for another one")
     assert list(cloud.eips) == ["e2-id"]
+
+
+def test_an_eip_that_failed_and_is_wanted_again_is_not_released(cloud):
+    cloud.group(members=MEMBERS, vips=[VIP]).fail_eip()
+    assert names(apply(cloud, goal(eip=Eip("e2", release=True)))) == ["dissociate EIP", "associate EIP"]
+    assert cloud.has()[2] == EIP
+    cloud.group("db", members=["vm1"], vips=["192.168.1.5"]).add_eip("e3", "203.0.113.11", auto_dellocate=True)
+    cloud.fail_eip("e3", "db-gid").requests.clear()
+    wanted = goal(["vm1"], Vip(), Eip("e3", release=True), group="db")
+    refused(cloud, wanted, "would be lost", "cannot be bound again")
 
 
 def test_an_eip_that_is_moved_is_not_released(cloud):
