@@ -25,7 +25,7 @@ from lab.gce.behaviour import KINDS
 from lab.gce.memory import MemoryPlane
 from lab.gce.methods import HANDLERS
 from lab.gce.server import Local, local, serve
-from lab.gce.world import Instance, Network, Principal, Route, Subnetwork, World
+from lab.gce.world import Instance, Network, Principal, Route, ServiceProject, Subnetwork, World
 
 PROJECT = "/projects/lab-project"
 ROUTES = f"{PROJECT}/global/routes"
@@ -636,7 +636,7 @@ def test_told_to_be_slow_or_never_to_end(gce: Local, api: Api) -> None:
     assert time.monotonic() - begin >= 0.2
     gce.admin("PATCH", "/behaviour", {"faults": [{"kind": "never-ends", "times": 1}]})
     operation = api.good("DELETE", f"{ROUTES}/floating")
-    assert gce.cloud.operations.wait(operation["name"], None, 0.1)["status"] != "DONE"
+    assert gce.cloud.operations.wait(operation["name"], PROJECT[1:], None, 0.1)["status"] != "DONE"
     assert "floating" in gce.cloud.routes
     gce.admin("PATCH", "/behaviour", {"faults": []})
     assert api.wait(operation)["status"] == "DONE", "whoever heals the API ends it"
@@ -882,6 +882,101 @@ def test_another_network_is_another_world() -> None:
         until(lambda: hops(gce) == ("node1",))
         assert hops(gce, "stranger") is None
         assert hops(gce, "stranger", "10.100.2.1/32") == ("stranger",)
+
+
+def shared_world() -> World:
+    """The lab's network, node2 and a caller of its own in a service project."""
+    world = topology.get("gcp_route_heartbeat").world
+    assert world is not None
+    instances = tuple(
+        dataclasses.replace(each, project="service") if each.name == "node2" else each for each in world.instances
+    )
+    reader = Principal("reader", ("reader-token",), frozenset(), {"service": frozenset({"compute.instances.get"})})
+    return dataclasses.replace(
+        world,
+        instances=instances,
+        service_projects=(ServiceProject("service", 419080500002),),
+        principals=(*world.principals, reader),
+    )
+
+
+SERVICE = "/projects/service"
+THERE = f"{SERVICE}/zones/us-central1-b/instances/node2"
+
+
+def test_a_shared_vpc() -> None:
+    """The service project has its instances, and their operations; the network and its routes are the host's."""
+    with local(shared_world()) as gce:
+        api = Api(gce)
+        found = api.good("GET", THERE)
+        assert found["selfLink"].endswith(THERE) and found["zone"].endswith(f"{SERVICE}/zones/us-central1-b")
+        assert found["networkInterfaces"][0]["network"].endswith(f"{PROJECT}/global/networks/ip-failover")
+        assert api.good("GET", THERE.replace("service", "419080500002")) == found
+        assert api.refused("GET", NODE2) == (404, "notFound"), "it is not in the host project"
+        for project, names in ((PROJECT, ["client1", "controller", "node1"]), (SERVICE, ["node2"])):
+            scopes = api.good("GET", f"{project}/aggregated/instances")["items"].values()
+            assert sorted(each["name"] for part in scopes for each in part.get("instances", [])) == names
+            assert api.good("GET", f"{project}/zones/us-central1-a")["selfLink"].endswith(
+                f"{project}/zones/us-central1-a"
+            )
+            assert api.good("GET", project)["name"] == project.rpartition("/")[2]
+        operation = api.good("POST", f"{THERE}/stop")
+        assert f"{SERVICE}/zones/us-central1-b/operations/" in operation["selfLink"]
+        assert api.wait(operation)["status"] == "DONE"
+        assert api("GET", f"{PROJECT}/zones/us-central1-b/operations/{operation['name']}")[0] == 404
+        for collection in ("routes", "networks", "firewalls"):
+            assert "items" not in api.good("GET", f"{SERVICE}/global/{collection}")
+        assert api.refused("GET", f"{SERVICE}/global/networks/ip-failover") == (404, "notFound")
+        assert api.refused("GET", f"{SERVICE}/regions/us-central1/subnetworks/ip-failover-subnet") == (404, "notFound")
+        ask = Metadata(gce.metadata_url["node2"])
+        assert ask("project/project-id") == (200, "service")
+        assert ask("project/numeric-project-id") == (200, "419080500002")
+        assert ask("instance/network-interfaces/0/network") == (
+            200,
+            f"projects/{gce.cloud.world.number}/networks/ip-failover",
+        )
+        assert gce.violations == []
+
+
+def test_no_resource_refers_to_another_project() -> None:
+    with local(shared_world()) as gce:
+        api = Api(gce)
+        for body in (route(nextHopInstance=THERE[1:]), route(nextHopInstance="projects/nobodys" + NODE1[21:])):
+            assert api("POST", ROUTES, body) == cross_project("resource.nextHopInstance", body["nextHopInstance"])
+        routes, network = f"{SERVICE}/global/routes", route()["network"]
+        assert api("POST", routes, route(nextHopInstance=THERE[1:])) == cross_project("resource.network", network)
+        rule = {"name": "rule", "network": network, "allowed": [{"IPProtocol": "112"}]}
+        assert api("POST", f"{SERVICE}/global/firewalls", rule) == cross_project("resource.network", network)
+        here = route(network="global/networks/ip-failover")
+        assert api.refused("POST", routes, here) == (404, "notFound"), "it has no network"
+        for verb, path in (("GET", ""), ("DELETE", ""), ("POST", "/testIamPermissions")):
+            api.wait(api.good("POST", ROUTES, route(name="r")))
+            assert api.refused(verb, f"{routes}/r{path}", {} if verb == "POST" else None) == (404, "notFound")
+            api.wait(api.good("DELETE", f"{ROUTES}/r"))
+        # By its address it can be a next hop.
+        assert "warnings" not in api.wait(api.good("POST", ROUTES, route(nextHopInstance=None, nextHopIp="10.100.2.2")))
+        until(lambda: hops(gce) == ("node2",))
+        gce.cloud.plane.power("node2", False)
+        until(lambda: hops(gce) == ())
+        assert api.good("GET", f"{ROUTES}/floating")["warnings"][0]["code"] == "NEXT_HOP_NOT_RUNNING"
+
+
+def cross_project(field: str, value: str) -> tuple[int, Any]:
+    recorded = json.loads((Path(__file__).parent / "recorded_gce.json").read_text())
+    (found,) = (each for each in recorded if each["name"] == "reference to another project")
+    message = found["message"].replace("{field}", field).replace("{value}", value)
+    errors = [{"message": message, "domain": "global", "reason": found["reason"]}]
+    return found["status"], {"error": {"code": found["status"], "message": message, "errors": errors}}
+
+
+def test_permissions_are_those_in_the_project() -> None:
+    with local(shared_world()) as gce:
+        api = Api(gce, "reader-token")
+        asked = {"permissions": ["compute.instances.get"]}
+        assert api.good("POST", f"{THERE}/testIamPermissions", asked) == asked and api.good("GET", THERE)
+        assert api.good("POST", f"{NODE1}/testIamPermissions", asked) == {}
+        assert api.refused("GET", NODE1) == (403, "forbidden")
+        assert api.refused("GET", f"{SERVICE}/aggregated/instances") == (403, "forbidden")
 
 
 # --- machines

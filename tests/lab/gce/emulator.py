@@ -22,7 +22,7 @@ from lab.gce.world import World
 
 
 class Emulator(emulator.Emulator):
-    """A project with its API, its log and its network.
+    """A project, and those that share its network, with their API, its log and its network.
 
     The names in the log, and what counts as violations, are the discovery document's. ``metadata_requests``: the log of
     the metadata server.
@@ -99,16 +99,18 @@ class Emulator(emulator.Emulator):
         entry["caller"] = caller = self.cloud.identity.caller(token)
         body = _parse(text)
         asked = body.get("permissions", []) if isinstance(body, dict) else []
-        if project != self.cloud.world.project:
+        path = f"projects/{project}"
+        if path not in self.cloud.projects:
             raise ApiError(403, "forbidden", f"The caller does not have permission on the project {project}.")
-        granted = [each for each in asked if self.cloud.identity.granted(caller, each)]
+        granted = [each for each in asked if self.cloud.identity.granted(caller, each, path)]
         return {"permissions": granted} if granted else {}
 
     def _check_scope(self, method: str, values: dict[str, str]) -> None:
-        """Refuse what is in another project, in no zone, or in one that is down."""
+        """Refuse what is in a project or a zone that there is not, or in a zone that is down."""
         cloud = self.cloud
-        if values.get("project", cloud.world.project) not in (cloud.world.project, str(cloud.world.number)):
-            raise not_found(f"projects/{values['project']}")
+        project = cloud.relative(f"projects/{values['project']}")
+        if project not in cloud.projects:
+            raise not_found(project)
         regions = {name.rpartition("-")[0] for name in cloud.zones}
         for kind, known in (("zone", cloud.zones.keys()), ("region", regions)):
             name = values.get(kind)
@@ -116,7 +118,7 @@ class Emulator(emulator.Emulator):
                 continue
             # What is asked for itself is missing; in a path to something else it is a wrong value.
             if method == f"compute.{kind}s.get":
-                raise not_found(f"{cloud.project}/{kind}s/{name}")
+                raise not_found(f"{project}/{kind}s/{name}")
             raise invalid(kind, name, f"Unknown {kind}.")
         zone = values.get("zone")
         if zone in cloud.behaviour.zone_outage and not method.startswith("compute.zones."):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from lab.gce.errors import ApiError
 from lab.gce.world import Principal
@@ -18,11 +18,15 @@ _RENEW_BEFORE = 300.0
 
 
 class Identity:
-    """``tokens``: token -> principal, and when it ends (None: never). ``permissions``: of each principal, None: all."""
+    """``tokens``: token -> principal, and when it ends (None: never). ``permissions``: of each principal, None: all.
 
-    def __init__(self, principals: Iterable[Principal]) -> None:
+    ``elsewhere``: its permissions in projects in which they are others.
+    """
+
+    def __init__(self, principals: Sequence[Principal]) -> None:
         self._lock = threading.Lock()
         self.permissions = {each.name: each.permissions for each in principals}
+        self.elsewhere = {each.name: dict(each.elsewhere) for each in principals}
         self.tokens: dict[str, tuple[str, float | None]] = {
             token: (each.name, None) for each in principals for token in each.tokens
         }
@@ -56,13 +60,14 @@ class Identity:
                 del self.tokens[token]
             return len(ended)
 
-    def granted(self, caller: str, permission: str) -> bool:
-        """Whether a principal has a permission. One that the world does not know has none."""
-        permissions = self.permissions.get(caller, frozenset())
+    def granted(self, caller: str, permission: str, path: str) -> bool:
+        """Whether a principal has a permission in the project of a path. One that the world does not know has none."""
+        elsewhere = self.elsewhere.get(caller, {})
+        permissions = elsewhere.get(path.split("/")[1], self.permissions.get(caller, frozenset()))
         return permissions is None or permission in permissions
 
     def require(self, caller: str, resource: str, *permissions: str) -> None:
         """Refuse who lacks one of the permissions."""
         for permission in permissions:
-            if not self.granted(caller, permission):
+            if not self.granted(caller, permission, resource):
                 raise ApiError(403, "forbidden", f"Required '{permission}' permission for '{resource}'")

@@ -96,7 +96,8 @@ def _look_up(cloud: Cloud, name: str, path: str) -> Any:
 def _tree(cloud: Cloud, name: str) -> dict[str, Any]:
     with cloud.lock:
         instance = cloud.instance(name)
-    number, zone = cloud.world.number, instance["zone"].rpartition("/")[2]
+    project = cloud.project_of(instance)
+    number, zone = int(project["id"]), instance["zone"].rpartition("/")[2]
     accounts: dict[str, Any] = {}
     for each in instance.get("serviceAccounts", []):
         entry = {"aliases": ["default"], "email": each["email"], "scopes": each["scopes"]}
@@ -105,7 +106,7 @@ def _tree(cloud: Cloud, name: str) -> dict[str, Any]:
         "instance": {
             "attributes": {},
             "description": "",
-            "hostname": f"{name}.{zone}.c.{cloud.world.project}.internal",
+            "hostname": f"{name}.{zone}.c.{project['name']}.internal",
             "id": int(instance["id"]),
             "machineType": f"projects/{number}/machineTypes/e2-small",
             "name": name,
@@ -114,7 +115,7 @@ def _tree(cloud: Cloud, name: str) -> dict[str, Any]:
             "tags": instance["tags"].get("items", []),
             "zone": f"projects/{number}/zones/{zone}",
         },
-        "project": {"attributes": {}, "numericProjectId": number, "projectId": cloud.world.project},
+        "project": {"attributes": {}, "numericProjectId": number, "projectId": project["name"]},
     }
 
 

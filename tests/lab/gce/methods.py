@@ -41,7 +41,22 @@ class Call(NamedTuple):
     @property
     def project(self) -> str:
         """The project's path."""
-        return self.cloud.project
+        return self.cloud.relative(f"projects/{self.values['project']}")
+
+    def relative(self, url: str) -> str:
+        """The path of a URL, which may be a partial one."""
+        return self.cloud.relative(url, self.project)
+
+    def may_update(self, url: str, permission: str) -> None:
+        """Refuse a caller who lacks a permission on what a body names, if that is of the project as it has to be."""
+        path = self.relative(url)
+        if path.startswith(f"{self.project}/"):
+            self.cloud.identity.require(self.caller, path, permission)
+
+    def of_network(self, path: str) -> None:
+        """Refuse what only the project of a network has."""
+        if self.project != self.cloud.project:
+            raise not_found(f"{self.project}/{path}")
 
     def need(self, resource: str, *permissions: str) -> None:
         """Refuse a caller who lacks one of the permissions on what is at a path below the project's."""
@@ -52,6 +67,7 @@ class Call(NamedTuple):
         """The operation that makes a change."""
         return self.cloud.operations.start(
             change,
+            project=self.project,
             caller=self.caller,
             request=self.request,
             request_id=self.query.get("requestId"),
@@ -76,7 +92,8 @@ def _handles(*ids: str) -> Callable[[Handler], Handler]:
 
 
 def _page(call: Call, kind: str, items: Iterable[Resource], collection: str) -> Resource:
-    """The part of a list that was asked for."""
+    """The part of a list of what the project has that was asked for."""
+    items = (each for each in items if each["selfLink"].startswith(f"{HOST}{call.project}/"))
     size = min(int(call.query.get("maxResults", _MOST_RESULTS)), _MOST_RESULTS)
     chosen = sorted(filter(filters.parse(call.query.get("filter")), items), key=lambda each: str(each["name"]))
     order = call.query.get("orderBy", "name")
@@ -130,15 +147,15 @@ def _warning(code: str, scope: str) -> Resource:
 @_handles("routes.insert")
 def _routes_insert(call: Call) -> Resource:
     call.need(f"global/routes/{call.body['name']}", "compute.routes.create")
-    call.cloud.identity.require(call.caller, call.cloud.relative(call.body["network"]), UPDATE_POLICY)
-    if hop := call.body.get("nextHopInstance"):
-        call.cloud.identity.require(call.caller, call.cloud.relative(hop), "compute.instances.use")
-    return call.start(call.cloud.insert_route(call.body))
+    call.may_update(call.body["network"], UPDATE_POLICY)
+    call.may_update(call.body.get("nextHopInstance", ""), "compute.instances.use")
+    return call.start(call.cloud.insert_route(call.body, call.project))
 
 
 @_handles("routes.get")
 def _routes_get(call: Call) -> Resource:
     call.need(f"global/routes/{call.values['route']}", "compute.routes.get")
+    call.of_network(f"global/routes/{call.values['route']}")
     return call.cloud.route(call.values["route"])
 
 
@@ -152,6 +169,7 @@ def _routes_list(call: Call) -> Resource:
 def _routes_delete(call: Call) -> Resource:
     route = call.values["route"]
     call.need(f"global/routes/{route}", "compute.routes.delete")
+    call.of_network(f"global/routes/{route}")
     network = call.cloud.route(route)["network"]
     call.cloud.identity.require(call.caller, call.cloud.relative(network), UPDATE_POLICY)
     return call.start(call.cloud.delete_route(route))
@@ -159,13 +177,14 @@ def _routes_delete(call: Call) -> Resource:
 
 @_handles("routes.testIamPermissions")
 def _routes_test(call: Call) -> Resource:
+    call.of_network(f"global/routes/{call.values['resource']}")
     call.cloud.route(call.values["resource"])
     return _granted(call)
 
 
 def _granted(call: Call) -> Resource:
     asked = call.body.get("permissions", [])
-    granted = [each for each in asked if call.cloud.identity.granted(call.caller, each)]
+    granted = [each for each in asked if call.cloud.identity.granted(call.caller, each, call.project)]
     return {"permissions": granted} if granted else {}
 
 
@@ -177,26 +196,31 @@ def _instances_get(call: Call) -> Resource:
     zone, name = call.values["zone"], call.values["instance"]
     call.need(f"zones/{zone}/instances/{name}", "compute.instances.get")
     with call.cloud.lock:
-        return call.cloud.instance(call.cloud.find_instance(zone, name)["name"])
+        return call.cloud.instance(_instance(call, name)["name"])
 
 
-def _instances_of(cloud: Cloud, zone: str) -> list[Resource]:
+def _instance(call: Call, name: str) -> Resource:
+    return call.cloud.find_instance(call.project, call.values["zone"], name)
+
+
+def _instances_of(call: Call, zone: str) -> list[Resource]:
+    cloud, url = call.cloud, f"{HOST}{call.project}/zones/{zone}"
     with cloud.lock:
-        return [cloud.instance(name) for name, each in cloud.instances.items() if each["zone"].endswith(f"/{zone}")]
+        return [cloud.instance(name) for name, each in cloud.instances.items() if each["zone"] == url]
 
 
 @_handles("instances.list")
 def _instances_list(call: Call) -> Resource:
     call.need("", "compute.instances.list")
     zone = call.values["zone"]
-    return _page(call, "instance", _instances_of(call.cloud, zone), f"zones/{zone}/instances")
+    return _page(call, "instance", _instances_of(call, zone), f"zones/{zone}/instances")
 
 
 @_handles("instances.aggregatedList")
 def _instances_aggregated(call: Call) -> Resource:
     call.need("", "compute.instances.list")
     down = call.cloud.behaviour.zone_outage
-    scopes = {f"zones/{zone}": None if zone in down else _instances_of(call.cloud, zone) for zone in call.cloud.zones}
+    scopes = {f"zones/{zone}": None if zone in down else _instances_of(call, zone) for zone in call.cloud.zones}
     return _aggregated(call, "instance", "instances", scopes)
 
 
@@ -204,14 +228,14 @@ def _instances_aggregated(call: Call) -> Resource:
 def _instances_power(call: Call) -> Resource:
     kind, zone, name = call.method.id.rpartition(".")[2], call.values["zone"], call.values["instance"]
     call.need(f"zones/{zone}/instances/{name}", f"compute.instances.{kind}")
-    return call.start(call.cloud.set_power(kind, call.cloud.find_instance(zone, name)))
+    return call.start(call.cloud.set_power(kind, _instance(call, name)))
 
 
 @_handles("instances.updateNetworkInterface")
 def _instances_update(call: Call) -> Resource:
     zone, name = call.values["zone"], call.values["instance"]
     call.need(f"zones/{zone}/instances/{name}", "compute.instances.updateNetworkInterface")
-    instance = call.cloud.find_instance(zone, name)
+    instance = _instance(call, name)
     subnetwork = call.cloud.relative(instance["networkInterfaces"][0]["subnetwork"])
     call.cloud.identity.require(call.caller, subnetwork, "compute.subnetworks.use")
     return call.start(call.cloud.update_interface(instance, call.query["networkInterface"], call.body))
@@ -219,7 +243,7 @@ def _instances_update(call: Call) -> Resource:
 
 @_handles("instances.testIamPermissions")
 def _instances_test(call: Call) -> Resource:
-    call.cloud.find_instance(call.values["zone"], call.values["resource"])
+    _instance(call, call.values["resource"])
     return _granted(call)
 
 
@@ -241,41 +265,42 @@ def _networks_list(call: Call) -> Resource:
 
 def _find(call: Call, there: Iterable[Resource], key: str, collection: str) -> Resource:
     for each in there:
-        if key in (each["name"], each["id"]):
+        if key in (each["name"], each["id"]) and each["selfLink"].startswith(f"{HOST}{call.project}/"):
             return each
     raise not_found(f"{call.project}/{collection}/{key}")
 
 
-def _subnetworks_of(cloud: Cloud, region: str) -> list[Resource]:
-    return [each for each in cloud.subnetworks.values() if each["region"].endswith(f"/{region}")]
+def _subnetworks_of(call: Call, region: str) -> list[Resource]:
+    url = f"{HOST}{call.project}/regions/{region}"
+    return [each for each in call.cloud.subnetworks.values() if each["region"] == url]
 
 
 @_handles("subnetworks.get")
 def _subnetworks_get(call: Call) -> Resource:
     collection, name = f"regions/{call.values['region']}/subnetworks", call.values["subnetwork"]
     call.need(f"{collection}/{name}", "compute.subnetworks.get")
-    return _find(call, _subnetworks_of(call.cloud, call.values["region"]), name, collection)
+    return _find(call, _subnetworks_of(call, call.values["region"]), name, collection)
 
 
 @_handles("subnetworks.list")
 def _subnetworks_list(call: Call) -> Resource:
     call.need("", "compute.subnetworks.list")
     region = call.values["region"]
-    return _page(call, "subnetwork", _subnetworks_of(call.cloud, region), f"regions/{region}/subnetworks")
+    return _page(call, "subnetwork", _subnetworks_of(call, region), f"regions/{region}/subnetworks")
 
 
 @_handles("subnetworks.aggregatedList")
 def _subnetworks_aggregated(call: Call) -> Resource:
     call.need("", "compute.subnetworks.list")
-    regions = sorted({each["region"].rpartition("/")[2] for each in call.cloud.zones.values()})
-    scopes = {f"regions/{region}": _subnetworks_of(call.cloud, region) for region in regions}
+    regions = sorted({zone.rpartition("-")[0] for zone in call.cloud.zones})
+    scopes = {f"regions/{region}": _subnetworks_of(call, region) for region in regions}
     return _aggregated(call, "subnetwork", "subnetworks", scopes)
 
 
 @_handles("subnetworks.testIamPermissions")
 def _subnetworks_test(call: Call) -> Resource:
     region, name = call.values["region"], call.values["resource"]
-    _find(call, _subnetworks_of(call.cloud, region), name, f"regions/{region}/subnetworks")
+    _find(call, _subnetworks_of(call, region), name, f"regions/{region}/subnetworks")
     return _granted(call)
 
 
@@ -283,6 +308,7 @@ def _subnetworks_test(call: Call) -> Resource:
 def _firewalls_get(call: Call) -> Resource:
     name = call.values["firewall"]
     call.need(f"global/firewalls/{name}", "compute.firewalls.get")
+    call.of_network(f"global/firewalls/{name}")
     with call.cloud.lock:
         return call.cloud.firewalls.find(name, call.cloud.shows_coming)
 
@@ -298,15 +324,15 @@ def _firewalls_list(call: Call) -> Resource:
 @_handles("firewalls.insert")
 def _firewalls_insert(call: Call) -> Resource:
     call.need(f"global/firewalls/{call.body['name']}", "compute.firewalls.create")
-    network = call.cloud.relative(call.body.get("network", "global/networks/default"))
-    call.cloud.identity.require(call.caller, network, UPDATE_POLICY)
-    return call.start(call.cloud.insert_firewall(call.body))
+    call.may_update(call.body.get("network", "global/networks/default"), UPDATE_POLICY)
+    return call.start(call.cloud.insert_firewall(call.body, call.project))
 
 
 @_handles("firewalls.delete")
 def _firewalls_delete(call: Call) -> Resource:
     name = call.values["firewall"]
     call.need(f"global/firewalls/{name}", "compute.firewalls.delete")
+    call.of_network(f"global/firewalls/{name}")
     with call.cloud.lock:
         network = call.cloud.firewalls.find(name, coming=True)["network"]
     call.cloud.identity.require(call.caller, call.cloud.relative(network), UPDATE_POLICY)
@@ -316,26 +342,27 @@ def _firewalls_delete(call: Call) -> Resource:
 # --- zones, the project, operations
 
 
-def _zone(cloud: Cloud, name: str) -> Resource:
-    return {**cloud.zones[name], "status": "DOWN" if name in cloud.behaviour.zone_outage else "UP"}
+def _zone(call: Call, name: str) -> Resource:
+    down = name in call.cloud.behaviour.zone_outage
+    return {**call.cloud.zones[name][call.project], "status": "DOWN" if down else "UP"}
 
 
 @_handles("zones.get")
 def _zones_get(call: Call) -> Resource:
     call.need(f"zones/{call.values['zone']}", "compute.zones.get")
-    return _zone(call.cloud, call.values["zone"])
+    return _zone(call, call.values["zone"])
 
 
 @_handles("zones.list")
 def _zones_list(call: Call) -> Resource:
     call.need("", "compute.zones.list")
-    return _page(call, "zone", [_zone(call.cloud, name) for name in call.cloud.zones], "zones")
+    return _page(call, "zone", [_zone(call, name) for name in call.cloud.zones], "zones")
 
 
 @_handles("projects.get")
 def _projects_get(call: Call) -> Resource:
     call.need("", "compute.projects.get")
-    return call.cloud.project_resource
+    return call.cloud.projects[call.project]
 
 
 def _scope(call: Call) -> str:
@@ -346,13 +373,14 @@ def _scope(call: Call) -> str:
 @_handles("globalOperations.get", "zoneOperations.get")
 def _operations_get(call: Call) -> Resource:
     call.need("", f"{_scope(call)}.get")
-    return call.cloud.operations.get(call.values["operation"], call.values.get("zone"))
+    return call.cloud.operations.get(call.values["operation"], call.project, call.values.get("zone"))
 
 
 @_handles("globalOperations.wait", "zoneOperations.wait")
 def _operations_wait(call: Call) -> Resource:
     call.need("", f"{_scope(call)}.get")
-    return call.cloud.operations.wait(call.values["operation"], call.values.get("zone"), call.cloud.behaviour.wait_s)
+    operation, zone = call.values["operation"], call.values.get("zone")
+    return call.cloud.operations.wait(operation, call.project, zone, call.cloud.behaviour.wait_s)
 
 
 @_handles("globalOperations.list", "zoneOperations.list")

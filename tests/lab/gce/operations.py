@@ -56,10 +56,9 @@ class Operation:
 
 
 class Operations:
-    """Those of a project. ``lock`` is the cloud's; ``finished`` is called after each end, with no lock held."""
+    """Those of all projects. ``lock`` is the cloud's; ``finished`` is called after each end, with no lock held."""
 
-    def __init__(self, project: str, behaviour: Behaviour, lock: threading.RLock, finished: Callable[[], None]) -> None:
-        self._project = project
+    def __init__(self, behaviour: Behaviour, lock: threading.RLock, finished: Callable[[], None]) -> None:
         self._behaviour = behaviour
         self._changed = threading.Condition(lock)
         self._finished = finished
@@ -80,6 +79,7 @@ class Operations:
         self,
         change: Change,
         *,
+        project: str,
         caller: str,
         request: str = "",
         request_id: str | None = None,
@@ -105,10 +105,10 @@ class Operations:
             "progress": 0,
             "insertTime": now_text(),
             "startTime": now_text(),
-            "selfLink": f"{HOST}{self._project}/{scope}/operations/{name}",
+            "selfLink": f"{HOST}{project}/{scope}/operations/{name}",
         }
         if zone:
-            resource["zone"] = f"{HOST}{self._project}/zones/{zone}"
+            resource["zone"] = f"{HOST}{project}/zones/{zone}"
         now = time.monotonic()
         operation = Operation(resource, change, request)
         told = next((each for each in faults if each.kind == "error-in-operation"), None)
@@ -123,7 +123,7 @@ class Operations:
                 self.timeline.at(now + seconds, lambda: self._end(operation, error))
         if seconds <= 0 and operation not in self._stuck:
             self._finish(operation, error)
-        return self.get(name, zone)
+        return self.get(name, project, zone)
 
     def repeated(self, request: str, request_id: str) -> Resource | None:
         """The operation of an earlier request with this id, if there was one."""
@@ -138,15 +138,15 @@ class Operations:
                 raise invalid("requestId", request_id, "It is the id of another request.")
             return operation.view()
 
-    def get(self, name: str, zone: str | None) -> Resource:
+    def get(self, name: str, project: str, zone: str | None) -> Resource:
         """The operation as it is now."""
         with self._changed:
-            return self._find(name, zone).view()
+            return self._find(name, project, zone).view()
 
-    def wait(self, name: str, zone: str | None, timeout: float) -> Resource:
+    def wait(self, name: str, project: str, zone: str | None, timeout: float) -> Resource:
         """The operation when it has ended, or as it is after the time."""
         with self._changed:
-            operation = self._find(name, zone)
+            operation = self._find(name, project, zone)
             self._changed.wait_for(lambda: operation.done or self._closed, timeout)
             return operation.view()
 
@@ -168,11 +168,11 @@ class Operations:
         for operation in stuck:
             self._end(operation, None)
 
-    def _find(self, name: str, zone: str | None) -> Operation:
+    def _find(self, name: str, project: str, zone: str | None) -> Operation:
+        path = f"{project}/{f'zones/{zone}' if zone else 'global'}/operations/{name}"
         operation = self._by_name.get(name)
-        if operation is None or operation.resource.get("zone", "").rpartition("/")[2] != (zone or ""):
-            scope = f"zones/{zone}" if zone else "global"
-            raise not_found(f"{self._project}/{scope}/operations/{name}")
+        if operation is None or operation.resource["selfLink"] != HOST + path:
+            raise not_found(path)
         return operation
 
     def _end(self, operation: Operation, error: ApiError | None) -> None:

@@ -15,19 +15,19 @@ Resource = dict[str, Any]
 
 
 class Maker:
-    """Makes the resources of a world's project, at ``project``: projects/NAME."""
+    """Makes the resources of a world's project, at ``project``: projects/NAME, if no other project is named."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.project = f"projects/{world.project}"
 
-    def stamp(self, kind: str, collection: str, resource: Resource) -> Resource:
+    def stamp(self, kind: str, collection: str, resource: Resource, project: str | None = None) -> Resource:
         """With what every resource has."""
         return {
             "kind": f"compute#{kind}",
             "id": new_id(),
             "creationTimestamp": now_text(),
-            "selfLink": f"{HOST}{self.project}/{collection}/{resource['name']}",
+            "selfLink": f"{HOST}{project or self.project}/{collection}/{resource['name']}",
             **resource,
         }
 
@@ -72,7 +72,8 @@ class Maker:
 
     def of_instance(self, instance: Instance) -> Resource:
         """An instance without its status, which is the machine's."""
-        zone = f"{self.project}/zones/{instance.zone}"
+        project = f"projects/{instance.project}" if instance.project else self.project
+        zone = f"{project}/zones/{instance.zone}"
         region = instance.zone.rpartition("-")[0]
         interface: Resource = {
             "kind": "compute#networkInterface",
@@ -102,7 +103,7 @@ class Maker:
         if instance.service_account:
             scopes = ["https://www.googleapis.com/auth/cloud-platform"]
             resource["serviceAccounts"] = [{"email": instance.service_account, "scopes": scopes}]
-        return self.stamp("instance", f"zones/{instance.zone}/instances", resource)
+        return self.stamp("instance", f"zones/{instance.zone}/instances", resource, project)
 
     def of_firewall(self, rule: Firewall) -> Resource:
         """A rule that lets something in."""
@@ -124,7 +125,7 @@ class Maker:
 
     def of_route(self, route: Route) -> Resource:
         """What a client would ask for to get the route."""
-        zones = {each.name: each.zone for each in self.world.instances}
+        zones = {each.name: each.zone for each in self.world.instances if not each.project}
         hop = f"{HOST}{self.project}/zones/{zones.get(route.next_hop)}/instances/{route.next_hop}"
         resource: Resource = {
             "name": route.name,
@@ -148,19 +149,20 @@ class Maker:
         }
         return self.stamp("route", "global/routes", resource)
 
-    def of_zone(self, name: str) -> Resource:
+    def of_zone(self, name: str, project: str) -> Resource:
         """A zone without its status."""
-        region = f"{HOST}{self.project}/regions/{name.rpartition('-')[0]}"
-        return self.stamp("zone", "zones", {"name": name, "description": name, "region": region})
+        region = f"{HOST}{project}/regions/{name.rpartition('-')[0]}"
+        return self.stamp("zone", "zones", {"name": name, "description": name, "region": region}, project)
 
-    def of_project(self) -> Resource:
-        """The project without its quotas."""
+    def of_project(self, name: str, number: int) -> Resource:
+        """A project without its quotas."""
+        is_host = name == self.world.project and self.world.service_projects
         return {
             "kind": "compute#project",
-            "id": str(self.world.number),
+            "id": str(number),
             "creationTimestamp": now_text(),
-            "name": self.world.project,
-            "selfLink": HOST + self.project,
+            "name": name,
+            "selfLink": f"{HOST}projects/{name}",
             "defaultNetworkTier": "PREMIUM",
-            "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
+            "xpnProjectStatus": "HOST" if is_host else "UNSPECIFIED_XPN_PROJECT_STATUS",
         }

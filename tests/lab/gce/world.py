@@ -1,9 +1,9 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is in the cloud when its API starts: one project, and who may do what with it.
+"""What is in the cloud when its API starts: a project, those that share its network, and who may do what with them.
 
-Everything is called by its name alone: names are unique in the project, and an
+Everything is called by its name alone: names are unique in all projects, and an
 instance has the name of its machine.
 """
 
@@ -48,6 +48,8 @@ class Instance:
     service_account: str | None = None
     """Its e-mail address: the principal of this name is who the metadata server's tokens speak for."""
     aliases: tuple[str, ...] = ()
+    project: str | None = None
+    """The service project that it is in; None: the world's own."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,29 @@ class Firewall:
 
 @dataclass(frozen=True)
 class Principal:
-    """A caller: the tokens it always has, and its permissions (None: all)."""
+    """A caller: the tokens it always has, and its permissions (None: all), in each project that has no others."""
 
     name: str
     tokens: tuple[str, ...] = ()
     permissions: frozenset[str] | None = None
+    elsewhere: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By service project: its permissions there."""
+
+
+@dataclass(frozen=True)
+class ServiceProject:
+    """Has instances on the networks of the world's project, which is then the host project of a Shared VPC.
+
+    Routes, networks and firewall rules of its own it has none.
+    """
+
+    name: str
+    number: int
 
 
 @dataclass(frozen=True)
 class World:
-    """One project. Zones and regions are those of its instances and subnetworks, and ``zones``."""
+    """One project, and service projects. Zones and regions are those of instances and subnetworks, and ``zones``."""
 
     project: str
     networks: tuple[Network, ...] = ()
@@ -100,3 +115,4 @@ class World:
     quotas: Mapping[str, int] = field(default_factory=lambda: {"STATIC_ROUTES_PER_NETWORK": STATIC_ROUTES_PER_NETWORK})
     number: int = 419080500001
     """The project's number."""
+    service_projects: tuple[ServiceProject, ...] = ()
