@@ -61,6 +61,9 @@ options:
       - The instance that gets the traffic, by name with O(next_hop_zone), or by its path or URL, such as
         V(zones/us-central1-a/instances/node1).
       - Give this or O(next_hop_address). If neither is given, the next hop of an existing route stays.
+      - With a shared VPC, give the path of an instance in a service project,
+        V(projects/service-project/zones/us-central1-a/instances/node1). A route can lead to an instance of another
+        project only by an address, so it gets the primary address that the instance has on the network.
     type: str
   next_hop_zone:
     description: The zone of O(next_hop_instance).
@@ -71,6 +74,15 @@ options:
       - The route then follows the address, also to an instance that gets it later.
     type: str
     aliases: [next_hop_ip]
+  instance_projects:
+    description:
+      - Where else than in O(project) to look for the instance that has an address, the service projects of a shared
+        VPC, by their ids.
+      - The projects of O(next_hop_instance) and O(expected_holder), if these are paths, need not be named.
+    type: list
+    elements: str
+    default: []
+    version_added: 1.0.0
   priority:
     description:
       - The priority of the route, from 1 to 65535; of several, the lowest number wins.
@@ -149,6 +161,14 @@ EXAMPLES = r"""
     expected_holder: node1
   register: move
 
+- name: To an instance in a service project of a shared VPC
+  cloudha.vip.gcp_route_failover:
+    project: host-project
+    name: floating-ip-route
+    network: shared-network
+    destination: 10.200.1.1/32
+    next_hop_instance: projects/service-project/zones/us-central1-b/instances/node2
+
 - name: How long it took
   ansible.builtin.debug:
     msg: "{{ move.previous_holder }} -> {{ move.holder }} in {{ move.elapsed_ms }} ms"
@@ -175,12 +195,13 @@ address:
 holder:
   description:
     - The instance that the traffic goes to now, or would go to in check mode.
+    - The address that the route names, if the caller may not see whose that is.
     - V(null) if it goes to none.
   type: str
   returned: success
   sample: projects/my-project/zones/us-central1-b/instances/node2
 previous_holder:
-  description: The instance that the traffic went to before.
+  description: The instance that the traffic went to before; as RV(holder).
   type: str
   returned: success
   sample: projects/my-project/zones/us-central1-a/instances/node1
@@ -262,6 +283,7 @@ def main() -> None:
             next_hop_zone=dict(type="str"),
             next_hop_address=dict(type="str", aliases=["next_hop_ip"]),
             priority=dict(type="int"),
+            instance_projects=dict(type="list", elements="str", default=[]),
             tags=dict(type="list", elements="str"),
             description=dict(type="str"),
             expected_holder=dict(type="str"),

@@ -42,9 +42,19 @@ options:
         V(zones/us-central1-a/instances/node1).
       - Each is checked. It must be there, run, be allowed to forward (C(canIpForward)) and be on the network.
       - If there are several, the firewall must let VRRP (protocol 112) through between each two of them.
+      - With a shared VPC, instances in service projects by their paths, V(projects/service-project/zones/...).
     type: list
     elements: str
     default: []
+  instance_projects:
+    description:
+      - Where else than in O(project) to look for the instance whose address the route names, the service projects of a
+        shared VPC, by their ids.
+      - The projects of O(instances) need not be named.
+    type: list
+    elements: str
+    default: []
+    version_added: 1.0.0
   preflight:
     description:
       - Whether to check what a failover needs.
@@ -179,6 +189,7 @@ def main() -> None:
             destination=dict(type="str", aliases=["dest_range"]),
             network=dict(type="str"),
             instances=dict(type="list", elements="str", default=[]),
+            instance_projects=dict(type="list", elements="str", default=[]),
             preflight=dict(type="bool", default=True),
             vrrp=dict(type="bool", default=True),
             timeout=dict(type="float", default=60),

@@ -224,7 +224,7 @@ def test_what_gcloud_made_is_adopted(site):
     """Full URLs of another host and version, and a next hop by address."""
     site.move(next_hop_address="10.100.2.1", tags=["client"], description="made by hand", priority=900)
     result = site.move(network=None, destination=None, next_hop_instance=f"zones/{NODE2.partition('zones/')[2]}")
-    assert result["holder"] == NODE2 and result["previous_holder"] == "10.100.2.1"
+    assert (result["holder"], result["previous_holder"]) == (NODE2, NODE1)
     route = site.api.cloud.routes[NAME]
     assert (route["tags"], route["description"], route["priority"]) == (["client"], "made by hand", 900)
 

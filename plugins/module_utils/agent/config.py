@@ -372,6 +372,11 @@ def _gcp_route(section: _Section) -> Action:
         section.problem(
             "network", f"must be a name or like projects/PROJECT/global/networks/NAME, not {action.network!r}"
         )
+    if path and action.project not in (None, path[1]):
+        # The API takes no route elsewhere.
+        section.problem(
+            "project", f"must be that of the network, {path[1]}, or be left out, and not {action.project!r}"
+        )
     action.priority = section.take("priority", int, None)
     if action.priority is not None and not 1 <= action.priority <= 65535:
         # 0 would leave no room for the temporary route that has to be better.

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from ..failover import engine, route
 from ..failover.errors import CloudError
 from .actions import Seen
@@ -44,12 +42,16 @@ class GcpRoute:
     def prepare(self) -> None:
         config = self.config
         self._node.find_out()
-        with contextlib.suppress(CloudError):
-            self._address = self._node.metadata.address()
         # The routes of a shared VPC are in the project of its network.
         in_network = config.network.split("/")[1] if "/" in config.network else None
         project = config.project or in_network or self._node.project
         self._network = config.network if in_network else f"projects/{project}/global/networks/{config.network}"
+        name = self._network.rpartition("/")[2]
+        try:
+            self._address = self._node.metadata.address(name)
+        except CloudError:
+            if self._goal().across:  # then a route can lead here by the address only
+                raise
         self._api = _Watched(self._node.client(self._session, project), self._answers)
 
     def warm(self) -> None:
@@ -64,14 +66,22 @@ class GcpRoute:
             problems.append(
                 f"{self.me} may not forward (canIpForward): no route can lead to it. Create it anew with that"
             )
-        networks = [route.normalise(each.get("network", "")) for each in instance.get("networkInterfaces") or ()]
-        if self._network not in networks:
-            problems.append(f"{self.me} has no interface on {self._network}; it is on {', '.join(networks) or 'none'}")
+        addresses = {
+            route.normalise(each.get("network", "")): each.get("networkIP")
+            for each in instance.get("networkInterfaces") or ()
+        }
+        if self._network not in addresses:
+            problems.append(f"{self.me} has no interface on {self._network}; it is on {', '.join(addresses) or 'none'}")
+        elif self._goal().across and addresses[self._network] != self._address:
+            problems.append(
+                f"{self.me} has {addresses[self._network]} on {self._network}, and the route would lead to"
+                f" {self._address}, which is on another network of that name: rename one of them"
+            )
         return problems
 
     def look(self) -> Seen:
         seen, steps = engine.preview(route, self._client(LOOK_TIMEOUT), self._goal())
-        mine = seen.holder is not None and seen.holder in (self.me, self._address)
+        mine = seen.holder == self.me
         if mine:
             why = "something is left over, or not as configured"
         else:
@@ -115,6 +125,7 @@ class GcpRoute:
             lease=config.lease,
             settle=config.settle,
             check=False,  # of what cannot change by itself; see preflight
+            address=self._address,
         )
 
     def _client(

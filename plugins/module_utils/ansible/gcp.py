@@ -103,8 +103,7 @@ def _check(params: Mapping[str, Any]) -> None:
         raise OptionError(
             f"endpoint: {params['endpoint']!r} is not the URL of the API with its version, such as {ENDPOINT}"
         )
-    if not re.fullmatch(r"[a-z0-9.:-]+", params["project"]):
-        raise OptionError(f"project: {params['project']!r} is not the id of a project, such as my-project")
+    check_projects("project", [params["project"]])
 
 
 def _credentials(module: AnsibleModule) -> Any:
@@ -208,6 +207,12 @@ class GoogleSession:
         return Response(reply.status_code, reply.headers, reply.content)
 
 
+def check_projects(option: str, projects: list[str]) -> None:
+    for project in projects:
+        if not re.fullmatch(r"[a-z0-9.:-]+", project):
+            raise OptionError(f"{option}: {project!r} is not the id of a project, such as my-project")
+
+
 def resource_path(option: str, value: str, kind: str, project: str) -> str:
     """projects/P/... of a name, a partial path or a URL. `kind` is what comes before the name: global/networks."""
     match = re.fullmatch(rf"(?:(?:.*/)?projects/([^/]+)/)?(?:{kind}/)?([^/]+)", value)
@@ -224,8 +229,7 @@ def instance_path(option: str, value: str, project: str, zone: str | None = None
         if zone and zone != match[2]:
             raise OptionError(f"{option}: {value!r} is in zone {match[2]}, but the option for the zone says {zone}")
         project, zone, name = match[1] or project, match[2], match[3]
-        if not re.fullmatch(r"[a-z0-9.:-]+", project):
-            raise OptionError(f"{option}: {project!r} is not the id of a project, such as my-project")
+        check_projects(option, [project])
         _check_name(option, zone)
         _check_name(option, name, or_id=True)
         return f"projects/{project}/zones/{zone}/instances/{name}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..failover import engine, route
 from ..failover.errors import Denied, NotFound
 from ..failover.gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
-from .gcp import firewall_problems, instance_path, resource_path
+from .gcp import check_projects, firewall_problems, instance_path, resource_path
 from .run import OptionError
 
 TYPE_CHECKING = False
@@ -20,11 +20,24 @@ if TYPE_CHECKING:
     from ..clouds.gce import Compute
 
 
+def know_projects(params: Mapping[str, Any], client: Compute, *paths: str | None) -> None:
+    """Tells the client where to look for who has an address: as given, and the projects of instances that are given."""
+    named = [path.split("/")[1] for path in map(route.normalise, filter(None, paths)) if path.startswith("projects/")]
+    client.instance_projects = [*params["instance_projects"], *named]
+    check_projects("instance_projects", client.instance_projects)
+
+
 def whereabouts(params: Mapping[str, Any], client: Compute) -> tuple[str | None, str | None]:
     """Destination and network of the route: as given, else as the existing one has them, else None."""
     name, destination, network = params["name"], params["destination"], params["network"]
     if network:
         network = resource_path("network", network, "global/networks", client.project)
+        host = network.split("/")[1]
+        if host != client.project and not host.isdigit() and not client.project.isdigit():
+            raise OptionError(
+                f"project: {client.project} is not the project of the network {network}, and the API takes a route only"
+                f" there; set project to {host}, and give instances of other projects by their paths"
+            )
     if destination and network:
         return destination, network
     candidates = [
@@ -47,6 +60,7 @@ def goal(params: Mapping[str, Any], client: Compute) -> route.RouteGoal | None:
     if params["next_hop_instance"]:
         zone = params["next_hop_zone"]
         hop = instance_path("next_hop_instance", params["next_hop_instance"], client.project, zone)
+    know_projects(params, client, hop, params["expected_holder"])
     destination, network = whereabouts(params, client)
     present = params["state"] == "present"
     if not destination or not network:
@@ -73,6 +87,7 @@ def goal(params: Mapping[str, Any], client: Compute) -> route.RouteGoal | None:
 def look(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
     """What is there, and what would keep a failover from working."""
     instances = [instance_path("instances", each, client.project) for each in params["instances"]]
+    know_projects(params, client, *instances)
     destination, network = whereabouts(params, client)
     if not destination or not network:
         missing = "network" if destination else "destination"
@@ -106,7 +121,11 @@ def _refusals(client: Compute, goal: route.RouteGoal) -> list[str]:
 
 
 def _permission_problems(client: Compute, seen: route.Observed, instances: list[str]) -> list[str]:
-    wanted: dict[str, tuple[str, ...]] = dict.fromkeys(instances, INSTANCE_PERMISSIONS)
+    # A route names an instance of another project by its address, which takes no permission to use the instance.
+    wanted: dict[str, tuple[str, ...]] = {
+        path: INSTANCE_PERMISSIONS if path.split("/")[1] == client.project else INSTANCE_PERMISSIONS[:1]
+        for path in instances
+    }
     if seen.original:
         wanted[_route_path(client, seen.original["name"])] = ROUTE_PERMISSIONS
     return missing_permissions(client, wanted)

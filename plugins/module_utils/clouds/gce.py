@@ -94,6 +94,8 @@ class Compute:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.project = project
+        # Where else there may be instances on the network: the service projects of a shared VPC.
+        self.instance_projects: list[str] = []
         self.endpoint = endpoint.rstrip("/")
         self.timeout = timeout
         self.operation_timeout = operation_timeout
@@ -149,11 +151,21 @@ class Compute:
         ]
 
     def find_instance_by_address(self, network: str, address: str) -> dict[str, Any] | None:
-        """The instance of the project with this as an interface's primary address on the network, or None."""
-        for instance in self._aggregated(self.project, "instances"):
-            for interface in _dicts(instance.get("networkInterfaces")):
-                if interface.get("networkIP") == address and relative(interface.get("network")) == network:
-                    return instance
+        """The instance with this as an interface's primary address on the network, or None.
+
+        In any of the projects. One that cannot be read matters only to who finds nothing elsewhere.
+        """
+        unread: CloudError | None = None
+        for project in dict.fromkeys([*self.instance_projects, self.project]):
+            try:
+                for instance in self._aggregated(project, "instances"):
+                    for interface in _dicts(instance.get("networkInterfaces")):
+                        if interface.get("networkIP") == address and relative(interface.get("network")) == network:
+                            return instance
+            except (Denied, NotFound, Unavailable) as error:
+                unread = unread or error
+        if unread:
+            raise unread
         return None
 
     def list_instances(self) -> tuple[list[dict[str, Any]], list[str]]:

@@ -71,9 +71,21 @@ class Metadata:
     def instance(self) -> str:
         return self.get("instance/name")
 
-    def address(self) -> str:
-        """The primary address of the first interface."""
-        return self.get("instance/network-interfaces/0/ip")
+    def address(self, network: str) -> str:
+        """The primary address on a network of this name; the network's project is told by a number only."""
+        path = "instance/network-interfaces/?recursive=true"
+        try:
+            interfaces = json.loads(self.get(path))
+            found = [str(each["ip"]) for each in interfaces if each["network"].rpartition("/")[2] == network]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Unavailable(
+                f"The metadata server at {self.url}: {path}: not the answer it gives", resource=path
+            ) from error
+        if not found:
+            raise NotFound(
+                f"The metadata server at {self.url} knows no interface on a network {network}", resource=path
+            )
+        return found[0]
 
 
 class MetadataToken:

@@ -29,7 +29,7 @@ import contextlib
 import json
 
 from .engine import AT_WORK, Fact, Pause, Step
-from .errors import AlreadyExists, Invalid, NotFound, Stale
+from .errors import AlreadyExists, Denied, Invalid, NotFound, Stale, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ class RouteApi(Protocol):
 class RouteGoal:
     """What is wanted. None: keep what is there.
 
-    next_hop: projects/P/zones/Z/instances/I, or an IPv4 address. network: projects/P/global/networks/N.
+    next_hop: projects/P/zones/Z/instances/I, or an IPv4 address. address: that of this instance on the network, if it
+    is known. network: projects/P/global/networks/N. An instance of another project can be a next hop only by address.
     expected_holder: refuse, unless the traffic goes there now, or to the next hop already; a path, a URL, an address,
     or the name of an instance. exclusive: delete other routes that would keep the traffic, instead of refusing.
     run: a part of the names of this run's temporaries; by default, each run makes its own.
@@ -104,6 +105,7 @@ class RouteGoal:
     """
 
     __slots__ = (
+        "address",
         "check",
         "description",
         "destination",
@@ -136,7 +138,9 @@ class RouteGoal:
         lease: float = 20.0,
         settle: float = 1.0,
         check: bool = True,
+        address: str | None = None,
     ) -> None:
+        self.address = address
         self.name = name
         self.destination = destination
         self.network = normalise(network)
@@ -152,17 +156,32 @@ class RouteGoal:
         self.settle = settle
         self.check = check
 
+    @property
+    def across(self) -> bool:
+        """Whether the next hop is an instance of another project than the route: a shared VPC."""
+        hop, network = _project(self.next_hop or ""), _project(self.network)
+        # A number may be that of the same project.
+        return bool(hop and network) and hop != network and not hop.isdigit() and not network.isdigit()
+
 
 class Observed:
     """What is there: of the routes to the destination, those that concern this route and its network.
 
     original: the route of this name. leftovers: temporaries, of this run or of any other. intruders: other routes that
     would keep the traffic. effective: the live route that wins. holder: its next hop, or None. previous: the next hop
-    of the original: while a temporary wins, who had the traffic before.
+    of the original: while a temporary wins, who had the traffic before. owners: the instances that are known to have
+    addresses which may be next hops, by the address.
     """
 
-    def __init__(self, goal: RouteGoal, routes: Iterable[Route] = (), at: float = 0.0) -> None:
+    def __init__(
+        self,
+        goal: RouteGoal,
+        routes: Iterable[Route] = (),
+        at: float = 0.0,
+        owners: dict[str, str] | None = None,
+    ) -> None:
         self.goal = goal
+        self.owners = {} if owners is None else owners
         self.at = at  # the server's clock
         self.all = list(routes)
         self.problems: list[str] = []
@@ -173,8 +192,18 @@ class Observed:
         others = (r for r in self.routes if r is not self.original and r not in self.leftovers)
         self.intruders = [r for r in others if _overlap(r, self.wanted) and _priority(r) <= self.wanted["priority"]]
         self.effective = effective(self.routes, self.wanted["tags"])
-        self.holder = next_hop_of(self.effective)
-        self.previous = next_hop_of(self.original)
+
+    @property
+    def holder(self) -> str | None:
+        return self._owner(self.effective)
+
+    @property
+    def previous(self) -> str | None:
+        return self._owner(self.original)
+
+    def _owner(self, route: Route | None) -> str | None:
+        hop = next_hop_of(route)
+        return self.owners.get(hop, hop) if hop else None
 
     @property
     def warnings(self) -> list[str]:
@@ -188,7 +217,7 @@ class Observed:
             return texts
         for route in self.routes:
             shares = _live(route) and _overlap(route, self.wanted) and _priority(route) == _priority(winner)
-            if shares and next_hop_of(route) != self.holder:
+            if shares and next_hop_of(route) != next_hop_of(winner):
                 texts.append(f"{route['name']} has the priority of {winner['name']}: they share the traffic")
         return texts
 
@@ -226,7 +255,7 @@ def wanted_diff(observed: Observed) -> dict[str, Any]:
     routes = [r for r in observed.routes if not any(r is g for g in gone)]
     if goal.present:
         routes.append({**_body(goal, observed.wanted), "id": "0", "creationTimestamp": observed.at})
-    return Observed(goal, routes, observed.at).to_diff()
+    return Observed(goal, routes, observed.at, observed.owners).to_diff()
 
 
 def observe(client: RouteApi, goal: RouteGoal, memory: Memory) -> Observed:
@@ -235,10 +264,17 @@ def observe(client: RouteApi, goal: RouteGoal, memory: Memory) -> Observed:
         refused = Observed(goal)
         refused.problems = problems
         return refused
+    owners: dict[str, str] = memory.facts.setdefault("owners", {})
+    if goal.next_hop and goal.address:
+        owners[goal.address] = goal.next_hop
+    if goal.present and goal.across and goal.next_hop not in owners.values():
+        problems = _find_address(client, goal, owners)
     routes, at = client.list_routes(goal.destination)
-    observed = Observed(goal, routes, at)
-    observed.problems = _route_problems(observed, goal, memory)
+    observed = Observed(goal, routes, at, owners)
+    observed.problems = problems + _route_problems(observed, goal, memory)
     if not memory.steps:
+        if goal.check or goal.expected_holder:
+            _find_owner(client, observed)
         if goal.expected_holder:
             observed.problems += _holder_problems(client, observed, goal)
         if goal.check and goal.present and "checked" not in memory.facts:
@@ -468,6 +504,8 @@ def _wanted(o: Observed, goal: RouteGoal) -> dict[str, Any]:
     hop = _hop(model)
     if goal.next_hop:
         hop = ("nextHopInstance" if "/" in goal.next_hop else "nextHopIp", goal.next_hop)
+        if goal.across:
+            hop = next((("nextHopIp", ip) for ip, path in o.owners.items() if path == goal.next_hop), hop)
     priority = _priority(model) if goal.priority is None else goal.priority
     tags = sorted(model.get("tags") or ()) if goal.tags is None else goal.tags
     description = str(model.get("description") or "") if goal.description is None else goal.description
@@ -502,7 +540,7 @@ def _foresee(o: Observed, goal: RouteGoal, memory: Memory, item: Step | Pause) -
         result = item.do(recorder, "")
         memory.steps = [*memory.steps, None]  # type: ignore[list-item]
         memory.done[item.key] = Fact(memory.now, item.note, result)
-    return Observed(goal, routes, at), memory
+    return Observed(goal, routes, at, o.owners), memory
 
 
 class _Recorder:
@@ -533,6 +571,10 @@ def normalise(url: str, network: str = "") -> str:
     if network.startswith("projects/") and url.startswith(("zones/", "global/", "regions/")):
         return f"projects/{network.split('/')[1]}/{url}".rstrip("/")
     return url
+
+
+def _project(path: str) -> str:
+    return path.split("/")[1] if path.startswith("projects/") else ""
 
 
 def next_hop_of(route: Route | None) -> str | None:
@@ -727,11 +769,12 @@ def _holder_problems(client: RouteApi, o: Observed, goal: RouteGoal) -> list[str
     """The holder must be the expected one; or the wanted one already, so that a run can be repeated."""
     expected = goal.expected_holder
     holder = o.holder
-    if not expected or not holder:
+    address = next_hop_of(o.effective)
+    if not expected or not holder or not address:
         return []
     if o.effective and goal.present and _hop(o.effective) == o.wanted["hop"]:
         return []
-    names = [holder]
+    names = [holder, address]
     if _parse_address(holder) is not None and _parse_address(expected) is None:
         instance = client.find_instance_by_address(goal.network, holder)
         names.append(normalise(instance["selfLink"]) if instance else holder)
@@ -741,6 +784,28 @@ def _holder_problems(client: RouteApi, o: Observed, goal: RouteGoal) -> list[str
     if expected in names or ("/" not in expected and any(n.endswith(f"/{expected}") for n in names)):
         return []
     return [f"{goal.destination} goes to {holder}, and not to the expected holder {expected}"]
+
+
+def _find_address(client: RouteApi, goal: RouteGoal, owners: dict[str, str]) -> list[str]:
+    """By which address a route can lead to an instance of another project, and what is wrong with the instance."""
+    path = goal.next_hop or ""
+    try:
+        instance = client.get_instance(path)
+    except NotFound as error:
+        return [f"next hop: the instance {path} does not exist ({error})"]
+    for address in _addresses(instance, goal.network)[:1]:
+        owners[address] = path
+    return _instance_problems(instance, path, goal.network)
+
+
+def _find_owner(client: RouteApi, o: Observed) -> None:
+    """Whose the address is that the traffic goes to. It is for people: who may not see that is told the address."""
+    holder = o.holder
+    if holder and _parse_address(holder) is not None:
+        with contextlib.suppress(Denied, NotFound, Unavailable):
+            instance = client.find_instance_by_address(o.goal.network, holder)
+            if instance:
+                o.owners[holder] = normalise(instance["selfLink"])
 
 
 def _fitness_problems(client: RouteApi, o: Observed, goal: RouteGoal) -> list[str]:
@@ -769,14 +834,16 @@ def _fitness_problems(client: RouteApi, o: Observed, goal: RouteGoal) -> list[st
             problems += _instance_problems(client.get_instance(where), where, goal.network)
         except NotFound as error:
             problems.append(f"next hop: the instance {where} does not exist ({error})")
-    elif hop == "nextHopIp":
+    elif hop == "nextHopIp" and not goal.across:
         instance = client.find_instance_by_address(goal.network, where)
         if instance:
+            o.owners[where] = normalise(instance["selfLink"])
             problems += _instance_problems(instance, where, goal.network)
         else:
             problems.append(
                 f"next hop: no instance has {where} as the primary address of an interface on {goal.network}; "
-                "an alias address will not do"
+                "an alias address will not do, and in other projects it is looked for only if they are given "
+                "(instance_projects)"
             )
     return problems
 

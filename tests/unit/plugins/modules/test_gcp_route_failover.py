@@ -102,7 +102,7 @@ def test_empties_what_is_given_empty(run, there):
 
 
 def test_next_hop_by_address(run, there):
-    assert run(next_hop_address="10.100.2.2")["holder"] == "10.100.2.2"
+    assert run(next_hop_address="10.100.2.2")["holder"] == B
     assert only(there)["nextHopIp"] == "10.100.2.2"
 
 

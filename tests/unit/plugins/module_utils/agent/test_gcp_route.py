@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.cloudha.vip.plugins.module_utils.agent import gcp, gcp_route
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import parse
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Refused
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, Unavailable
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, NotFound, Unavailable
 
 ME = "projects/home/zones/zone-a/instances/node1"
 PEER = "projects/home/zones/zone-b/instances/node2"
@@ -28,7 +28,12 @@ class Metadata:
     project = staticmethod(lambda: "home")
     zone = staticmethod(lambda: "zone-a")
     instance = staticmethod(lambda: "node1")
-    address = staticmethod(lambda: "10.0.0.1")
+
+    @staticmethod
+    def address(network):
+        if network == "unknown":
+            raise NotFound("no interface")
+        return "10.0.0.1"
 
 
 class Compute:
@@ -41,7 +46,7 @@ class Compute:
         self.fails = None
         self.instance = {
             "canIpForward": True,
-            "networkInterfaces": [{"network": URL + NETWORK}],
+            "networkInterfaces": [{"network": URL + NETWORK, "networkIP": "10.0.0.1"}],
         }
 
     def list_routes(self, destination):
@@ -94,18 +99,45 @@ def assert_here(action):
         ({}, "home", NETWORK),
         ({"network": HOST_NETWORK}, "host", HOST_NETWORK),
         ({"project": "other"}, "other", "projects/other/global/networks/n"),
-        (
-            {"project": "other", "network": HOST_NETWORK},
-            "other",
-            HOST_NETWORK,
-        ),
+        ({"project": "host", "network": HOST_NETWORK}, "host", HOST_NETWORK),
     ],
 )
 def test_whose_the_routes_are(make, keys, project, network):
     action = make(**keys)
     assert (action.me, action._api.compute.project) == (ME, project)
     assert_here(action)
-    assert action._api.compute.routes["r"]["network"] == URL + network
+    made = action._api.compute.routes["r"]
+    assert made["network"] == URL + network
+    # An instance of another project can be a next hop only by its address.
+    hop = {"nextHopInstance": ME} if project == "home" else {"nextHopIp": "10.0.0.1"}
+    assert {key: value for key, value in made.items() if key.startswith("nextHop")} == hop
+    seen = action.look()
+    assert (seen.holder, seen.mine, seen.todo) == (ME, True, [])
+    made.pop("nextHopInstance", None)
+    made["nextHopIp"] = "10.0.0.2"
+    seen = action.look()
+    assert (seen.holder, seen.mine) == ("10.0.0.2", False)
+
+
+def test_an_address_that_is_not_known(make):
+    """It matters only where a route can lead here by nothing else."""
+    action = make(network="unknown")
+    assert_here(action)
+    assert action._api.compute.routes["r"]["nextHopInstance"] == ME
+    with pytest.raises(NotFound, match="no interface"):
+        make(network="unknown", project="host")
+
+
+def test_the_address_is_that_on_the_network(make):
+    action = make(project="host")
+    action._api.compute.instance["networkInterfaces"] = [{"network": URL + HOST_NETWORK, "networkIP": "10.0.0.1"}]
+    assert action.preflight() == []
+    action._api.compute.instance["networkInterfaces"] = [
+        {"network": URL + NETWORK, "networkIP": "10.0.0.1"},
+        {"network": URL + HOST_NETWORK, "networkIP": "10.7.0.1"},
+    ]
+    (problem,) = action.preflight()
+    assert "10.7.0.1 on projects/host/global/networks/n" in problem and "10.0.0.1, which is on another" in problem
 
 
 def test_what_is_seen(make):

@@ -527,6 +527,21 @@ def test_find_instance_by_address():
     assert client.find_instance_by_address(NETWORK, "10.0.0.3") is None
 
 
+def test_find_instance_by_address_in_service_projects():
+    """Those first; what cannot be read matters only to who finds nothing elsewhere."""
+    found = {"name": "a", "networkInterfaces": [interface("10.0.0.1")]}
+    first, second, own = (aggregated("instances").replace("/projects/p/", f"/projects/{name}/") for name in "stp")
+    denied = refusal(403, "forbidden", "Required 'compute.instances.list' permission for 'projects/s'")
+    page = {"items": {"zones/z": {"instances": [found]}}}
+    client, _session, _clock = compute(
+        (first, None, denied), (second, None, page), (first, None, denied), (second, None, {}), (own, None, {})
+    )
+    client.instance_projects = ["s", "t", "s"]
+    assert client.find_instance_by_address(NETWORK, "10.0.0.1") == found
+    with pytest.raises(Denied, match="list the instances of project s"):
+        client.find_instance_by_address(NETWORK, "10.0.0.1")
+
+
 @pytest.mark.parametrize(
     "silence",
     [

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import traceback
 
@@ -48,18 +49,34 @@ def tokens(*exchanges):
     return MetadataToken(metadata=Metadata(URL, session), clock=clock), clock, session
 
 
+INTERFACES = [
+    {"ip": "10.0.0.7", "network": "projects/123/networks/default"},
+    {"ip": "10.100.2.1", "network": "projects/456/networks/ip-failover"},
+]
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}x", "[1]", '[{"ip": "10.0.0.1"}]', '[{"network": 7}]', "7"])
+def test_an_address_that_the_metadata_server_does_not_say(text):
+    session = Script(value("instance/network-interfaces/?recursive=true", text))
+    with pytest.raises(Unavailable, match="not the answer it gives"):
+        Metadata(URL, session).address("n")
+
+
 def test_what_the_metadata_server_says():
     session = Script(
         value("project/project-id", "lab-project"),
         value("instance/zone", "projects/123/zones/us-central1-a"),
         value("instance/name", "node1\n"),
-        value("instance/network-interfaces/0/ip", "10.100.2.1"),
+        value("instance/network-interfaces/?recursive=true", json.dumps(INTERFACES)),
+        value("instance/network-interfaces/?recursive=true", json.dumps(INTERFACES)),
     )
     metadata = Metadata(URL + "/", session)
     assert metadata.project() == "lab-project"
     assert metadata.zone() == "us-central1-a"
     assert metadata.instance() == "node1"
-    assert metadata.address() == "10.100.2.1"
+    assert metadata.address("ip-failover") == "10.100.2.1"
+    with pytest.raises(NotFound, match="no interface on a network failover"):
+        metadata.address("failover")
     assert all(headers == {"Metadata-Flavor": "Google"} for headers in session.headers)
 
 

@@ -144,6 +144,7 @@ class Cloud:
     def insert_route(self, body, request_id):
         name = body["name"]
         self._send("before", "insert", name)
+        self._refuse_other_projects(body)
         if request_id not in self.operations:
             if self.named(name):
                 raise AlreadyExists(f"The resource {name} already exists.", resource=name, status=409)
@@ -202,6 +203,16 @@ class Cloud:
             raise NotFound(f"The resource {name} was not found.", resource=name, status=404)
         return found
 
+    def _refuse_other_projects(self, body):
+        hop = body.get("nextHopInstance")
+        if hop and not route.normalise(hop).startswith("projects/p/"):
+            raise Invalid(
+                f"Invalid value for field 'resource.nextHopInstance': '{hop}'. Cross project referencing is not "
+                "allowed for this resource.",
+                status=400,
+                code="invalid",
+            )
+
     def _commit(self, body, began=None, active=True, visible=True):
         hop = route.next_hop_of(body)
         if not hop and "nextHopNetwork" not in body:
@@ -249,6 +260,7 @@ class SlowCloud(Cloud):
         self.clock.now += seconds
 
     def insert_route(self, body, request_id):
+        self._refuse_other_projects(body)
         if request_id not in self.operations:
             if self.rng.random() < 0.1:
                 raise Lost("The connection was lost before anything happened.")

@@ -175,8 +175,104 @@ def test_preview_changes_nothing():
 def test_next_hop_by_address():
     cloud = Cloud().put(NAME, "10.100.2.1")
     outcome = apply(cloud, goal("10.100.2.2", check=True))
-    assert outcome.before.holder == "10.100.2.1" and outcome.after.holder == "10.100.2.2"
+    assert (outcome.before.holder, outcome.after.holder) == (A, B)
     assert cloud.routes[0]["nextHopIp"] == "10.100.2.2" and "nextHopInstance" not in cloud.routes[0]
+
+
+def test_whose_an_address_is_is_not_worth_a_failure():
+    """The agent does not ask, and who may not list instances is told the address."""
+    outcome = apply(Cloud().put(NAME, "10.100.2.1"), goal("10.100.2.2"))
+    assert (outcome.before.holder, outcome.after.holder) == ("10.100.2.1", "10.100.2.2")
+    for error in (Denied("may not list", status=403), Unavailable("a zone is silent"), NotFound("no such project")):
+
+        def fault(phase, verb, _target, error=error):
+            if (phase, verb) == ("before", "find"):
+                raise error
+
+        outcome = apply(Cloud(fault=fault).put(NAME, "10.100.2.1"), goal(B, check=True))
+        assert (outcome.before.holder, outcome.after.holder) == ("10.100.2.1", B)
+
+
+# Shared VPC
+
+D, E = instance("vm1", project="service"), instance("vm2", "us-central1-b", project="other-service")
+
+
+def shared():
+    cloud = Cloud()
+    cloud.add_instance(D, "10.100.2.8")
+    cloud.add_instance(E, "10.100.2.9")
+    return cloud
+
+
+@pytest.mark.parametrize("address", [None, "10.100.2.9"])
+def test_to_an_instance_of_another_project(address):
+    """The API takes no such instance as a next hop, and so its address is; for people it is the instance."""
+    cloud = shared().put(NAME, "10.100.2.8")
+    wanted = goal(E, check=True, expected_holder=D, address=address)
+    observed, planned = engine.preview(route, cloud, wanted)
+    assert [step.name for step in planned] == MOVE
+    assert (observed.holder, route.wanted_diff(observed)["holder"]) == (D, E)
+    outcome = apply(cloud, wanted)
+    assert steps(outcome) == MOVE
+    assert (outcome.before.holder, outcome.before.previous, outcome.after.holder) == (D, D, E)
+    (found,) = cloud.routes
+    assert found["nextHopIp"] == "10.100.2.9" and "nextHopInstance" not in found
+    assert apply(cloud, wanted).changed is False
+    # Between the projects, and by the name alone.
+    assert apply(cloud, goal(A, check=True, expected_holder="vm2")).after.holder == A
+    assert apply(cloud, goal(D, check=True, expected_holder="node1")).after.holder == D
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_killed_on_the_way_to_another_project(number, phase):
+    seen = []
+
+    def fault(when, verb, _target):
+        if when == phase and verb in ("insert", "delete"):
+            seen.append(verb)
+            if len(seen) == number:
+                raise Crash
+
+    cloud = shared().put(NAME, "10.100.2.8")
+    cloud.fault = fault
+    killed = number <= 4
+    if killed:
+        with pytest.raises(Crash):
+            apply(cloud, goal(E, check=True))
+    cloud.fault = lambda *_: None
+    assert apply(cloud, goal(E, check=True)).changed == (not killed or (number, phase) != (4, "after"))
+    assert cloud.names() == [NAME] and cloud.traffic() == {"10.100.2.9"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ({"canIpForward": False}, f"next hop: {D} may not forward packets"),
+        ({"status": "TERMINATED"}, f"next hop: {D} is not RUNNING"),
+        (
+            {"networkInterfaces": [{"network": URL + NETWORK + "2", "networkIP": "10.9.0.1"}]},
+            f"{D} has no interface on",
+        ),
+        (None, f"next hop: the instance {D} does not exist"),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False])
+def test_an_instance_of_another_project_that_will_not_do(keys, text, check):
+    cloud = Cloud().put(NAME, A)
+    if keys is not None:
+        cloud.add_instance(D, "10.100.2.8", **keys)
+    with pytest.raises(engine.Refused, match=text):
+        engine.preview(route, cloud, goal(D, check=check))
+    with pytest.raises(engine.Refused, match=text):
+        apply(cloud, goal(D, check=check))
+    assert cloud.log == []
+
+
+def test_a_number_may_be_that_of_the_same_project():
+    assert not goal("projects/123/zones/us-central1-a/instances/node1").across
+    assert not goal("10.100.2.1").across and not goal(None).across and not goal(A).across and goal(D).across
 
 
 # Crashes
@@ -540,7 +636,8 @@ def test_defect_h_names_are_compared_and_zones_are_not():
     outcome = apply(cloud, goal(twin))
     assert outcome.changed and cloud.traffic() == {twin}
     other_project = instance("node1", project="q")
-    assert apply(cloud, goal(other_project)).changed and cloud.traffic() == {other_project}
+    cloud.add_instance(other_project, "10.100.2.9")
+    assert apply(cloud, goal(other_project)).changed and cloud.traffic() == {"10.100.2.9"}
 
 
 # What others have left
