@@ -198,6 +198,10 @@ def test_an_action_for_alias_ranges():
         (action(network="projects/p/global/networks/x"), "actions[0].network: must be a name or like projects/PROJECT"),
         (action(network=None), "actions[0].network: is required"),
         (action(project="A"), "actions[0].project: 'A' is no id of a project"),
+        (
+            action(project="service", network="projects/host/global/networks/x"),
+            "actions[0].project: must be that of the network, host, or be left out, and not 'service'",
+        ),
         (action(priority=0), "actions[0].priority: must be from 1 to 65535, not 0"),
         (action(priority=65536), "actions[0].priority: must be from 1 to 65535, not 65536"),
         (action(priority="1"), 'actions[0].priority: must be a whole number, not "1"'),

@@ -234,7 +234,9 @@ def test_network(value, path):
     assert gcp.resource_path("network", value, "global/networks", "p") == path
 
 
-@pytest.mark.parametrize("value", ["a/b", "projects/q/n/", "projects/q/global/subnetworks/n", "global/networks/n/x"])
+@pytest.mark.parametrize(
+    "value", ["a/b", "projects/q/n/", "projects/q/global/subnetworks/n", "global/networks/n/x", "N"]
+)
 def test_no_network(value):
     with pytest.raises(OptionError, match=r"^network: "):
         gcp.resource_path("network", value, "global/networks", "p")
@@ -253,7 +255,21 @@ def test_instance(value, zone, path):
     assert gcp.instance_path("next_hop_instance", value, "p", zone) == path
 
 
-@pytest.mark.parametrize(("value", "zone"), [("i", None), ("z/i", None), ("zones/z/instances/i", "y"), ("z/i", "z")])
+@pytest.mark.parametrize(
+    ("value", "zone"),
+    [
+        ("i", None),
+        ("z/i", None),
+        ("zones/z/instances/i", "y"),
+        ("z/i", "z"),
+        ("zones/z/instances/I", None),
+        ("zones/Z/instances/i", None),
+        ("projects/P/zones/z/instances/i", None),
+        ("i_1", "z"),
+        ("i", "1"),
+        ("i-", "z"),
+    ],
+)
 def test_no_instance(value, zone):
     with pytest.raises(OptionError, match=r"^next_hop_instance: "):
         gcp.instance_path("next_hop_instance", value, "p", zone)
