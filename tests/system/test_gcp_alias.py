@@ -124,7 +124,7 @@ def test_only_the_holder_may_send_from_the_range(nodes: AliasNodes) -> None:
 def test_a_range_that_somebody_removed_comes_back(nodes: AliasNodes) -> None:
     before = nodes.holder()
     for node in NODES:
-        nodes.ssh(node, "systemctl stop vip-agent")  # which would repair it
+        nodes.ssh(node, "systemctl stop vip-agent-watch vip-agent")  # which would repair it
     nodes.give(before)
     nodes.deploy()
     assert nodes.holder() == before

@@ -84,7 +84,7 @@ def test_changed_options_reach_a_running_pair_and_clients_lose_nothing(pair: Rou
 def test_a_route_that_was_deleted_by_hand_comes_back(pair: RoutePair) -> None:
     before = pair.holder(900)
     for node in NODES:
-        pair.ssh(node, "systemctl stop vip-agent")  # which would repair it
+        pair.ssh(node, "systemctl stop vip-agent-watch vip-agent")  # which would repair it
     code = (
         "import urllib.request as u; r = u.Request('http://199.36.153.8/compute/v1/projects/lab-project/global/routes/"
         f"{ROUTE}', method='DELETE', headers={{'Authorization': 'Bearer lab-controller-token'}}); u.urlopen(r).read()"

@@ -10,6 +10,7 @@ Each action has a thread of its own, so that a slow API delays no health check. 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -252,7 +253,8 @@ class Worker:
             try:
                 pause = self.turn()
             except Exception:  # a mistake in here must not end what keeps the address alive
-                traceback.print_exc()
+                with contextlib.suppress(OSError):  # the journal may be gone
+                    traceback.print_exc()
                 self._tell("thread", f"an error in the agent itself, see its journal: {sys.exc_info()[1]!r}")
                 pause = FIRST_PAUSE
 

@@ -79,7 +79,8 @@ def _answer(check: HttpCheck, sock: socket.socket) -> Attempt:
 
 def _check_status(check: HttpCheck, head: bytes) -> None:
     words = head.split(b"\r\n", 1)[0].split(None, 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+    # A longer number is no status, and Python refuses to convert one of 5,000 digits.
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or len(words[1]) != 3 or not words[1].isdigit():
         raise Failed("not an HTTP answer")
     if int(words[1]) not in check.status:
         raise Failed(f"status {int(words[1])}")
@@ -113,7 +114,7 @@ def command(check: CommandCheck) -> Attempt:
         pid = None
         if code:
             with contextlib.suppress(BlockingIOError):
-                line = os.read(output, 4096).decode(errors="replace").strip().split("\n")[0][:200]
+                line = os.read(output, 4096).decode(errors="replace").strip().split("\n")[0]
             ended = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
             raise Failed(f"{ended}: {line}" if line else ended)
     finally:
@@ -129,8 +130,10 @@ def command(check: CommandCheck) -> Attempt:
 
 def reap() -> None:
     for pid in _killed[:]:
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            _killed.remove(pid)
+        with contextlib.suppress(ChildProcessError):
+            if not os.waitpid(pid, os.WNOHANG)[0]:
+                continue
+        _killed.remove(pid)
 
 
 def _connect(host: str, port: int) -> Generator[tuple[Any, int, str], None, socket.socket]:

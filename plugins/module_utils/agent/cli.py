@@ -17,7 +17,7 @@ import time
 from . import lock, service, verdict
 from .config import DEFAULT_PATH, ConfigError, load
 from .events import oldest_first, utc
-from .loop import Failed, Loop
+from .loop import Failed, Loop, in_one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .config import Config
 
 HEALTHY, UNHEALTHY, USAGE, NOT_RUNNING = 0, 1, 2, 3
+LONGEST_LINE = 4000
 DRAINED, HANDED_OVER = -10, -254
 
 
@@ -101,7 +102,8 @@ def _status(config: Config, options: argparse.Namespace) -> int:
         _say(json.dumps({**verdict_now, **(status or {}), "events": recent}))
         return code
     if not running:
-        _say("vip-agent is NOT RUNNING; its verdicts stand as they are" + (f", {age:.0f} s old" if age else ""))
+        old = f", {age:.0f} s old" if age else ""
+        _say(f"vip-agent is NOT RUNNING; its verdicts{old} count as failed when it stays away")
     if status:
         _print_status(status, age or 0.0, running)
     for event in recent:
@@ -193,7 +195,7 @@ def _one_line(event: dict[str, Any]) -> str:
     hidden = ("seq", "time", "wall_ns", "mono_ns", "node", "event", "spool")
     rest = {key: value if isinstance(value, str) else json.dumps(value) for key, value in event.items()}
     shown = " ".join(f"{key}={value}" for key, value in rest.items() if key not in hidden)
-    return f"{event['time']} {event['event']} {shown}"
+    return in_one_line(f"{event['time']} {event['event']} {shown}", LONGEST_LINE)
 
 
 def _events(config: Config, options: argparse.Namespace) -> int:

@@ -153,6 +153,9 @@ class _Section:
             names = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
             self.problem(key, f"must be {names[kind]}, not {json.dumps(value)}")
             return kind() if default is _REQUIRED else default
+        if isinstance(value, str) and not _is_text(value):
+            self.problem(key, f"must have neither a NUL nor half a character in it, unlike {json.dumps(value)}")
+            return "" if default is _REQUIRED else default
         return value
 
     def number(self, key: str, low: int, high: int, default: Any = _REQUIRED) -> int:
@@ -193,7 +196,7 @@ def load(path: str) -> Config:
             data = json.load(file)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not JSON: {error}") from error
     try:
         return parse(data)
@@ -316,7 +319,7 @@ def _without_port(host: str) -> str:
 def _command(section: _Section) -> Check:
     check = CommandCheck()
     check.command = section.take("command", list)
-    if not check.command or not all(isinstance(word, str) and "\0" not in word for word in check.command):
+    if not check.command or not all(isinstance(word, str) and _is_text(word) for word in check.command):
         section.problem("command", "must be a list of texts: the program and its arguments")
     elif not check.command[0].startswith("/"):
         section.problem("command", f"the program must be an absolute path, not {check.command[0]!r}")
@@ -458,7 +461,7 @@ def _span(cidr: str) -> tuple[int, int] | None:
     address, _slash, length = cidr.partition("/")
     try:
         first = int.from_bytes(socket.inet_pton(socket.AF_INET, address), "big")
-    except OSError:
+    except (OSError, ValueError):
         return None
     rest = (1 << 32 - int(length)) - 1 if re.fullmatch("[0-9]|[12][0-9]|3[0-2]", length) else -1
     return None if rest < 0 or first & rest else (first, first | rest)
@@ -489,6 +492,11 @@ def normal_address(text: str) -> str | None:
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             return socket.inet_ntop(family, socket.inet_pton(family, plain))
-        except OSError:
+        except (OSError, ValueError):
             continue
     return None
+
+
+def _is_text(value: str) -> bool:
+    """What can be written to a file, an address or a name of a file."""
+    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)

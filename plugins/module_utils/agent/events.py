@@ -35,9 +35,9 @@ class EventLog:
         self._turn = threading.Lock()
         self._fd = self._open()
         self._cut_torn_end()
-        last = self._last()
-        self.seq = int(last.get("seq", 0))
-        self.spool_read = int(last.get("spool", 0))
+        last: dict[str, Any] = next(newest_first(self.path), {})
+        self.seq = last.get("seq", 0)
+        self.spool_read = last.get("spool", 0)
         self._unsafe = threading.Event()
         threading.Thread(target=self._keep_safe, daemon=True).start()
 
@@ -48,11 +48,6 @@ class EventLog:
         size = os.fstat(self._fd).st_size
         tail = os.pread(self._fd, TAIL, max(0, size - TAIL))
         os.ftruncate(self._fd, size - len(tail) + tail.rfind(b"\n") + 1)
-
-    def _last(self) -> dict[str, Any]:
-        for event in newest_first(self.path):
-            return event
-        return {}
 
     def append(self, event: str, spool: int | None = None, **fields: Any) -> dict[str, Any]:
         """Write an event; ``spool`` is how far the spool has been read once this event is safe. Any thread may call."""
@@ -108,6 +103,20 @@ def utc(wall_ns: int) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest // 1000:06d}Z"
 
 
+_KINDS: dict[str, type] = {"seq": int, "wall_ns": int, "mono_ns": int, "spool": int, "time": str, "event": str}
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The event of a line; None if it is none. A disk may have returned anything, and an agent must start on it."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict):
+        return None
+    return event if all(isinstance(event.get(key), kind) for key, kind in _KINDS.items()) else None
+
+
 def newest_first(path: str) -> Iterator[dict[str, Any]]:
     """The events at the end of the log, from the newest backwards: about a thousand."""
     for name in (path, path + ".1"):
@@ -119,20 +128,23 @@ def newest_first(path: str) -> Iterator[dict[str, Any]]:
         except FileNotFoundError:
             continue
         for line in reversed(lines[1:] if size > TAIL else lines):
-            with contextlib.suppress(ValueError):
-                yield json.loads(line)
+            event = _parse(line)
+            if event:
+                yield event
 
 
 def oldest_first(path: str) -> Iterator[dict[str, Any] | None]:
     """All events in order; then None whenever there is no other yet. Goes over to the new file after a rotation."""
     with contextlib.suppress(FileNotFoundError), open(path + ".1", "rb") as file:
-        yield from (json.loads(line) for line in file)
+        yield from filter(None, map(_parse, file))
     while True:
         with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
             while True:
                 line = file.readline()
                 if line.endswith(b"\n"):
-                    yield json.loads(line)
+                    event = _parse(line)
+                    if event:
+                        yield event
                     continue
                 file.seek(-len(line), os.SEEK_CUR)
                 with contextlib.suppress(FileNotFoundError):

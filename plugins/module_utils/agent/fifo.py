@@ -46,8 +46,10 @@ except ImportError:  # Python 3.9
 # then only be one that was emptied since.
 MOVE_LIMIT = 32 * 1024
 EMPTY_ABOVE = 64 * 1024
+# keepalived's own lines are far shorter. What goes on without a newline must not fill the memory and the disk.
+LONGEST_LINE = 4096
 
-_LINE = re.compile(r'(INSTANCE|GROUP) "(.*)" ([A-Z_]+)(?: (\d+))?')
+_LINE = re.compile(r'(INSTANCE|GROUP) "(.*)" ([A-Z_]+)(?: ([0-9]{1,9}))?')
 
 
 def parse_line(line: str) -> tuple[str, dict[str, Any]]:
@@ -97,7 +99,7 @@ class Spool:
     def __init__(self, path: str, read: int) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._size = os.fstat(self._fd).st_size
-        self.read = read if read <= self._size else 0
+        self.read = read if 0 <= read <= self._size else 0
 
     def fill(self, fifo: int) -> bool:
         """Move what is in the FIFO; false if there was nothing."""
@@ -113,9 +115,12 @@ class Spool:
         """Each line that has not been read, and where it ends. The caller sets ``read`` when the line is safe."""
         data = os.pread(self._fd, self._size - self.read, self.read)
         position = self.read
-        for line in data.split(b"\n")[:-1]:  # what follows the last newline is a line whose rest is in the FIFO
+        *lines, rest = data.split(b"\n")
+        for line in lines:
             position += len(line) + 1
-            yield line.decode(errors="backslashreplace"), position
+            yield line[:LONGEST_LINE].decode(errors="backslashreplace"), position
+        if len(rest) > LONGEST_LINE:  # otherwise it is a line whose rest is in the FIFO
+            yield rest[:LONGEST_LINE].decode(errors="backslashreplace"), position + len(rest)
 
     def close(self) -> None:
         os.close(self._fd)

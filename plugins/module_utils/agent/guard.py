@@ -11,6 +11,7 @@ import os
 import time
 
 UNIT = "/etc/systemd/system/cloudha-vip-guard.service"
+SIZE_LIMIT = 64 * 1024
 SILENT = 10.0  # seconds; it writes every 2 s
 PROBLEM = (
     "the guard of keepalived is silent, so that nobody knows whether keepalived sees and hears. Look at "
@@ -22,8 +23,8 @@ def last_word(file: str, unit: str) -> tuple[float | None, list[str]]:
     """How many seconds old it is, and what was amiss. None: this node has no guard; infinity: it has never spoken."""
     try:
         with open(file, encoding="utf-8") as stream:
-            said = json.load(stream)
+            said = json.loads(stream.read(SIZE_LIMIT))
         # The time since the boot is the same for all processes, and nobody sets that clock.
         return (time.monotonic_ns() - said["mono"]) / 1e9, [str(problem) for problem in said["problems"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except Exception:  # whatever is in the file, it must not end the agent
         return float("inf") if os.path.exists(unit) else None, []

@@ -10,6 +10,7 @@ descriptor is ready. Written by hand because importing asyncio alone costs 8 MiB
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import selectors
@@ -26,8 +27,24 @@ READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
 
+REASON_LIMIT = 200
+
+
+def in_one_line(text: str, limit: int) -> str:
+    """Text of others as a log and a terminal may have it: no newline, nothing that steers a terminal, and not long."""
+    line = " ".join(text[: 2 * limit].split())
+    line = "".join(letter if letter.isprintable() else "?" for letter in line)
+    return line if len(line) <= limit and len(text) <= 2 * limit else line[: limit - 3] + "..."
+
+
 class Failed(Exception):
-    """An attempt came to an end without success; the message is the reason."""
+    """An attempt came to an end without success; the message is the reason, short and in one line.
+
+    It may quote a service, which may say anything.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(in_one_line(reason, REASON_LIMIT))
 
 
 class Timeout(Failed):
@@ -84,22 +101,28 @@ class _Task:
     def _step(self) -> None:
         self._let_go()
         try:
-            self._waiting, mask, self._doing = next(self._attempt)
+            waiting, mask, self._doing = next(self._attempt)
+            self._loop.watch(waiting, mask, self._step)
+            self._waiting = waiting
         except StopIteration:
             self._end(None)
         except Failed as failed:
             self._end(failed)
-        except (OSError, ValueError) as error:
-            # A value that a library refuses is a failure of this check, too, and no end of the others.
-            self._end(Failed(f"{getattr(error, 'strerror', None) or error} ({self._doing})"))
-        else:
-            self._loop.watch(self._waiting, mask, self._step)
+        except Exception as error:  # whatever a service makes a library raise is its failure, and no end of the agent
+            self._abandon()
+            said = getattr(error, "strerror", None) or error
+            kind = "" if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: "
+            self._end(Failed(f"{kind}{said} ({self._doing})"))
 
     def _expire(self) -> None:
         if not self._ended:
             self._let_go()
-            self._attempt.close()
+            self._abandon()
             self._end(Timeout(f"no end after {self._timeout * 1000:.0f} ms ({self._doing})"))
+
+    def _abandon(self) -> None:
+        with contextlib.suppress(Exception):
+            self._attempt.close()
 
     def _let_go(self) -> None:
         if self._waiting is not None:

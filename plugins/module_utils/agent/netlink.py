@@ -44,8 +44,8 @@ class Addresses:
         try:
             done = False
             while not done:
-                for kind, sequence, payload in _messages(self.socket.recv(1 << 16)):
-                    if kind == _ERROR:
+                for kind, sequence, payload in _messages(self._receive()):
+                    if kind == _ERROR and len(payload) >= 4:
                         code = -struct.unpack_from("=i", payload)[0]
                         raise OSError(code, os.strerror(code))
                     if kind == _DONE and sequence == 1:
@@ -61,12 +61,17 @@ class Addresses:
         try:
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    for kind, _sequence, payload in _messages(self.socket.recv(1 << 16)):
+                    for kind, _sequence, payload in _messages(self._receive()):
                         _apply(self.held, kind, payload)
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
             self.reload()  # news were dropped
+
+    def _receive(self) -> bytes:
+        """What the kernel says, which has the port 0; nothing of other processes."""
+        data, (port, _groups) = self.socket.recvfrom(1 << 16)
+        return data if port == 0 else b""
 
     def close(self) -> None:
         self.socket.close()
@@ -75,12 +80,14 @@ class Addresses:
 def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     while len(data) >= _HEADER.size:
         length, kind, _flags, sequence, _port = _HEADER.unpack_from(data)
+        if length < _HEADER.size:
+            return
         yield kind, sequence, data[_HEADER.size : length]
         data = data[(length + 3) & ~3 :]
 
 
 def _apply(held: dict[str, str], kind: int, payload: bytes) -> None:
-    if kind not in (_NEW, _DELETED):
+    if kind not in (_NEW, _DELETED) or len(payload) < _ADDRESS.size:
         return
     family, _prefix, _flags, _scope, index = _ADDRESS.unpack_from(payload)
     found: dict[int, bytes] = {}
@@ -91,7 +98,7 @@ def _apply(held: dict[str, str], kind: int, payload: bytes) -> None:
         rest = rest[max(4, (length + 3) & ~3) :]
     # On a point-to-point link IFA_ADDRESS is the other end.
     packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
-    if family not in (socket.AF_INET, socket.AF_INET6) or not packed:
+    if not packed or len(packed) != {socket.AF_INET: 4, socket.AF_INET6: 16}.get(family):
         return
     address = socket.inet_ntop(family, packed)
     if kind == _NEW:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import resource
 import signal
@@ -19,7 +20,7 @@ from collections import deque
 from . import checks, guard, lock, verdict
 from .events import EventLog, newest_first
 from .fifo import Fifo, Spool, parse_line
-from .loop import READ, Failed, Loop, Timeout
+from .loop import READ, Failed, Loop, Timeout, in_one_line
 from .netlink import Addresses
 
 TYPE_CHECKING = False
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 TICK = 0.25
 STATUS_EVERY = 1.0
+PROBLEM_LIMIT = 2000
+RENEWED = "renewed"
 ATTEMPTS: dict[str, Any] = {"http": checks.http, "tcp": checks.tcp, "command": checks.command}
 
 
@@ -194,13 +197,16 @@ class Agent:
         """Watch keepalived's process, if there is one that is not watched; true if there was."""
         if self.keepalived:
             return False
+        descriptor = None
         try:
             with open(self.config.keepalived_pid_file, encoding="ascii") as file:
-                pid = int(file.read())
+                pid = int(file.read(64))
             descriptor = os.pidfd_open(pid)
-            with open(f"/proc/{pid}/comm", encoding="ascii") as file:
-                alive = file.read() == "keepalived\n"  # a killed keepalived leaves its file, and its id is used again
-        except (OSError, ValueError):
+            with open(f"/proc/{pid}/comm", "rb") as comm:
+                alive = comm.read() == b"keepalived\n"  # a killed keepalived leaves its file, and its id is used again
+        except (OSError, ValueError, OverflowError):
+            alive = False
+        if descriptor is None:
             return False
         if not alive:
             os.close(descriptor)
@@ -228,8 +234,8 @@ class Agent:
         if state.get("state") != "MASTER" or not self.keepalived:
             return None
         try:
-            with open(f"/proc/{self.keepalived[0]}/stat", encoding="ascii") as file:
-                ticks = int(file.read().rpartition(")")[2].split()[19])
+            with open(f"/proc/{self.keepalived[0]}/stat", "rb") as file:
+                ticks = int(file.read().rpartition(b")")[2].split()[19])
         except OSError:
             return None
         started = ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -247,12 +253,35 @@ class Agent:
         if self._find_keepalived() and self.keepalived:
             self._record("keepalived", running=True, pid=self.keepalived[0])
         checks.reap()
+        renewed = self._renew()
         if now >= self.status_due:
             self.status_due = now + STATUS_EVERY
             for runner in self.runners:
-                runner.repair()
+                if renewed:  # otherwise the watch may be right
+                    runner.repair()
             self._ask_guard()
             self._write_status()
+
+    def _renew(self) -> bool:
+        """Tell the watch (the role's template watch.j2), which outlives this agent, that the verdicts are of now.
+
+        Not before each check has come to an end: an agent that dies of its first attempts renews nothing.
+        """
+        if not all(runner.last for runner in self.runners):
+            return False
+        # The agent after this one takes as long until it knows.
+        longest = max((runner.check.timeout for runner in self.runners), default=0.0)
+        try:
+            verdict.write(os.path.join(self.config.state_dir, RENEWED), f"{time.monotonic_ns()} {math.ceil(longest)}\n")
+        except OSError as error:
+            self._problem(
+                "renewed",
+                f"{error.filename}: {error.strerror}, so that the verdicts count as failed soon: make room in /run, or "
+                "restart the agent",
+            )
+            return False
+        self._problem("renewed", None)
+        return True
 
     def _ask_guard(self) -> None:
         """What only root can see of keepalived, its guard tells, where the role keepalived has laid one."""
@@ -306,12 +335,13 @@ class Agent:
 
     def _problem(self, what: str, text: str | None) -> None:
         """Remember what is wrong, and tell the journal once."""
+        text = in_one_line(text, PROBLEM_LIMIT) if text else None
         if text and self.problems.get(what) != text:
-            sys.stderr.write(f"{what}: {text}\n")
             self.problems[what] = text
+            _say(f"{what}: {text}")
         elif not text and what in self.problems:
             del self.problems[what]
-            sys.stderr.write(f"{what}: good again\n")
+            _say(f"{what}: good again")
 
     def call(self, function: Callable[[], None]) -> None:
         """Have a function called by the loop; for other threads."""
@@ -420,7 +450,10 @@ class Runner:
                 duration_ms=duration_ms,
             )
             self.agent.news = True
+        first = self.last is None
         self.last = {"ok": failed is None, "reason": reason, "duration_ms": duration_ms, "time": time.time_ns()}
+        if first:
+            self.agent._renew()
         # A time-out has used up its interval: try again at once, unless the verdict has fallen already.
         again_at_once = isinstance(failed, Timeout) and self.verdict.healthy
         due = now if again_at_once else max(now, self.attempt_started + self.check.interval)
@@ -463,29 +496,56 @@ def _last_states(config: Config) -> tuple[dict[str, dict[str, Any]], dict[str, i
     And for each action the number of the last transition that it followed to the end.
     """
     status = read_status(config.state_dir) or {}
-    states = dict(status.get("states", {}))
-    asserted = {name: action.get("asserted") or 0 for name, action in status.get("actions", {}).items()}
+    states = {name: state for name, state in _objects(status, "states") if _is_state(state)}
+    asserted = {name: _number(action.get("asserted")) for name, action in _objects(status, "actions")}
     news = []
     for event in newest_first(config.event_log):
-        if event["seq"] <= status.get("seq", 0):
+        if event["seq"] <= _number(status.get("seq")):
             break
         if event["event"] == "transition" or event["event"] == "action_done":
             news.append(event)
     for event in reversed(news):
-        if event["event"] == "transition":
-            _apply_transition(states, event)
-        else:
-            asserted[event["action"]] = max(asserted.get(event["action"], 0), event.get("transition") or 0)
+        try:
+            if event["event"] == "transition":
+                _apply_transition(states, event)
+            else:
+                asserted[event["action"]] = max(asserted.get(event["action"], 0), _number(event.get("transition")))
+        except (KeyError, TypeError):  # no event of an agent
+            continue
     return states, asserted
+
+
+# A file that was damaged must not keep the agent from starting.
+
+
+def _objects(status: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+    found = status.get(key)
+    return [(name, each) for name, each in found.items() if isinstance(each, dict)] if isinstance(found, dict) else []
+
+
+def _is_state(state: dict[str, Any]) -> bool:
+    numbers = all(isinstance(state.get(key), int) for key in ("priority", "since", "mono", "transition"))
+    return numbers and isinstance(state.get("state"), str)
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def read_status(state_dir: str) -> dict[str, Any] | None:
     try:
         with open(os.path.join(state_dir, "status.json"), encoding="utf-8") as file:
             status = json.load(file)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return status if isinstance(status, dict) else None
+
+
+def _say(text: str) -> None:
+    """To the journal, which may be gone."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def read_number(path: str) -> int | None:

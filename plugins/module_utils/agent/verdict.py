@@ -47,7 +47,7 @@ def read(path: str) -> bool | None:
     try:
         with open(path, encoding="ascii") as file:
             return {HEALTHY: True, FAILED: False}.get(file.read(16))
-    except (FileNotFoundError, PermissionError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):
         return None
 
 
