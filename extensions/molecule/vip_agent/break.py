@@ -131,11 +131,6 @@ def break_agent():
     """Its program is broken: systemd starts it again and again, and each time it ends at once."""
     start = last()
     program = Path("/usr/local/bin/vip-agent")
-    shorter = Path("/run/systemd/system/vip-agent-watch.service.d/test.conf")
-    run("systemctl is-active vip-agent-watch")
-    shorter.parent.mkdir(parents=True, exist_ok=True)
-    shorter.write_text("[Service]\nExecStart=\nExecStart=/usr/local/lib/vip-agent/watch 3\n")
-    run("systemctl daemon-reload; systemctl restart vip-agent-watch")
     try:
         program.chmod(0o644)
         began = time.monotonic()
@@ -148,9 +143,7 @@ def break_agent():
             time.sleep(0.1)
     finally:
         program.chmod(0o755)
-        shorter.unlink()
-        run("systemctl daemon-reload; systemctl restart vip-agent-watch")
-    assert took > 2, "a mere restart takes as long"
+    assert took > 4, "a mere restart takes as long"
     wait(start, event="check", healthy=True)
     print(f"the verdict failed after {took:.1f} s without an agent")
 
