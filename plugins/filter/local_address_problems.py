@@ -27,6 +27,8 @@ def _problems(addresses: list[Any], where: Mapping[Any, str]) -> Iterator[str]:
         yield "there is none; list them, or set vip_address (such as 10.200.1.1/32)"
     for text, count in Counter(str(address) for address in addresses).items():
         try:
+            if "%" in text:  # and the name of an interface
+                raise ValueError(text)
             given = ipaddress.ip_interface(text)
         except ValueError:
             yield f"{text!r} is not an address; write it like 10.200.1.1 or 10.200.1.1/32"

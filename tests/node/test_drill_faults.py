@@ -43,7 +43,8 @@ def render(text, **given):
     environment.filters["regex_replace"] = lambda value, pattern, new: re.sub(pattern, new, value)
     names = {"drill_interface": "eth0", "drill_service": "nginx", "drill_target": "node1", "hostvars": {"node1": {}}}
     names.update(given)
-    for name in ("drill_unit", "drill_continue", "drill_keep_addresses", "drill_drain_file"):
+    environment.filters["quote"] = shlex.quote
+    for name in ("drill_unit", "drill_unit_dir", "drill_continue", "drill_keep_addresses", "drill_drain_file"):
         names[name] = environment.from_string(VARIABLES[name]).render(names)
     return environment.from_string(text).render(names)
 

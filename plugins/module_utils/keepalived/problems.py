@@ -188,6 +188,14 @@ def _sync_groups(node: Node) -> Iterator[str]:
             elif name in taken:
                 yield f"{where} names {name}, which is already in {taken[name]}; an instance can be in one group only"
             taken.setdefault(name, str(group.get("name")))
+        for option, (variable, _greatest) in _TRACKED.items():
+            own = _OWN_FILES if option == "track_files" else ()
+            defined = [str(d.get("name")) for d in node.get(variable) or []] if variable else node.get("interfaces")
+            for entry in group.get(option) or []:
+                name = str(entry.get("name") if isinstance(entry, Mapping) else entry)
+                if defined is not None and name not in (*defined, *own):
+                    where = f"keepalived_sync_groups[{group.get('name')}].{option}"
+                    yield f"{where} names {name}, which is not in {variable or 'the node'}; {_hint(name, defined)}"
 
 
 def _shared_routes(node: Node) -> Iterator[str]:
@@ -578,8 +586,9 @@ def _names(instances: list[Instance]) -> Iterator[Problem]:
     for (host, name), count in Counter((i.host, i.name) for i in instances).items():
         if count > 1:
             yield host, f"keepalived_instances has {count} instances named {name}; give each its own name"
-        if not re.fullmatch(r"[\w.:-]+", name):
-            yield host, f"keepalived_instances[{name}].name breaks the syntax; use letters, digits and . : _ - only"
+        if not re.fullmatch(r"[\w.:-]{1,100}", name):
+            advice = "use at most 100 letters, digits and . : _ -"
+            yield host, f"keepalived_instances[{name[:100]}].name breaks the syntax; {advice}"
 
 
 def _router_ids(instances: list[Instance]) -> Iterator[Problem]:

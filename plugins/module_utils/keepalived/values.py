@@ -152,7 +152,8 @@ _CHECKED_WITH_THEIR_RANGE = (
 
 
 def _name(value: str) -> str:
-    return "" if re.fullmatch(r"[\w.:-]+", value) else "breaks the syntax; use letters, digits and . : _ - only"
+    plain = re.fullmatch(r"[\w.:-]{1,100}", value)
+    return "" if plain else "breaks the syntax; use at most 100 letters, digits and . : _ - only"
 
 
 def _word(value: str) -> str:
@@ -162,6 +163,11 @@ def _word(value: str) -> str:
 
 def _absolute(value: str) -> str:
     return _word(value) or ("" if value.startswith("/") else "is no absolute path; write the path in full")
+
+
+def _path(value: str) -> str:
+    plain = re.fullmatch(r"/[\w./@+:,=~-]{0,900}", value)
+    return "" if plain else "is no absolute path of letters, digits and . / @ + : , = ~ _ -; choose such a one"
 
 
 def _command(value: str) -> str:
@@ -185,7 +191,7 @@ def _interface(value: str) -> str:
 
 def _user(value: str) -> str:
     names = value.split(" ")
-    plain = len(names) <= 2 and all(re.fullmatch(r"[A-Za-z0-9_][\w.@-]*\$?", name) for name in names)
+    plain = len(names) <= 2 and all(re.fullmatch(r"[A-Za-z0-9_][\w.@-]{0,99}\$?", name) for name in names)
     return "" if plain else "is no user; write its name, and by choice that of a group behind a space"
 
 
@@ -194,8 +200,10 @@ def _scope(value: str) -> str:
 
 
 def _line(value: str) -> str:
-    if re.search(r"[\x00-\x1f\x7f{}]", value):
-        return "has a line break, a control character or a brace; write one entry in one line"
+    if not value.strip():
+        return "is empty; remove it"
+    if re.search(r"[\x00-\x1f\x7f{}\"'\\#!$]", value):
+        return "has a line break, a control character, or one of { } \" ' \\ # ! $; write one entry in one line"
     return _raw(value)
 
 
@@ -222,6 +230,7 @@ _NOTIFY: dict[str, Check] = dict.fromkeys(
     ("notify", *(f"notify_{event}" for event in ("master", "backup", "fault", "stop", "master_rx_lower_pri"))), _command
 )
 _SYNTAX: dict[str, Any] = {
+    "keepalived_python": _path,
     "keepalived_router_id": _word,
     "keepalived_script_user": _user,
     "keepalived_notify_fifo": lambda value: _absolute(value) if value else "",

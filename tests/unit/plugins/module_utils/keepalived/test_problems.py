@@ -501,7 +501,20 @@ BAD = [
     (pair({"addresses": ["fe80::1%x }/64"]}), f"{WEB}.addresses: 'fe80::1%x }}/64' is not an address"),
     (
         pair({"routes": ["203.0.113.0/24 }"]}),
-        f"{BOTH}{WEB}.routes[0] has a line break, a control character or a brace;",
+        f"{BOTH}{WEB}.routes[0] has a line break, a control character, or one of {{ }} \" ' \\ # ! $;",
+    ),
+    (
+        pair({"routes": ["203.0.113.0/24 # by hand"]}),
+        f"{BOTH}{WEB}.routes[0] has a line break, a control character, or one of {{ }} \" ' \\ # ! $;",
+    ),
+    (pair({"routes": [" "]}), f"{BOTH}{WEB}.routes[0] is empty; remove it"),
+    (
+        pair(keepalived_sync_groups=[{"name": "G", "instances": ["web"], "track_scripts": ["nobody"]}]),
+        f"{BOTH}keepalived_sync_groups[G].track_scripts names nobody, which is not in keepalived_track_scripts;",
+    ),
+    (
+        pair(keepalived_sync_groups=[{"name": "G", "instances": ["web"], "track_interfaces": [{"name": "eth9"}]}]),
+        f"{BOTH}keepalived_sync_groups[G].track_interfaces names eth9, which is not in the node;",
     ),
     (
         pair({"extra": ["x" * 2000]}),

@@ -1,0 +1,189 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the values of options may be that become part of a command, a unit, a file's name or nginx's configuration.
+
+A value with a natural grammar is held to it, so that it means the same wherever it is written; nginx's free texts are
+quoted. Those of keepalived and of the agent's configuration are in keepalived/values.py and agent/config.py.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+Check = Callable[[str], str]  # what is wrong, and what to do; empty if nothing is
+
+
+class Whole(NamedTuple):
+    """A check of all entries of a list together."""
+
+    check: Callable[[list[str]], str]
+
+
+def _pattern(pattern: str, advice: str) -> Check:
+    def check(value: str) -> str:
+        return "" if re.fullmatch(pattern, value) else f"is {_shown(value)}; {advice}"
+
+    return check
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 60 else f"{value[:60]}...")
+
+
+def _address(value: str) -> str:
+    try:
+        ipaddress.ip_interface(value)
+    except ValueError:
+        return f"is {_shown(value)}; write an address such as 192.0.2.10 or 192.0.2.10/24"
+    return f"is {_shown(value)}; leave out the % and what follows" if "%" in value else ""
+
+
+def _plain_address(value: str) -> str:
+    plain = _address(value) == "" and "/" not in value
+    return "" if plain else f"is {_shown(value)}; write an address without a length, such as 192.0.2.10"
+
+
+def _port(value: str) -> str:
+    return (
+        "" if re.fullmatch("[0-9]{1,5}", value) and 1 <= int(value) <= 65535 else f"is {_shown(value)}; use 1 to 65535"
+    )
+
+
+def _url(value: str) -> str:
+    """It may contain a password, and is not shown."""
+    plain = re.fullmatch(r"(https?|tcp)://[^\s\x00-\x1f\x7f]{1,2000}", value)
+    return "" if plain else "is not a URL; write it like http://192.0.2.10/healthz or tcp://192.0.2.10:5432"
+
+
+def _url_or_none(value: str) -> str:
+    return _url(value) if value else ""
+
+
+def _directives(lines: list[str]) -> str:
+    """Each is written as it is; what follows it has to keep its meaning."""
+    depth, open_statement = 0, False
+    for kind, token in _nginx_tokens("\n".join(lines)):
+        if kind == "unknown":
+            return f"has {_shown(token)}, where a quote is not closed or a control character is; correct it"
+        if len(token.encode(errors="surrogateescape")) > 4000:
+            return "has a word of more than 4,000 bytes, which nginx does not read; shorten it"
+        if kind != "end":
+            open_statement = True
+            continue
+        depth += {"{": 1, "}": -1}.get(token, 0)
+        if depth < 0:
+            return "ends a block that it did not begin; remove the }, or quote it"
+        if token == "}" and open_statement:
+            return "has a line that does not end before a }; end it with ;"
+        open_statement = False
+    if depth:
+        return "begins a block that it does not end; add the }"
+    return "has a line that does not end; end it with ;" if open_statement else ""
+
+
+_NGINX = re.compile(
+    r"""
+    (?P<space>\s+|\#[^\n]*)
+    | (?P<end>[;{}])
+    | (?P<word>("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')(?=[\s;{)]|$) | (?:\\.|\$\{|[^\s;{}"'\\\#])(?:\\.|\$\{|[^\s;{\\])*)
+    | (?P<unknown>.+)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def _nginx_tokens(text: str) -> Iterator[tuple[str, str]]:
+    """As nginx takes a configuration apart."""
+    if re.search(r"[\x00-\x08\x0e-\x1f\x7f]", text):
+        yield "unknown", text
+        return
+    for match in _NGINX.finditer(text):
+        if match.lastgroup != "space":
+            yield str(match.lastgroup), match.group()
+
+
+def nginx_quote(word: str) -> str:
+    """A word as nginx's configuration has it. A $ still begins a variable, for which nginx knows no escape."""
+    if re.fullmatch(r"[\w./:*-]+", word):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_name = _pattern(r"[\w.-]{1,100}", "use letters, digits and . _ - only")
+_file_name = _pattern(r"\w[\w.-]{0,99}", "use letters, digits and . _ - only, and begin with none of . -")
+_user = _pattern(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", "write the name of a user")
+_unit = _pattern(r"[A-Za-z0-9:_.@\\-]{1,250}", "write the name of a systemd unit, such as nginx.service")
+_path = _pattern(r"/[\w./@+:,=~-]{0,900}", "write an absolute path of letters, digits and . / @ + : , = ~ _ - only")
+_interface = _pattern(r"[\w.:@-]{1,15}", "write the name of an interface, such as eth0")
+_header = _pattern("[A-Za-z0-9-]{1,100}", "write the name of a header, such as X-Vip-Node")
+_header_value = _pattern(r"[^\x00-\x1f\x7f$]{1,255}", "use at most 255 characters, and no $ and no control characters")
+_server_name = _pattern(r"[^\x00-\x1f\x7f]{1,1000}", "write names with a space between them")
+_url_path = _pattern(r"/[^\s\x00-\x1f\x7f]{0,1000}", "begin with /, and use no spaces")
+_host_port = _pattern(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):[0-9]{1,5}", "write it like 127.0.0.1:5432")
+_text = _pattern(r"[^\x00-\x1f\x7f]{1,500}", "use at most 500 characters, and no control characters")
+_memory = _pattern(r"[0-9]{1,15}(\.[0-9]{1,3})?[KMGTPE%]?|infinity", "write it as systemd does, such as 128M")
+_scheduler = _pattern("[a-z0-9_]{1,16}", "write the name of a scheduler, such as mh")
+
+_VALUES: dict[str, Any] = {
+    "drill_addresses": _address,
+    "drill_node_header": _header,
+    "drill_service": _unit,
+    "drill_topology": _name,
+    "drill_url": _url_or_none,
+    "health_check_checks": {
+        "name": _file_name,
+        "process": _text,
+        "url": _url,
+        "tcp": _host_port,
+        "restart": _unit,
+    },
+    "health_check_user": _user,
+    "lvs_director_schedulers": _scheduler,
+    "lvs_real_server_addresses": _address,
+    "lvs_real_server_drain_file": _path,
+    "nginx_health_path": _url_path,
+    "nginx_http_extra": Whole(_directives),
+    "nginx_listen_addresses": _plain_address,
+    "nginx_node_header": _header,
+    "nginx_node_name": _header_value,
+    "nginx_port": _port,
+    "nginx_server_extra": Whole(_directives),
+    "nginx_server_name": _server_name,
+    "vip_agent_fifo": _path,
+    "vip_agent_memory_max": _memory,
+    "vip_agent_python": _path,
+    "vip_interface": _interface,
+    "vrrp_interface": _interface,
+}
+
+
+def value_problems(given: Mapping[str, Any]) -> list[str]:
+    """What is wrong with these options, in sentences. Each has its check here; a KeyError tells of one without."""
+    return [problem for name, value in given.items() for problem in _problems(name, value, _VALUES[name])]
+
+
+def _problems(path: str, value: Any, check: Any) -> Iterator[str]:
+    if isinstance(check, Whole):
+        problem = check.check([str(line) for line in value])
+        if problem:
+            yield f"{path} {problem}"
+    elif isinstance(value, (list, tuple)):
+        for position, item in enumerate(value):
+            yield from _problems(f"{path}[{position}]", item, check)
+    elif isinstance(value, Mapping) and isinstance(check, Mapping):
+        for name, inner in check.items():
+            if value.get(name) is not None:
+                yield from _problems(f"{path}.{name}", value[name], inner)
+    elif isinstance(value, Mapping) or isinstance(check, Mapping):
+        yield (
+            f"{path} is {'' if isinstance(value, Mapping) else 'not '}a dictionary; "
+            "write the options as the role's documentation shows"
+        )
+    else:
+        problem = check(str(value))
+        if problem:
+            yield f"{path} {problem}"
