@@ -67,6 +67,28 @@ def test_what_counts_is_the_wish_that_reaches_the_role(
     assert ("keepalived_state differs" in done.stdout) is refused, done.stdout
 
 
+@pytest.mark.parametrize("where", ["loaded", "config"])
+def test_only_a_configuration_that_was_read_may_be_one_that_is_not_understood(tmp_path: Path, where: str) -> None:
+    """Else nothing is known of what runs, and the rollout would stop the other nodes for it."""
+    names = ["Read the configuration in force, and the written one", "Refuse to guess what runs where it could not be"]
+    tasks = [
+        task
+        for task in yaml.safe_load((ROLE / "tasks/check.yml").read_text())
+        if any(task["name"].startswith(name) for name in names)
+    ]
+    assert len(tasks) == 2
+    (tmp_path / "damaged").write_text("vrrp_instance web {\n")
+    (tmp_path / "directory").mkdir()
+    play = {"hosts": "vip_nodes", "gather_facts": False, "tasks": tasks}
+    for name, refused in (("none", ""), ("damaged", ""), ("directory", "Is a directory")):
+        paths = {"__keepalived_loaded": "/nonexistent", "__keepalived_config": "/nonexistent"}
+        paths[f"__keepalived_{where}"] = str(tmp_path / name)
+        done = plays.run(tmp_path, {"vip_nodes": {"hosts": {"n1": {}}}}, [play], paths)
+        assert (done.returncode != 0) is bool(refused), done.stdout
+        if refused:
+            assert refused in done.stdout and "Nothing was changed" in done.stdout, done.stdout
+
+
 def test_a_director_that_is_a_real_server_too_is_refused(tmp_path: Path) -> None:
     (play,) = [
         one for one in yaml.safe_load((ROOT / "playbooks/huawei_lvs_dr.yml").read_text()) if "Bind" in one["name"]
