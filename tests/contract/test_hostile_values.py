@@ -548,7 +548,7 @@ def test_a_hostile_value_is_refused_by_the_name_of_its_option() -> None:
 def test_the_options_with_a_grammar_take_nothing_hostile() -> None:
     """Of each kind one, so that nothing above is empty by mistake."""
     assert len(taken()) > 250
-    for role, name in (("drill", "drill_topology"), ("nginx", "nginx_port"), ("vip_agent", "vip_agent_fifo")):
+    for role, name in (("drill", "drill_node_header"), ("nginx", "nginx_port"), ("vip_agent", "vip_agent_fifo")):
         assert always_refused(role, name)
     for role, name in (("health_check", "health_check_user"), ("lvs_real_server", "lvs_real_server_drain_file")):
         assert always_refused(role, name)

@@ -113,7 +113,10 @@ def nginx_quote(word: str) -> str:
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-_name = _pattern(r"[\w.-]{1,100}", "use letters, digits and . _ - only")
+# Part of a directory's name on the controller; a command has it quoted.
+_title = _pattern(
+    r"[^\x00-\x1f\x7f/.][^\x00-\x1f\x7f/]{0,99}", "use at most 100 characters, no / and no control characters"
+)
 _file_name = _pattern(r"\w[\w.-]{0,99}", "use letters, digits and . _ - only, and begin with none of . -")
 _user = _pattern(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", "write the name of a user")
 _unit = _pattern(r"[A-Za-z0-9:_.@\\-]{1,250}", "write the name of a systemd unit, such as nginx.service")
@@ -132,7 +135,7 @@ _VALUES: dict[str, Any] = {
     "drill_addresses": _address,
     "drill_node_header": _header,
     "drill_service": _unit,
-    "drill_topology": _name,
+    "drill_topology": _title,
     "drill_url": _url_or_none,
     "health_check_checks": {
         "name": _file_name,

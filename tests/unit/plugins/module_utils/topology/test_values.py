@@ -23,6 +23,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.topology.values import
         {"nginx_node_name": 'the node 1 ("front"; it\'s #1)'},
         {"nginx_health_path": "/healthz?full=1&x={y}"},
         {"drill_url": ["", "https://user:password@[2001:db8::1]:8443/x?y=z"]},
+        {"drill_topology": "a pair by another name"},
         {"drill_service": "web@1.service"},
         {"drill_service": "dev-disk-by\\x2duuid.mount"},
         {"drill_addresses": ["192.0.2.1/24", "2001:db8::1/64"]},
@@ -53,6 +54,10 @@ def test_what_users_write_is_taken(given):
         (
             {"drill_addresses": ["fe80::1%eth0"]},
             "drill_addresses[0] is 'fe80::1%eth0'; leave out the % and what follows",
+        ),
+        (
+            {"drill_topology": "../x"},
+            "drill_topology is '../x'; use at most 100 characters, no / and no control characters",
         ),
         ({"health_check_user": "root root"}, "health_check_user is 'root root'; write the name of a user"),
         (
