@@ -52,6 +52,8 @@ from urllib.parse import urlsplit
 MS = 1_000_000
 FLUSH_NS = 50 * MS
 SAMPLE_NS = 500 * MS
+ANSWER_LIMIT = 1 << 20  # of each of the many that may be open at once
+LONGEST_NAME = 100
 PRESSURE = "/proc/pressure/cpu"
 MAX_OUTSTANDING = 800  # below the usual limit of 1024 open files
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -84,18 +86,18 @@ def parse_http(data: bytes, closed: bool, node_header: bytes) -> Answer | None:
     lines = head.split(b"\r\n")
     try:
         protocol, status = lines[0].split(b" ")[:2]
-        code = int(status)
+        code = int(status) if len(status) == 3 else 0
     except ValueError:
         return Answer(False, None, "not http")
-    if not protocol.startswith(b"HTTP/"):
+    if not code or not protocol.startswith(b"HTTP/"):
         return Answer(False, None, "not http")
     by, length = None, None
     for line in lines[1:]:
         name, _colon, value = line.partition(b":")
         name = name.strip().lower()
         if name == node_header:
-            by = value.strip().decode("latin-1")
-        elif name == b"content-length" and value.strip().isdigit():
+            by = value.strip().decode("latin-1")[:LONGEST_NAME]
+        elif name == b"content-length" and value.strip().isdigit() and len(value) < 20:
             length = int(value)
     if length is not None and len(body) < length:
         return Answer(False, by, "broken") if closed else None
@@ -176,6 +178,8 @@ class Request:
                 return None
             data = self.sock.recv(65536)
             self.received += data
+            if len(self.received) > ANSWER_LIMIT:
+                return Answer(False, None, "too long")
             return parse_http(self.received, data == b"", self.target.node_header)
         except BlockingIOError:
             return None
@@ -218,6 +222,8 @@ class Recorder:
 
     def quote(self, text: str | None) -> str:
         if text not in self.quoted:
+            if len(self.quoted) > 1000:  # a service that names another node in each answer
+                self.quoted.clear()
             self.quoted[text] = json.dumps(text)
         return self.quoted[text]
 

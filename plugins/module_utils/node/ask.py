@@ -8,12 +8,14 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 ATTEMPT_S = 2.0
+TEXT_LIMIT = 300
 
 
 def ask(url: str, timeout: float = ATTEMPT_S, node_header: str = "X-Vip-Node") -> dict[str, Any]:
@@ -28,13 +30,38 @@ def ask(url: str, timeout: float = ATTEMPT_S, node_header: str = "X-Vip-Node") -
         )
     try:
         if parts.scheme == "tcp":
-            socket.create_connection((parts.hostname, parts.port or 0), timeout).close()
+            port = parts.port
+            _in_time(lambda: socket.create_connection((parts.hostname, port), timeout).close(), timeout)
             return {"url": url, "ok": True, "error": "", "by": None}
-        status, by = _get(parts, timeout, node_header)
+        status, by = _in_time(lambda: _get(parts, timeout, node_header), timeout)
     except (OSError, http.client.HTTPException) as e:
-        return {"url": url, "ok": False, "error": str(e) or type(e).__name__, "by": None}
+        return {"url": url, "ok": False, "error": (str(e) or type(e).__name__)[:TEXT_LIMIT], "by": None}
     well = 200 <= status < 400
     return {"url": url, "ok": well, "error": "" if well else f"status {status}", "by": by}
+
+
+def _in_time(function: Callable[[], Any], timeout: float) -> Any:
+    """What a function gives, with one deadline for all of it: a socket's own is for each name, address and byte.
+
+    A thread that is late is left behind; http.client limits what it reads, and it ends with the process.
+    """
+    ended: list[tuple[Any, Exception | None]] = []
+
+    def work() -> None:
+        try:
+            ended.append((function(), None))
+        except Exception as e:
+            ended.append((None, e))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if not ended:
+        raise TimeoutError(f"no answer within {timeout:g} s")
+    value, error = ended[0]
+    if error:
+        raise error
+    return value
 
 
 def _get(parts: Any, timeout: float, node_header: str) -> tuple[int, str | None]:
@@ -50,7 +77,8 @@ def _get(parts: Any, timeout: float, node_header: str) -> tuple[int, str | None]
     try:
         connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         answer = connection.getresponse()
-        return answer.status, answer.getheader(node_header)
+        by = answer.getheader(node_header)
+        return answer.status, by and by[:TEXT_LIMIT]
     finally:
         connection.close()
 

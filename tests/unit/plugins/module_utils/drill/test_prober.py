@@ -287,3 +287,38 @@ def test_how_busy_the_host_is(tmp_path):
     path.write_text("some avg10=0.07 avg60=4.71 avg300=3.60 total=40054599\nfull avg10=0.00 total=0\n")
     assert prober.host_busy_us(str(path)) == 40054599
     assert prober.host_busy_us(str(tmp_path / "none")) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "ok", "err"),
+    [
+        (b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n", False, "not http"),
+        (b"HTTP/1.1 " + b"2" * 900 + b" OK\r\n\r\n", False, "not http"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\n", True, None),
+        (b"HTTP/1.1 200 OK\r\nX-Vip-Node: " + b"n" * 5000 + b"\r\n\r\n", True, None),
+    ],
+)
+def test_numbers_and_names_that_are_too_long(data, ok, err):
+    answer = prober.parse_http(data, True, b"x-vip-node")
+    assert (answer.ok, answer.err) == (ok, err)
+    assert len(answer.by or "") <= 100
+
+
+def test_an_answer_without_an_end_is_too_long(monkeypatch):
+    """Also one whose bytes all come within the time."""
+    monkeypatch.setattr(prober, "ANSWER_LIMIT", 1000)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        target = prober.Target("http://127.0.0.1:%d/" % listener.getsockname()[1], "X-Vip-Node")
+        request = prober.Request(target, 10**9)
+        request.sock.setblocking(True)
+        assert request.start() is None
+        connection, _peer = listener.accept()
+        with connection, request.sock:
+            assert request.on_event() is None
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n" + b"x" * 5000)
+            answer = None
+            for _turn in range(100):
+                answer = answer or request.on_event()
+                if answer:
+                    break
+    assert answer.err == "too long"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -86,3 +87,47 @@ def test_an_ipv6_address_without_a_port_is_asked_whole(url: str, port: int, monk
     monkeypatch.setattr(socket, "create_connection", refuse)
     assert ask(url)["error"] == "refused"
     assert asked == [("2001:db8::246", port)]
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (b"", b"x"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Go\r\n\r\n"),
+    ],
+)
+def test_slow_bytes_endless_headers_and_endless_interim_answers_end(first: bytes, again: bytes) -> None:
+    """Each read gets something in time; the whole never comes to an end."""
+
+    def serve() -> None:
+        connection, _peer = listener.accept()
+        with connection:
+            try:
+                connection.sendall(first)
+                for _byte in range(200):
+                    connection.sendall(again)
+                    time.sleep(0.1)
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        began = time.monotonic()
+        answer = ask(f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.5)
+    assert not answer["ok"] and "no answer within 0.5 s" in answer["error"]
+    assert time.monotonic() - began < 8, "20 s pass until the last byte"
+
+
+@pytest.mark.parametrize("status", [b"2" * 5000, b"\xff\xfe", b"", b"-200"])
+def test_a_status_that_is_none_is_a_short_error(status: bytes) -> None:
+    def serve() -> None:
+        connection, _peer = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 " + status + b" OK\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        answer = ask(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+    assert not answer["ok"] and 0 < len(answer["error"]) <= 300
