@@ -64,7 +64,7 @@ options:
     type: path
     aliases: [key]
   api_timeout:
-    description: How many seconds to wait for the answer to a request.
+    description: How many seconds a request may take, with the login if it comes first.
     type: float
     default: 30
   region_name:

@@ -23,6 +23,16 @@ from lab.huaweicloud import server as huawei  # noqa: E402
 from lab.openstack import server as openstack  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def _no_secrets() -> Iterator[None]:
+    """What one test's client has learned does not change what another test's client says."""
+    from ansible_collections.cloudha.vip.plugins.module_utils.failover import masking
+
+    masking.forget()
+    yield
+    masking.forget()
+
+
 @pytest.fixture
 def gce() -> Iterator[Local]:
     """Google's API with the project of the topology gcp_route_heartbeat; its operations take no time.

@@ -14,6 +14,8 @@ import sys
 import types
 from pathlib import Path
 
+import pytest
+
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -40,3 +42,13 @@ if not _importable():
     _namespace("ansible_collections.cloudha.vip", [str(_ROOT)])
 
 from ansible_collections.cloudha.vip.tests.unit.budget import nothing_is_spent_beyond_its_budget  # noqa: E402, F401
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets():
+    """What one test's client has learned does not change what another test's client says."""
+    from ansible_collections.cloudha.vip.plugins.module_utils.failover import masking
+
+    masking.forget()
+    yield
+    masking.forget()

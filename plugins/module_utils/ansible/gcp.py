@@ -19,7 +19,7 @@ from ..clouds.session import Response, StdlibSession
 from ..clouds.tokens import FixedToken
 from ..failover.errors import Denied, Lost, NotFound, Unavailable
 from ..failover.gcp_preflight import vrrp_problems
-from .run import OptionError
+from .run import OptionError, hide_only_secrets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.basic import AnsibleModule
 
+# The metadata server may be asked whether there are any, and gcloud.
+FIND_TIMEOUT = 60.0
 SCOPE = "https://www.googleapis.com/auth/compute"
 _NAME = re.compile("[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _ID = re.compile("[1-9][0-9]{0,19}")
@@ -62,7 +64,6 @@ _KIND = {
     "service_account_email": "machineaccount",
     "access_token": "accesstoken",
 }
-_SECRET = ("private_key", "private_key_id")
 
 
 def compute(module: AnsibleModule, timeout: float = 120.0) -> Compute:
@@ -126,14 +127,28 @@ def _credentials(module: AnsibleModule) -> Any:
         return google.auth.compute_engine.Credentials(params["service_account_email"] or "default", scopes=scopes)
     # We know it; otherwise the library may ask another API, or gcloud, for a project that nobody needs.
     os.environ.setdefault("GOOGLE_CLOUD_PROJECT", params["project"])
+    from ..clouds import bounded
+
     try:
-        return google.auth.default(scopes=scopes)[0]
+        return bounded.call(FIND_TIMEOUT, lambda: google.auth.default(scopes=scopes, request=_asking())[0])
+    except TimeoutError:
+        raise OptionError("auth_kind: the search for application default credentials takes too long") from None
     except google.auth.exceptions.GoogleAuthError as e:
         raise OptionError(
             f"auth_kind: there are no application default credentials that can be used: {str(e).rstrip('. ')}. Set"
             " GOOGLE_APPLICATION_CREDENTIALS to a file with credentials, run gcloud auth application-default login, or"
             " choose another auth_kind"
         ) from None
+
+
+def _asking() -> Any:
+    """How google-auth asks for tokens: within bounds."""
+    import google.auth.transport.requests
+    import requests
+
+    from ..clouds import bounded
+
+    return google.auth.transport.requests.Request(bounded.bind(requests.Session()))
 
 
 def _service_account(module: AnsibleModule, scopes: list[str]) -> Any:
@@ -155,12 +170,7 @@ def _service_account(module: AnsibleModule, scopes: list[str]) -> Any:
         raise OptionError(
             f"{option} is not the key of a service account; for other credentials use auth_kind=application"
         )
-    # Of a text Ansible hides the whole, and of a dictionary every part, so that a result could not name the project.
-    for part, value in key.items():
-        if part in _SECRET:
-            module.no_log_values.add(str(value))
-        else:
-            module.no_log_values.discard(value)
+    hide_only_secrets(module, key)
     try:
         return google.oauth2.service_account.Credentials.from_service_account_info(key, scopes=scopes)
     except (ValueError, google.auth.exceptions.GoogleAuthError):
@@ -174,7 +184,10 @@ class GoogleSession:
     def __init__(self, credentials: Any) -> None:
         import google.auth.transport.requests
 
-        self._session = google.auth.transport.requests.AuthorizedSession(credentials)
+        from ..clouds import bounded
+
+        self._session = google.auth.transport.requests.AuthorizedSession(credentials, auth_request=_asking())
+        bounded.bind(self._session)
 
     def request(
         self,
@@ -187,10 +200,18 @@ class GoogleSession:
         import google.auth.exceptions
         import requests
 
-        try:
-            reply = self._session.request(
+        from ..clouds import bounded
+
+        def ask() -> Any:
+            return self._session.request(
                 method, url, data=body, headers=dict(headers or {}), timeout=timeout, allow_redirects=False
             )
+
+        try:
+            # With the request for a token, if one is needed first.
+            reply = bounded.call(timeout, ask)
+        except TimeoutError as e:
+            raise Lost(str(e)) from None
         except google.auth.exceptions.GoogleAuthError as e:
             # What else it has been given is the whole answer of whoever refused the token.
             message = f"no access token: {e.args[0] if e.args else type(e).__name__}"
@@ -204,6 +225,9 @@ class GoogleSession:
         except requests.exceptions.RequestException as e:
             # Also when nothing was sent: repeating a request with the same id does no harm.
             raise Lost(str(e)) from None
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as e:
+            # The library takes for granted that a token is what it should be.
+            raise Denied(f"no access token: an answer that is none: {type(e).__name__}") from None
         return Response(reply.status_code, reply.headers, reply.content)
 
 

@@ -20,7 +20,7 @@ from ..clouds.neutron import Neutron
 from ..clouds.session import StdlibSession
 from ..clouds.ucloudstack import UCloudStack
 from ..failover import engine, havip, havip_ports, havip_ucloudstack
-from .run import OptionError, patiently
+from .run import OptionError, hide_only_secrets, patiently
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ OPENSTACK, HUAWEI, UCLOUDSTACK = PROVIDERS = ("openstack", "huaweicloud", "uclou
 # Names and variables are those of openstack.cloud, and of Huawei's and UCloud's own tools.
 SPEC: dict[str, dict[str, Any]] = dict(
     provider=dict(type="str", required=True, choices=list(PROVIDERS)),
-    cloud=dict(type="raw"),
+    # Ansible logs what a task was given before anybody can say which part of it is secret: see hide().
+    cloud=dict(type="raw", no_log=True),
     auth=dict(type="dict", no_log=True),
     auth_type=dict(type="str"),
     interface=dict(type="str", choices=["admin", "internal", "public"]),
@@ -216,6 +217,7 @@ def _address(params: Mapping[str, Any]) -> str | None:
 
 def check_options(module: AnsibleModule) -> None:
     """Refuse an option that means nothing to the provider, unless it is from the environment."""
+    hide(module)
     params = module.params
     for option, providers in _ONLY.items():
         _how, variables = SPEC.get(option, {}).get("fallback") or (None, ())
@@ -226,7 +228,7 @@ def check_options(module: AnsibleModule) -> None:
 
 # --- connections
 
-_SECRET = ("password", "secret", "token", "passcode")
+_CLOUD_NAME = re.compile(r"[\w.@/ -]*")
 
 
 def connect(module: AnsibleModule) -> Any:
@@ -234,7 +236,8 @@ def connect(module: AnsibleModule) -> Any:
     if module.params["provider"] == UCLOUDSTACK:
         return _ucloudstack(module.params)
     connection = _openstack(module)
-    return Neutron(connection) if module.params["provider"] == OPENSTACK else HuaweiCloud(connection)
+    client = Neutron if module.params["provider"] == OPENSTACK else HuaweiCloud
+    return client(connection, module.params["api_timeout"])
 
 
 def _ucloudstack(params: Mapping[str, Any]) -> UCloudStack:
@@ -275,6 +278,8 @@ def _openstack(module: AnsibleModule) -> Any:
         # Slow to import, so only when it is needed.
         import keystoneauth1.exceptions
         import openstack
+
+        from ..clouds import bounded
     except ImportError:
         module.fail_json(msg=missing_required_lib("openstacksdk"), exception=traceback.format_exc())
     settings = {
@@ -290,7 +295,6 @@ def _openstack(module: AnsibleModule) -> Any:
     }
     settings = {key: value for key, value in settings.items() if value is not None}
     cloud = params["cloud"]
-    _hide(module, params["auth"], cloud)
     if isinstance(cloud, dict):
         settings = {**settings, **cloud}
     elif cloud:
@@ -298,7 +302,9 @@ def _openstack(module: AnsibleModule) -> Any:
     elif params["provider"] == HUAWEI and not params["auth"]:
         settings.update(_huawei(params))
     try:
-        return openstack.connect(**settings)
+        connection = openstack.connect(**settings)
+        bounded.bind(connection.session.session)
+        return connection
     except (keystoneauth1.exceptions.ClientException, openstack.exceptions.SDKException) as e:
         raise OptionError(
             f"{'cloud' if cloud else 'auth'}: there is no way to log in: {str(e).rstrip('. ')}. Name an entry of"
@@ -306,12 +312,14 @@ def _openstack(module: AnsibleModule) -> Any:
         ) from None
 
 
-def _hide(module: AnsibleModule, auth: Any, cloud: Any) -> None:
-    """Ansible hides every part of auth, so that a result could not name a project, and no part of cloud."""
-    inner = cloud.get("auth") if isinstance(cloud, dict) else None
-    parts = [(key, value) for part in (auth, inner, cloud) if isinstance(part, dict) for key, value in part.items()]
-    module.no_log_values.difference_update((auth or {}).values())
-    module.no_log_values.update(str(value) for key, value in parts if any(word in key for word in _SECRET))
+def hide(module: AnsibleModule) -> None:
+    """Have the secrets hidden that are in the options, and no other part of them: neither a cloud's name."""
+    params = module.params
+    cloud = params["cloud"]
+    # What is no name may be a dictionary that was given as a text.
+    shown = [] if isinstance(cloud, str) and not _CLOUD_NAME.fullmatch(cloud) else [cloud]
+    secrets = {option: params[option] for option in ("password", "private_key")}
+    hide_only_secrets(module, [params["auth"], *shown, secrets])
 
 
 def _huawei(params: Mapping[str, Any]) -> dict[str, Any]:

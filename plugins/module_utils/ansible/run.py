@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import time
+import traceback
 
-from ..failover import engine
+from ..failover import engine, masking
 from ..failover.errors import CloudError, NotFound, Unavailable
 
 TYPE_CHECKING = False
@@ -28,16 +29,20 @@ class OptionError(ValueError):
 
 @contextlib.contextmanager
 def failures(module: AnsibleModule) -> Iterator[None]:
-    """Ends the task with what is known, whatever is raised."""
+    """Ends the task with what is known, whatever is raised; but with no secret, be it given or fetched."""
+    # Ansible takes them out of all that it tells: results, differences, notes and the invocation.
+    masking.watch(module.no_log_values.add)
+    masking.keep(*masking.passwords_in_urls(module.params))
     try:
         yield
     except OptionError as e:
-        module.fail_json(msg=str(e))
+        module.fail_json(msg=masking.masked(str(e)))
     except engine.Refused as e:
-        module.fail_json(msg=f"nothing was changed: {e}", problems=e.problems, steps=[], elapsed_ms=0.0)
+        problems = [masking.masked(problem) for problem in e.problems]
+        module.fail_json(msg=masking.masked(f"nothing was changed: {e}"), problems=problems, steps=[], elapsed_ms=0.0)
     except engine.Failed as e:
         module.fail_json(
-            msg=f"{e}{_hint(e.error)}",
+            msg=masking.masked(f"{e}{_hint(e.error)}"),
             # What was asked for and not answered may have happened.
             changed=bool(e.steps) or e.unsure,
             steps=told(e.steps),
@@ -45,6 +50,23 @@ def failures(module: AnsibleModule) -> Iterator[None]:
         )
     except CloudError as e:
         module.fail_json(msg=f"{str(e).rstrip('.')}; nothing was changed{_hint(e)}", error=_error(e))
+    except Exception as e:
+        # Python's own report would quote whatever it met.
+        module.fail_json(
+            msg=masking.masked(
+                f"{type(e).__name__}: {e}. This is a mistake in the collection, or an answer that the API should not"
+                " give; what was asked for before may have been done. Run the task with -vvv, to see where it happened"
+            ),
+            exception=masking.masked(traceback.format_exc()),
+        )
+
+
+def hide_only_secrets(module: AnsibleModule, value: Any) -> None:
+    """Ansible hides every part of an option that may have secrets, so that a result could not name the project."""
+    parts = list(masking.leaves(value, inherited=True))
+    module.no_log_values.difference_update(text for text, secret in parts if not secret)
+    module.no_log_values.update(text for text, secret in parts if secret)
+    masking.keep(*(text for text, secret in parts if secret))
 
 
 def _hint(error: CloudError) -> str:

@@ -13,6 +13,7 @@ import json
 import random
 from urllib.parse import quote, urlencode
 
+from ..failover import masking
 from ..failover.errors import (
     AlreadyExists,
     CloudError,
@@ -23,7 +24,7 @@ from ..failover.errors import (
     Quota,
     Unavailable,
 )
-from .session import read_answer
+from .session import read_answer, retry_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class Cloudpods:
         self.region = region
         self.interface = interface
         self.timeout = timeout
+        masking.keep(login.password, login.token)
         self._connect = connect
         self._login = login
         self._given_endpoint = (endpoint or "").rstrip("/")
@@ -360,6 +362,7 @@ class Cloudpods:
         self._project = {"id": str(project["id"]), "name": str(project.get("name") or "")}
         self._endpoint = self._given_endpoint or self._look_up(granted.get("catalog"))
         self._token = str(token)
+        masking.keep(self._token)
 
     def _look_up(self, catalog: Any) -> str:
         """The URL of the compute service in the region."""
@@ -399,8 +402,7 @@ class Cloudpods:
         return random.choice(urls).rstrip("/")
 
     def _answer(self, response: Response, doing: str, resource: str) -> dict[str, Any]:
-        secrets = (self._token, self._login.password, self._login.token)
-        succeeded, answer, text = read_answer(response, secrets)
+        succeeded, answer, text = read_answer(response)
         if not succeeded:
             raise _refusal(response, answer, text, doing, resource)
         if not isinstance(answer, dict):
@@ -458,13 +460,12 @@ def _refusal(response: Response, answer: Any, text: str, doing: str, resource: s
     kind = _BY_CLASS.get(code) or _BY_STATUS.get(status) or (Unavailable if status >= 500 else Invalid)
     said = " ".join(str(word) for word in (status, code) if word)
     sentence = f"Cannot {doing}: {said}: {message.rstrip('. ')}."
-    wait = response.headers.get("retry-after")
     return kind(
         f"{sentence} {_advice(kind, status, code, response)}".rstrip(),
         resource=resource,
         status=status,
         code=code,
-        retry_after=float(wait) if wait and wait.strip().isdigit() else None,
+        retry_after=retry_after(response.headers),
     )
 
 

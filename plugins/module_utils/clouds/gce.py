@@ -11,6 +11,7 @@ import time
 from email.utils import mktime_tz, parsedate_tz
 from urllib.parse import quote, urlencode
 
+from ..failover import masking
 from ..failover.errors import (
     AlreadyExists,
     CloudError,
@@ -22,7 +23,7 @@ from ..failover.errors import (
     Stale,
     Unavailable,
 )
-from .session import read_answer
+from .session import read_answer, retry_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -333,7 +334,7 @@ class Compute:
         response, token = self._authorized(method, url, data, doing, resource, timeout or self.timeout)
         if response.status == 401 and self._tokens and self._tokens.invalidate(token):
             response, token = self._authorized(method, url, data, doing, resource, timeout or self.timeout)
-        succeeded, answer, text = read_answer(response, [token])
+        succeeded, answer, text = read_answer(response)
         if not succeeded:
             raise _refusal(response, answer, text, doing, resource)
         if not isinstance(answer, dict):
@@ -358,6 +359,7 @@ class Compute:
         try:
             if self._tokens:
                 token = self._tokens.get()
+                masking.keep(token)
                 headers["Authorization"] = f"Bearer {token}"
             return self._session.request(method, url, body, headers, timeout), token
         except CloudError as error:
@@ -439,7 +441,7 @@ def _refusal(response: Response, answer: Any, text: str, doing: str, resource: s
         code = reasons[0] if reasons else str(error.get("status") or "")
     if 300 <= status < 400:
         message = f"redirected to {response.headers.get('location')}, which is not followed: check the endpoint"
-    return _error(status, code, message or _excerpt(text), doing, resource, response.headers.get("retry-after"))
+    return _error(status, code, message or _excerpt(text), doing, resource, retry_after(response.headers))
 
 
 def _raise_failed(operation: Mapping[str, Any], doing: str, resource: str) -> None:
@@ -454,10 +456,9 @@ def _raise_failed(operation: Mapping[str, Any], doing: str, resource: str) -> No
     raise _error(status, code, f"operation {operation.get('name')} failed: {message}", doing, resource, None)
 
 
-def _error(status: int, code: str, message: str, doing: str, resource: str, retry_after: str | None) -> CloudError:
+def _error(status: int, code: str, message: str, doing: str, resource: str, wait: float | None) -> CloudError:
     kind = _kind(status, code, message)
     said = " ".join(str(word) for word in (status, code) if word)
     sentence = f"Cannot {doing}: {said}{': ' if said else ''}{message.rstrip('. ')}."
     advice = _advice(kind, status, code, message)
-    wait = float(retry_after) if retry_after and retry_after.strip().isdigit() else None
     return kind(f"{sentence} {advice}".rstrip(), resource=resource, status=status, code=code, retry_after=wait)

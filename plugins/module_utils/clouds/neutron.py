@@ -11,6 +11,7 @@ exactly the keys that are meant, and its revision is compared also where nothing
 from __future__ import annotations
 
 from ..failover.errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Quota, Stale, Unavailable
+from .session import read_json, retry_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,11 +43,15 @@ _ADVICE: dict[type[CloudError], str] = {
 
 
 class Neutron:
-    """A project's networks. `connection`: of openstacksdk. Dictionaries have the API's own names."""
+    """A project's networks. `connection`: of openstacksdk. Dictionaries have the API's own names.
+
+    `timeout`: seconds for a request, with the login and the search for the API if they come first.
+    """
 
     by_code = BY_CODE
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, timeout: float = 30.0) -> None:
+        self.timeout = timeout
         self._connection = connection
 
     # --- what is there
@@ -142,16 +147,24 @@ class Neutron:
         import keystoneauth1.exceptions
         import openstack.exceptions
 
+        from . import bounded
+
+        def ask() -> Any:
+            adapter = getattr(self._connection, service)
+            url = self._url(adapter, path)
+            # A redirect would take the token to wherever it leads.
+            return adapter.request(
+                url, method, params=query, json=body, headers=headers, raise_exc=False, redirect=False
+            )
+
         headers = {"Accept": "application/json"}
         if revision is not None:
             headers["If-Match"] = f"revision_number={revision}"
         try:
-            adapter = getattr(self._connection, service)
-            url = self._url(adapter, path)
-            response = adapter.request(url, method, params=query, json=body, headers=headers, raise_exc=False)
+            response = bounded.call(self.timeout, ask)
         except keystoneauth1.exceptions.SSLError as error:
             raise Denied(f"Cannot {doing}: the server is not to be trusted: {error}", resource=resource) from None
-        except keystoneauth1.exceptions.ConnectionError as error:
+        except (keystoneauth1.exceptions.ConnectionError, TimeoutError) as error:
             # Also when nothing was sent: a change is repeated only after a look, or where that does no harm.
             raise Lost(f"Cannot {doing}: {error}", resource=resource) from None
         except keystoneauth1.exceptions.HttpError as error:
@@ -164,14 +177,16 @@ class Neutron:
                 f"interface, and whether it has the service {service}.",
                 resource=resource,
             ) from None
+        except Exception as error:
+            # The libraries take for granted that an answer is what it should be.
+            raise Lost(
+                f"Cannot {doing}: an answer that is not the API's: {type(error).__name__}: {error}", resource=resource
+            ) from None
         if response.status_code >= 300:
             raise self._refusal(response, doing, resource)
         if not response.content:
             return {}
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = None
+        answer = read_json(response.content)
         if not isinstance(answer, dict):
             # A change may have taken effect all the same.
             raise Lost(
@@ -184,12 +199,11 @@ class Neutron:
 
     def _refusal(self, response: Any, doing: str, resource: str) -> CloudError:
         status, code, message = response.status_code, "", ""
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = None
+        answer = read_json(response.content)
         # {"NeutronError": {type, message}}; {"badRequest": {message}} of Compute; {"code", "message"} of Huawei.
-        said = next((each for each in answer.values() if isinstance(each, dict)), answer) if answer else None
+        said = answer
+        if isinstance(answer, dict):
+            said = next((each for each in answer.values() if isinstance(each, dict)), answer)
         if isinstance(said, dict):
             code = str(said.get("type") or said.get("code") or "")
             message = str(said.get("message") or "")
@@ -197,8 +211,8 @@ class Neutron:
             message = str(said)
         message = message or " ".join(response.text.split())[:200] or "it does not say why"
         kind = self.by_code.get(code) or _BY_STATUS.get(status, Unavailable if status >= 500 else Invalid)
-        wait = response.headers.get("Retry-After") or ""
-        return _error(kind, doing, resource, status, code, message, float(wait) if wait.strip().isdigit() else None)
+        wait = retry_after({"retry-after": response.headers.get("Retry-After") or ""})
+        return _error(kind, doing, resource, status, code, message, wait)
 
 
 def _error(

@@ -18,12 +18,15 @@ import threading
 import time
 from urllib.parse import urlsplit
 
+from ..failover import masking
 from ..failover.errors import Denied, Lost, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any, NamedTuple, Protocol
+    from collections.abc import Callable, Mapping
+    from typing import Any, NamedTuple, Protocol, TypeVar
+
+    T = TypeVar("T")
 
     class Response(NamedTuple):
         status: int
@@ -108,6 +111,7 @@ class StdlibSession:
         target = url[len(self.origin) :]
         if not url.startswith(self.origin) or target[:1] not in ("/", "?") or not _URL.fullmatch(url):
             raise ValueError(f"not a URL of {self.origin}: {url!r}")
+        masking.keep_request(headers or {}, body)
         message = self._message(method, target, body, headers or {})
         deadline = time.monotonic() + timeout
         self._take_turn(timeout)
@@ -184,7 +188,7 @@ class StdlibSession:
     def _connect(self, deadline: float) -> None:
         self._drop()
         try:
-            addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            addresses = _addresses(self._host, self._port, deadline - time.monotonic())
         except (OSError, UnicodeError) as error:
             raise Unavailable(f"{self.origin}: the address of {self._host} is not known: {_words(error)}") from error
         failures = []
@@ -239,7 +243,7 @@ class StdlibSession:
     # --- one request
 
     def _exchange(self, method: str, message: bytes, deadline: float) -> Response:
-        reader = _Reader(self._socket, deadline, self.read_timeout)
+        reader = Reader(self._socket, deadline, self.read_timeout)
         keep = False
         try:
             self._socket.settimeout(max(0.001, deadline - time.monotonic()))
@@ -250,7 +254,7 @@ class StdlibSession:
                 raise ValueError(f"status {answer.status} was not asked for")
             body = answer.read()
             keep = not answer.will_close
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError, OverflowError, MemoryError) as error:
             if time.monotonic() >= deadline:
                 raise Lost(f"{self.origin}: no answer in time") from error
             if not reader.received:
@@ -259,27 +263,71 @@ class StdlibSession:
         finally:
             if not keep:
                 self._drop()
-        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        masking.keep_request(found)
+        if found.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            # A few bytes could become many; and nobody asked for it.
+            raise Lost(f"{self.origin}: the answer is compressed, which was not asked for")
+        return Response(answer.status, found, body)
 
 
-def read_answer(response: Response, secrets: Iterable[str | None]) -> tuple[bool, Any, str]:
-    """Whether it succeeded; its JSON, None if it is none; and its text, without the secrets if it did not succeed."""
-    succeeded = 200 <= response.status < 300
+def read_answer(response: Response) -> tuple[bool, Any, str]:
+    """Whether it succeeded; its JSON, None if it is none; and its text."""
     text = response.body.decode("utf-8", "replace")
-    if not succeeded:
-        for secret in filter(None, secrets):
-            text = text.replace(secret, "***")
+    return 200 <= response.status < 300, read_json(text), text
+
+
+def read_json(text: str | bytes) -> Any:
+    """None if it is none, or is nested deeper than anybody means."""
     try:
-        return succeeded, json.loads(text), text
-    except ValueError:
-        return succeeded, None, text
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that an answer asks to wait, if it says so as a number that can be meant."""
+    wait = (headers.get("retry-after") or "").strip()
+    return float(wait) if re.fullmatch(r"[0-9]{1,6}", wait) else None
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """What a call returns that has no deadline of its own; a TimeoutError if that takes longer.
+
+    It goes on in a thread of its own then, which does not keep the process from ending.
+    """
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(max(0.0, seconds))
+    if failures:
+        raise failures[0]
+    if not results:
+        raise TimeoutError("no answer in time")
+    return results[0]
 
 
 class _Silent(Lost):
     """The connection ended before any byte of an answer."""
 
 
-class _Reader(io.RawIOBase):
+class _Buffer(io.BufferedReader):
+    def read(self, size: int | None = -1) -> bytes:
+        # http.client makes room for as much as the peer says that it is going to send.
+        if size is not None and size > ANSWER_LIMIT:
+            raise OSError(f"it is longer than {ANSWER_LIMIT} bytes")
+        return super().read(size)
+
+
+class Reader(io.RawIOBase):
     """Lets http.client read an answer within a deadline for all of it; closing it leaves the connection open."""
 
     def __init__(self, sock: Any, deadline: float, silence: float) -> None:
@@ -288,8 +336,8 @@ class _Reader(io.RawIOBase):
         self._deadline = deadline
         self._silence = silence
 
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self, 16384)
+    def makefile(self, mode: str, *_buffering: Any) -> io.BufferedReader:
+        return _Buffer(self, 16384)
 
     def readable(self) -> bool:
         return True
@@ -301,12 +349,24 @@ class _Reader(io.RawIOBase):
         self._sock.settimeout(min(remaining, self._silence) if self.received else remaining)
         count = self._sock.recv_into(buffer)
         if not count:
-            # http.client would take the end in the middle of the headers for the end of the answer.
-            raise ConnectionResetError("closed by the server")
+            return self.ended()
         self.received += count
         if self.received > ANSWER_LIMIT:
-            raise ValueError(f"it is longer than {ANSWER_LIMIT} bytes")
+            raise OSError(f"it is longer than {ANSWER_LIMIT} bytes")
         return count
+
+    def ended(self) -> int:
+        # http.client would take the end in the middle of the headers for the end of the answer.
+        raise ConnectionResetError("closed by the server")
+
+
+def _addresses(host: str, port: int, timeout: float) -> list[Any]:
+    find = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        return find(flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        # A resolver has time-outs of its own.
+        return within(timeout, find)
 
 
 @functools.cache

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
 
+from ..failover import masking
 from ..failover.errors import CloudError, Denied, NotFound, Unavailable
-from .session import StdlibSession
+from .session import StdlibSession, read_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Metadata:
         """The primary address on a network of this name; the network's project is told by a number only."""
         path = "instance/network-interfaces/?recursive=true"
         try:
-            interfaces = json.loads(self.get(path))
+            interfaces = read_json(self.get(path))
             found = [str(each["ip"]) for each in interfaces if each["network"].rpartition("/")[2] == network]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unavailable(
@@ -133,12 +133,13 @@ class MetadataToken:
                 status=404,
             ) from error
         token, seconds = "", 0.0
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            answer = json.loads(text)
+        with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
+            answer = read_json(text)
             token, seconds = answer["access_token"], float(answer["expires_in"])
         if not token or not isinstance(token, str) or not 0 < seconds < float("inf"):
             # The answer is not quoted: it may hold a token.
             raise Unavailable(f"The metadata server at {self._metadata.url} gave no token that can be used.")
+        masking.keep(token)
         self._token = token
         self._end = asked + seconds
         self._refresh = self._end - min(REFRESH_BEFORE, seconds / 4)
@@ -148,6 +149,7 @@ class FixedToken:
     """A token that somebody else looks after."""
 
     def __init__(self, token: str) -> None:
+        masking.keep(token)
         self._token = token
 
     def get(self) -> str:

@@ -10,10 +10,11 @@ docs/ucloudstack.md says what is known from where. No action takes a request id,
 from __future__ import annotations
 
 import hashlib
-import json
 from urllib.parse import urlencode
 
+from ..failover import masking
 from ..failover.errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Quota, Stale, Unavailable
+from .session import read_answer, retry_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -211,7 +212,9 @@ class UCloudStack:
 
     def _call(self, action: str, parameters: Mapping[str, Any], doing: str, resource: str) -> dict[str, Any]:
         fields = flatten({"Action": action, "Region": self.region, "PublicKey": self._public_key, **parameters})
-        signature = fields["Signature"] = sign(fields, self._private_key)
+        fields["Signature"] = sign(fields, self._private_key)
+        # Who has a signature can send the request again: it has neither a time nor a nonce.
+        masking.keep(self._private_key, fields["Signature"])
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
         try:
             response = self._session.request(
@@ -219,14 +222,12 @@ class UCloudStack:
             )
         except CloudError as error:
             raise type(error)(f"Cannot {doing}: {error}", resource=resource) from error
-        # Who has a signature can send the request again: it has neither a time nor a nonce.
-        text = response.body.decode("utf-8", "replace").replace(signature, "***")
-        if not 200 <= response.status < 300:
+        succeeded, answer, text = read_answer(response)
+        if not succeeded:
             raise _refusal(response, text, doing, resource)
         try:
-            answer = json.loads(text)
             code = int(answer["RetCode"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             # A change may have taken effect all the same.
             raise Lost(
                 f"Cannot {doing}: status {response.status}, and an answer that is not the API's (it has {len(text)} "
@@ -311,10 +312,9 @@ def _refusal(response: Response, text: str, doing: str, resource: str) -> CloudE
     said = " ".join(text.split())[:200] or "it is empty"
     if 300 <= status < 400:
         said = f"redirected to {response.headers.get('location')}, which is not followed: check the endpoint"
-    wait = response.headers.get("retry-after") or ""
     return kind(
         f"Cannot {doing}: status {status}: {said.rstrip('. ')}. {_ADVICE.get(kind, '')}".rstrip(),
         resource=resource,
         status=status,
-        retry_after=float(wait) if wait.strip().isdigit() else None,
+        retry_after=retry_after(response.headers),
     )

@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+from .masking import masked
+
+# Of what a hostile service says; the end of the sentence is what to do.
+TEXT_LIMIT, TEXT_END = 4000, 500
+
 
 class CloudError(Exception):
-    """A request failed. The text is a sentence which names the resource and quotes the API.
+    """A request failed. The text is a sentence which names the resource and quotes the API, but no secret.
 
     resource: its name or path. status: of HTTP, 0 without an answer. code: the API's own word, such as QUOTA_EXCEEDED.
     retry_after: seconds that the API asked to wait, or None. accepted: the API took the change, but what became of it
@@ -20,10 +25,12 @@ class CloudError(Exception):
     def __init__(
         self, message: str, *, resource: str = "", status: int = 0, code: str = "", retry_after: float | None = None
     ) -> None:
-        super().__init__(message)
-        self.resource = resource
+        if len(message) > TEXT_LIMIT:
+            message = f"{message[: TEXT_LIMIT - TEXT_END]} ... {message[-TEXT_END:]}"
+        super().__init__(masked(message))
+        self.resource = masked(resource)
         self.status = status
-        self.code = code
+        self.code = masked(code[:TEXT_END])
         self.retry_after = retry_after
 
 

@@ -36,7 +36,7 @@ class Module:
         self.params.update(project="my-project", auth_kind="application", endpoint=gcp.ENDPOINT)
         self.params.update(options)
         contents = options.get("service_account_contents")
-        self.no_log_values = set(contents.values()) if isinstance(contents, dict) else {contents}
+        self.no_log_values = set(map(str, contents.values())) if isinstance(contents, dict) else {contents}
 
     def fail_json(self, msg, **more):
         raise Failed(msg)
@@ -135,6 +135,7 @@ def test_no_credentials():
         ("[]", "is not the key of a service account"),
         ({"type": "authorized_user", "refresh_token": "s3kret"}, "is not the key of a service account"),
         (KEY, "is damaged"),
+        ({**KEY, "more": [1, {"private": ["s3kret"]}]}, "is damaged"),
         (json.dumps(KEY), "is damaged"),
         ({key: value for key, value in KEY.items() if key != "client_email"}, "is damaged"),
     ],
@@ -180,8 +181,8 @@ class TestGoogleSession:
                 raise sent.error
             return types.SimpleNamespace(status_code=200, headers={"date": "now"}, content=b"{}")
 
-        session = types.SimpleNamespace(request=request)
-        monkeypatch.setattr(google_auth, "AuthorizedSession", lambda credentials: session)
+        session = types.SimpleNamespace(request=request, mount=lambda scheme, adapter: None)
+        monkeypatch.setattr(google_auth, "AuthorizedSession", lambda credentials, auth_request: session)
         sent.session = gcp.GoogleSession("credentials")
         return sent
 
@@ -213,6 +214,9 @@ class TestGoogleSession:
             (requests.ReadTimeout("slow"), Lost),
             (requests.ConnectionError("gone"), Lost),
             (requests.ChunkedEncodingError("half"), Lost),
+            # What google-auth makes of a token that is none.
+            (ValueError("expires_in"), Denied),
+            (AttributeError("get"), Denied),
         ):
             answer.error = error
             with pytest.raises(kind) as e:

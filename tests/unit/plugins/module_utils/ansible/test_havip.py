@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import sys
+import types
 
 import pytest
 import yaml
+from ansible.module_utils.common.parameters import _list_no_log_values
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import havip
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import OptionError
@@ -29,7 +31,7 @@ class Module:
         self.params = dict.fromkeys(OPTIONS)
         self.params.update(provider=provider, state="present", exclusive=False, settle=1.0, api_timeout=30.0)
         self.params.update(options)
-        self.no_log_values = set((options.get("auth") or {}).values())
+        self.no_log_values = set()
 
     def fail_json(self, msg, **more):
         raise Failed(msg)
@@ -46,7 +48,8 @@ def connected(monkeypatch):
     """What openstacksdk was told."""
     openstack = pytest.importorskip("openstack")
     told = []
-    monkeypatch.setattr(openstack, "connect", lambda **settings: told.append(settings) or "connection")
+    connection = types.SimpleNamespace(session=types.SimpleNamespace(session=types.SimpleNamespace(mount=print)))
+    monkeypatch.setattr(openstack, "connect", lambda **settings: told.append(settings) or connection)
     return told
 
 
@@ -63,11 +66,36 @@ def test_openstack(connected):
         {"cloud": "production", "region_name": "r1", "verify": False, "cacert": "/ca", "api_timeout": 30.0},
         {"auth": AUTH, "api_timeout": 30.0},
     ]
-    # Only what is secret is hidden: a server may be called as the project is.
-    assert module.no_log_values == {"sekret"}
     module = Module("openstack", cloud={"auth": AUTH, "token": "t0ken"})
     havip.connect(module)
-    assert module.no_log_values == {"sekret", "t0ken"} and connected[-1]["auth"] == AUTH
+    assert connected[-1]["auth"] == AUTH
+
+
+@pytest.mark.parametrize(
+    ("options", "hidden"),
+    [
+        # A server may be called as the project is.
+        ({"auth": AUTH}, {"sekret"}),
+        ({"cloud": {"auth": AUTH, "token": "t0ken"}}, {"sekret", "t0ken"}),
+        ({"cloud": "production"}, set()),
+        ({"cloud": '{"auth": {"password": "sekret"}}'}, {'{"auth": {"password": "sekret"}}'}),
+        ({"auth": {"auth_methods": ["v3password", "v3totp"], "password": "sekret"}}, {"sekret"}),
+        ({"auth": {"password": ["one", {"two": "three"}], "username": {"a": ["b"]}}}, {"one", "three"}),
+        ({"auth": {"password": 1234567, "user_id": 7, "x": None, "y": True}}, {"1234567"}),
+        ({"auth": {"application_credential_secret": "sekret", "application_credential_id": "i"}}, {"sekret"}),
+        ({"cloud": {"profile": "p", "auth": {"passcode": "p1n", "auth_url": "https://x"}}}, {"p1n"}),
+        ({"cloud": {"auth": [{"private_key": "k3y", "public": "p"}]}}, {"k3y"}),
+        # Nothing is shown that is secret elsewhere.
+        ({"auth": {"username": "same", "password": "same"}}, {"same"}),
+        ({"auth": {"username": "same"}, "private_key": "same"}, {"same"}),
+    ],
+)
+def test_only_secrets_are_hidden(options, hidden):
+    module = Module("openstack", **options)
+    # As Ansible does with options that may not be logged.
+    module.no_log_values = _list_no_log_values(havip.SPEC, options)
+    havip.hide(module)
+    assert module.no_log_values == hidden
 
 
 def test_huawei(connected, monkeypatch):

@@ -67,8 +67,10 @@ class _Adapter:
     def get_project_id(self):
         return "p1"
 
-    def request(self, url, method, params=None, json=None, headers=None, raise_exc=True):
+    def request(self, url, method, params=None, json=None, headers=None, raise_exc=True, redirect=True):
         assert not raise_exc
+        # It would take the token to another place.
+        assert redirect is False
         self.connection.asked.append((self.service, method, url, dict(params or {}), json, headers.get("If-Match")))
         answer = self.connection.answers.pop(0)
         if isinstance(answer, Exception):

@@ -164,14 +164,14 @@ def test_a_refused_token_is_not_used_again():
 @pytest.mark.parametrize(
     "text",
     [
-        "secret",
-        '"secret"',
-        '{"access_token": "secret"}',
-        '{"access_token": "secret", "expires_in": "soon"}',
-        '{"access_token": "secret", "expires_in": 0}',
-        '{"access_token": "secret", "expires_in": NaN}',
+        "s3kret",
+        '"s3kret"',
+        '{"access_token": "s3kret"}',
+        '{"access_token": "s3kret", "expires_in": "soon"}',
+        '{"access_token": "s3kret", "expires_in": 0}',
+        '{"access_token": "s3kret", "expires_in": NaN}',
         '{"access_token": "", "expires_in": 10}',
-        '{"access_token": ["secret"], "expires_in": 10}',
+        '{"access_token": ["s3kret"], "expires_in": 10}',
     ],
 )
 def test_a_token_that_cannot_be_used(text):
@@ -179,7 +179,7 @@ def test_a_token_that_cannot_be_used(text):
     with pytest.raises(Unavailable, match="gave no token that can be used") as failure:
         source.get()
     error = failure.value
-    assert "secret" not in "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    assert "s3kret" not in "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
 
 def test_a_machine_without_a_service_account():
