@@ -299,7 +299,9 @@ def test_the_network(compute: Compute) -> None:
 
 def test_what_a_machine_knows_of_itself(gce: Local) -> None:
     metadata = Metadata(gce.metadata_url["node2"])
-    said = metadata.project(), metadata.zone(), metadata.instance(), metadata.address()
+    said = metadata.project(), metadata.zone(), metadata.instance(), metadata.address(NETWORK.rpartition("/")[2])
     assert said == (PROJECT, "us-central1-b", "node2", "10.100.2.2")
     with pytest.raises(NotFound):
         metadata.get("instance/nothing")
+    with pytest.raises(NotFound, match="no interface on a network other"):
+        metadata.address("other")

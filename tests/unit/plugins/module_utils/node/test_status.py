@@ -22,7 +22,8 @@ def runtime(tmp_path):
 
 
 def write_log(path, *events):
-    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    known = {"seq": 1, "wall_ns": 2, "mono_ns": 3, "spool": 4, "time": "2026-11-28T12:00:00.000000Z"}
+    path.write_text("".join(json.dumps({**known, **event}) + "\n" for event in events))
 
 
 def transition(name, state, kind="INSTANCE"):
