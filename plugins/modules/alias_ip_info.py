@@ -145,7 +145,9 @@ ranges:
       type: str
       sample: projects/my-project/zones/us-central1-a/instances/node1
     standby:
-      description: The instance that would get it, if the one that has it fails; V(null) if none is fit.
+      description:
+        - The instance that would get it, if the one that has it fails; V(null) if none is fit.
+        - Where none has it, the one that would get it if RV(ranges[].target) fails; it is never the target itself.
       type: str
       sample: projects/my-project/zones/us-central1-b/instances/node2
     candidates:

@@ -356,6 +356,18 @@ def test_info(site):
     assert site.mutations() == []
 
 
+def test_info_of_a_range_that_nobody_has(site):
+    """The target is no standby for itself."""
+    (pair,) = site.info(ranges=[Y], instances=[A, B])["ranges"]
+    assert (pair["holder"], pair["target"], pair["standby"]) == (None, A, B)
+    alone = site.info(ranges=[Y], instances=[A, path("off")])
+    assert (alone["ranges"][0]["target"], alone["ranges"][0]["standby"]) == (A, None)
+    assert f"{Y}: there is no standby, should {A} fail" in alone["problems"][0]
+    none = site.info(ranges=[Y], instances=[path("off")])
+    assert (none["ranges"][0]["target"], none["ranges"][0]["standby"]) == (None, None)
+    assert not any("no standby" in problem for problem in none["problems"])
+
+
 def test_info_with_a_zone_that_there_is_not(site):
     """One wrong entry is no candidate; the others are told of all the same."""
     wrong = path("b", "us-central1-x")

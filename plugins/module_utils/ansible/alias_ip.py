@@ -190,10 +190,10 @@ def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
 def _standby_problems(ranges: list[dict[str, Any]]) -> list[str]:
     problems = []
     for told in ranges:
-        if told["holder"] and told["holder"] == told["target"] and not told["standby"]:
+        if told["target"] and told["holder"] in (None, told["target"]) and not told["standby"]:
             reasons = "; ".join(each["reason"] for each in told["candidates"] if not each["fit"])
             problems.append(
-                f"{told['address']}: there is no standby, should {told['holder']} fail"
+                f"{told['address']}: there is no standby, should {told['target']} fail"
                 + (f" ({reasons})" if reasons else ": name another instance that may hold it")
             )
     return problems
@@ -239,13 +239,15 @@ def _told(survey: alias.Survey, want: alias.Want, explicit: bool) -> dict[str, A
         for place, why in ((place, survey.unfit.get((want.cidr, place), "")) for place in want.candidates)
         if explicit or not why
     ]
-    standbys = [each for each in candidates if each["fit"] and (each["instance"], each["interface"]) != holder]
+    # Where nobody has it, it is the target that may fail.
+    first = holder or target
+    standbys = [each["instance"] for each in candidates if each["fit"] and first and each["instance"] != first[0]]
     return {
         "address": want.cidr,
         "holder": holder[0] if holder else None,
         "interface": holder[1] if holder else None,
         "target": target[0] if target else None,
-        "standby": standbys[0]["instance"] if standbys else None,
+        "standby": standbys[0] if standbys else None,
         "candidates": candidates,
     }
 
