@@ -287,6 +287,13 @@ elapsed_ms:
   type: float
   returned: success
   sample: 4321.9
+notes:
+  description:
+    - What could not be checked before the first change, such as the caller's permissions while the API gives no answer
+      about them.
+  type: list
+  elements: str
+  returned: success
 problems:
   description: What was refused, one message each.
   type: list

@@ -239,6 +239,13 @@ elapsed_ms:
   type: float
   returned: success
   sample: 8121.9
+notes:
+  description:
+    - What could not be checked before the first change, such as the caller's permissions while the API gives no answer
+      about them.
+  type: list
+  elements: str
+  returned: success
 problems:
   description: What was refused, one message each.
   type: list
@@ -268,7 +275,6 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_route
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, move, nothing, patiently
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import route
 
 
 def main() -> None:
@@ -301,8 +307,7 @@ def main() -> None:
         timeout = module.params["timeout"]
         goal = patiently(lambda: gcp_route.goal(module.params, client), timeout)
         # Without a goal there is no such route, and none is wanted.
-        careful = gcp_route.Careful(client, module.params["name"])
-        result = move(module, route, careful, goal, timeout) if goal else nothing()
+        result = move(module, gcp_route.Careful(), client, goal, timeout) if goal else nothing()
         module.exit_json(address=goal and goal.destination, **result)
 
 

@@ -330,6 +330,18 @@ def test_two_at_once(site):
         assert MINE in site.on("a") and THEIRS in site.on("b")
 
 
+@pytest.mark.parametrize("status", [503, 400])
+def test_a_question_for_permissions_that_fails(site, status):
+    fault = {"kind": "status", "status": status, "reason": "odd", "times": 1000}
+    site.behave(faults=[{"match": {"verb": "POST", "path": "testIamPermissions"}, **fault}])
+    result = site.move()
+    if status == 400:
+        assert result["failed"] and not result["changed"] and "nothing was changed" in result["msg"]
+        assert site.mutations() == []
+    else:
+        assert result["holder"] == B and "were not checked" in result["notes"][0]
+
+
 def test_info(site):
     nodes = [A, B, path("off")]
     result = site.info(ranges=["10.100.9.1", Y], instances=nodes, access_token="least-token")

@@ -252,6 +252,21 @@ def test_errors_of_the_api_pass(site):
         converged(site, holder)
 
 
+@pytest.mark.parametrize("status", [503, 501, 400, "lose-before"])
+def test_a_question_for_permissions_that_fails(site, status):
+    site.move(next_hop_instance=NODE1)
+    kind = {"kind": "status", "status": status, "reason": "odd"} if isinstance(status, int) else {"kind": status}
+    site.behave(faults=[{"match": {"verb": "POST", "path": "testIamPermissions"}, **kind, "times": 1000}])
+    site.api.requests.clear()
+    result = site.move(next_hop_instance=NODE2)
+    if status == 400:
+        assert result["failed"] and not result["changed"] and "nothing was changed" in result["msg"]
+        assert site.mutations() == []
+    else:
+        assert result["holder"] == NODE2 and "were not checked" in result["notes"][0]
+    converged(site, NODE1 if status == 400 else NODE2)
+
+
 def test_an_operation_that_fails_or_never_ends(site):
     site.move(next_hop_instance=NODE1)
     inserts = {"match": {"verb": "POST", "path": "/routes$"}}

@@ -123,7 +123,8 @@ def carry_out(module: AnsibleModule, client: Compute) -> dict[str, Any]:
         steps = [{"name": step.name, "resource": step.resource} for step in planned]
     else:
         outcome = alias.move(make_client, wanted, timeout=timeout, notify=events.append)
-        changed, now, then = outcome.changed, outcome.before.to_diff(), outcome.after.to_diff()
+        before = outcome.before
+        changed, now, then = outcome.changed, before.to_diff(), outcome.after.to_diff()
         steps = [
             {"name": step.name, "resource": step.resource, "ms": round(step.ms, 1), "attempts": step.attempts}
             for step in outcome.steps
@@ -141,6 +142,7 @@ def carry_out(module: AnsibleModule, client: Compute) -> dict[str, Any]:
         "steps": steps,
         "gap_ms": _gap(events),
         "elapsed_ms": round((time.monotonic() - started) * 1000, 1),
+        "notes": before.notes,
         "diff": {"before": now, "after": then},
     }
     if module._verbosity >= 2:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..failover import engine, route
-from ..failover.errors import Denied, NotFound
+from ..failover.errors import Denied, NotFound, Unavailable
 from ..failover.gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
 from .gcp import check_projects, firewall_problems, instance_path, resource_path
 from .run import OptionError
@@ -131,23 +131,31 @@ def _permission_problems(client: Compute, seen: route.Observed, instances: list[
     return missing_permissions(client, wanted)
 
 
-def missing_permissions(client: Compute, wanted: Mapping[str, tuple[str, ...]], doubts: bool = True) -> list[str]:
+def missing_permissions(
+    client: Compute, wanted: Mapping[str, tuple[str, ...]], unasked: list[str] | None = None
+) -> list[str]:
     """What the caller may not do with resources, and whether it may learn what becomes of its changes.
 
-    doubts: also what it may not even ask.
+    unasked: gets why something could not be asked, and then the rest is not asked; what the caller may not ask is no
+    matter. Without it, the former is raised, and the latter is told.
     """
     missing = []
-    for path, permissions in wanted.items():
-        try:
-            granted = client.test_permissions(path, list(permissions))
-        except NotFound:
-            continue  # Whoever needs it tells that it is not there.
-        except Denied as e:
-            missing += [str(e)] if doubts else []
-            continue
-        missing += [_lacking(permission, path) for permission in permissions if permission not in granted]
-    if not client.may_follow_operations():
-        missing.append(_lacking("compute.globalOperations.get", f"projects/{client.project}"))
+    try:
+        for path, permissions in wanted.items():
+            try:
+                granted = client.test_permissions(path, list(permissions))
+            except NotFound:
+                continue  # Whoever needs it tells that it is not there.
+            except Denied as e:
+                missing += [str(e)] if unasked is None else []
+                continue
+            missing += [_lacking(permission, path) for permission in permissions if permission not in granted]
+        if not client.may_follow_operations():
+            missing.append(_lacking("compute.globalOperations.get", f"projects/{client.project}"))
+    except Unavailable as e:
+        if unasked is None:
+            raise
+        unasked.append(route.unchecked(e))
     return missing
 
 
@@ -160,34 +168,32 @@ def _route_path(client: Compute, name: str) -> str:
 
 
 class Careful:
-    """A client that asks before its first change whether the caller may do all that follows.
+    """The procedure for routes, which asks before the first change whether the caller may do all that follows.
 
-    Who may insert a route and not delete one would move the traffic, and leave it at that.
+    Who may insert a route and not delete one would move the traffic, and leave it at that. The question is part of the
+    look, not of a change: when it fails, nothing was changed. When there is no answer, the move goes on without.
     """
 
-    def __init__(self, client: Compute, name: str) -> None:
-        self._client = client
-        self._name = name
+    plan = staticmethod(route.plan)
+    wanted_diff = staticmethod(route.wanted_diff)
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
         self._asked = False
 
-    def __getattr__(self, attribute: str) -> Any:
-        return getattr(self._client, attribute)
-
-    def insert_route(self, body: dict[str, Any], request_id: str) -> list[dict[str, Any]]:
-        self.ask()
-        return self._client.insert_route(body, request_id)
-
-    def delete_route(self, name: str, request_id: str) -> None:
-        self.ask()
-        self._client.delete_route(name, request_id)
-
-    def ask(self) -> None:
-        if not self._asked:
-            path = _route_path(self._client, self._name)
-            missing = missing_permissions(self._client, {path: ROUTE_PERMISSIONS}, doubts=False)
-            if missing:
-                raise Denied("; ".join(missing), resource=self._name, status=403)
+    def observe(self, client: Compute, goal: route.RouteGoal, memory: engine.Memory) -> route.Observed:
+        observed = route.observe(client, goal, memory)
+        if self._asked or observed.problems:
+            return observed
+        if any(isinstance(item, engine.Step) for item in route.plan(observed, goal, memory)):
+            self._ask(client, goal.name)
             self._asked = True
+        return observed
+
+    def _ask(self, client: Compute, name: str) -> None:
+        missing = missing_permissions(client, {_route_path(client, name): ROUTE_PERMISSIONS}, self.notes)
+        if missing:
+            raise Denied("; ".join(missing), resource=name, status=403)
 
 
 def _seen(seen: route.Observed | None) -> dict[str, Any]:

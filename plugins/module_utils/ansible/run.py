@@ -113,22 +113,18 @@ def nothing() -> dict[str, Any]:
         "steps": [],
         "moved_ms": None,
         "elapsed_ms": 0.0,
+        "notes": [],
         "diff": diff,
     }
 
 
 def move(module: AnsibleModule, procedure: Any, client: Any, goal: Any, timeout: float) -> dict[str, Any]:
-    """Reaches the goal, or in check mode says how; returns the task's result.
-
-    client.ask() raises Denied if the caller may not do all that is needed for a change.
-    """
+    """Reaches the goal, or in check mode says how; returns the task's result."""
     started = time.monotonic()
     events: list[dict[str, Any]] = []
     if module.check_mode:
         before, planned = patiently(lambda: engine.preview(procedure, client, goal), timeout)
         changed = bool(planned)
-        if changed:
-            patiently(client.ask, timeout)
         now, then = before.to_diff(), procedure.wanted_diff(before) if changed else before.to_diff()
         steps = [{"name": step.name, "resource": step.resource} for step in planned]
     else:
@@ -143,6 +139,7 @@ def move(module: AnsibleModule, procedure: Any, client: Any, goal: Any, timeout:
         "steps": steps,
         "moved_ms": next((round(event["ms"], 1) for event in events if event["event"] == "done"), None),
         "elapsed_ms": round((time.monotonic() - started) * 1000, 1),
+        "notes": procedure.notes,
         "diff": {"before": now, "after": then},
     }
     if module._verbosity >= 2:

@@ -27,7 +27,7 @@ import time
 from . import engine
 from .engine import Step
 from .errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Stale, Unavailable
-from .route import normalise, parse_cidr
+from .route import normalise, parse_cidr, unchecked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ class Survey:
         self.subnetworks: dict[str, dict[str, Any]] = {}
         self.blind = ""  # why nothing could be seen, and what is here is supposed
         self.problems: list[str] = []
+        self.notes: list[str] = []  # what could not be checked
         self.unfit: dict[tuple[str, Place], str] = {}
         self.holders: dict[str, Place | None] = {}
         self.targets: dict[str, Place | None] = {}
@@ -231,24 +232,34 @@ def observe(client: AliasApi, goal: AliasGoal, memory: Memory) -> Survey:
     if survey.waiting and not survey.problems:
         raise Unavailable("; ".join(survey.waiting.values()), resource=", ".join(sorted(survey.silent)))
     if goal.check and not survey.problems and (survey.coming or survey.leaving):
-        survey.problems = permission_problems(client, survey, survey.coming)
+        survey.problems = permission_problems(client, survey, survey.coming, survey.notes)
     return survey
 
 
-def permission_problems(client: AliasApi, survey: Survey, places: Iterable[Place]) -> list[str]:
-    """What the caller may not do that adding ranges to these interfaces needs, and learning that it is done."""
+def permission_problems(
+    client: AliasApi, survey: Survey, places: Iterable[Place], unasked: list[str] | None = None
+) -> list[str]:
+    """What the caller may not do that adding ranges to these interfaces needs, and learning that it is done.
+
+    unasked: gets why something could not be asked, and then the rest is not asked; without it, that is raised.
+    """
     places = sorted(set(places))
     wanted = dict.fromkeys((path for path, _nic in places), UPDATE)
     subnetworks = (normalise(survey.interfaces[place].get("subnetwork", "")) for place in places)
     wanted.update(dict.fromkeys(subnetworks, USE))
-    lacking = [
-        (permission, path)
-        for path, permission in wanted.items()
-        if permission not in client.test_permissions(path, [permission])
-    ]
-    zone = next((_zone(path) for path, _nic in [*places, *survey.leaving] if _zone(path) not in survey.silent), None)
-    if zone and not client.may_follow_operations(f"zones/{zone}"):
-        lacking.append((FOLLOW, "the project"))
+    lacking = []
+    try:
+        for path, permission in wanted.items():
+            if permission not in client.test_permissions(path, [permission]):
+                lacking.append((permission, path))
+        seen = (_zone(path) for path, _nic in [*places, *survey.leaving])
+        zone = next((zone for zone in seen if zone not in survey.silent), None)
+        if zone and not client.may_follow_operations(f"zones/{zone}"):
+            lacking.append((FOLLOW, "the project"))
+    except Unavailable as error:
+        if unasked is None:
+            raise
+        unasked.append(unchecked(error))
     return [
         f"the caller does not have the permission {permission} on {path}: give it a role that has it"
         for permission, path in lacking

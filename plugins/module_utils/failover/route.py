@@ -577,6 +577,11 @@ def _project(path: str) -> str:
     return path.split("/")[1] if path.startswith("projects/") else ""
 
 
+def unchecked(error: Exception) -> str:
+    """The note on a move that went on, although nobody answered the question for its permissions."""
+    return f"the caller's permissions were not checked: {error}"
+
+
 def next_hop_of(route: Route | None) -> str | None:
     """Where a route leads: the path of an instance or another resource, or an address."""
     if not route:

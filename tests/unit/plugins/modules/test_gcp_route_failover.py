@@ -6,7 +6,14 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, Lost, Quota, Unavailable
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+    CloudError,
+    Denied,
+    Invalid,
+    Lost,
+    Quota,
+    Unavailable,
+)
 from ansible_collections.cloudha.vip.plugins.modules import gcp_route_failover
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.cloud import (
     DESTINATION,
@@ -270,6 +277,49 @@ def test_denied_changes_nothing(run, there):
     result = run(**WHERE, **TO_B)
     assert result["failed"] and not result["changed"] and "compute.routes.create" in result["msg"]
     assert only(there)["nextHopInstance"] == URL + A
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("error", [Unavailable("503", status=503), Unavailable("501", status=501), Lost("lost")])
+def test_a_question_for_permissions_without_an_answer_keeps_no_move(run, there, error, check_mode):
+    def fault(_phase, verb, _target):
+        if verb == "permissions":
+            raise error
+
+    there.fault = fault
+    result = run(**WHERE, **TO_B, _ansible_check_mode=check_mode)
+    assert result["changed"] and result["holder"] == B and len(result["steps"]) == 4
+    assert result["notes"] == [f"the caller's permissions were not checked: {error}"]
+    assert [verb for verb, _target in there.requests].count("permissions") == 1
+    there.fault = lambda *_: None
+    assert run(**WHERE, **TO_A)["notes"] == []
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("error", [Invalid("400", status=400), CloudError("odd")])
+def test_a_question_for_permissions_that_fails_is_no_change(run, there, error, check_mode):
+    def fault(_phase, verb, _target):
+        if verb == "permissions":
+            raise error
+
+    there.fault = fault
+    result = run(**WHERE, **TO_B, _ansible_check_mode=check_mode)
+    assert result["failed"] and not result.get("changed") and there.mutations == []
+    assert "nothing was changed" in result["msg"] and "may have taken effect" not in result["msg"]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("permission", ["compute.routes.delete", "compute.globalOperations.get"])
+def test_who_may_do_a_part_does_nothing(run, there, permission, check_mode):
+    there.missing = {permission}
+    result = run(**WHERE, **TO_B, _ansible_check_mode=check_mode)
+    assert result["failed"] and not result.get("changed") and there.mutations == []
+    assert permission in result["msg"] and "nothing was changed" in result["msg"]
+
+
+def test_nothing_to_do_asks_for_no_permissions(run, there):
+    there.missing = {"compute.routes.delete"}
+    assert not run(**WHERE, **TO_A)["changed"]
 
 
 def test_what_is_not_known_counts_as_changed(run, there):

@@ -161,6 +161,39 @@ def test_refused_for_what_is_wanted_together(cloud):
     assert cloud.mutations == []
 
 
+@pytest.mark.parametrize("verb", ["permissions", "operations"])
+@pytest.mark.parametrize("error", [Unavailable("503", status=503), Lost("lost"), Invalid("400", status=400)])
+def test_a_question_for_permissions_that_fails(cloud, verb, error):
+    """Where there is no answer, the move goes on without; what else goes wrong with it is no change."""
+
+    def fault(_phase, this, _path):
+        if this == verb:
+            raise error
+
+    cloud.fault = fault
+    if isinstance(error, Unavailable):
+        outcome = move(cloud, goal())
+        assert outcome.changed and cloud.on(B) == {THEIRS, X}
+        assert outcome.before.notes == [f"the caller's permissions were not checked: {error}"]
+        assert [each for each, _path in cloud.requests].count(verb) == 1
+    else:
+        with pytest.raises(engine.Failed, match="nothing was changed") as failed:
+            move(cloud, goal())
+        assert not failed.value.unsure and cloud.mutations == []
+
+
+def test_a_permission_that_is_missing_counts_though_another_could_not_be_asked(cloud):
+    def fault(_phase, verb, _path):
+        if verb == "operations":
+            raise Unavailable("503", status=503)
+
+    cloud.fault = fault
+    cloud.denied = {alias.USE}
+    with pytest.raises(engine.Refused, match=alias.USE):
+        move(cloud, goal())
+    assert cloud.mutations == []
+
+
 def test_expected_holder(cloud):
     move(cloud, goal(expected_holder="a"))
     assert not move(cloud, goal(expected_holder="a")).changed  # it is where it is wanted
