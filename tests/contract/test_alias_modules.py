@@ -18,7 +18,7 @@ import time
 import pytest
 
 from ansible_collections.cloudha.vip.tests.contract.proxy import Proxy
-from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import Kill, Module
+from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import Kill, Module, token_without
 from lab import topology
 from lab.gce.server import MemoryPlane, local
 from lab.gce.world import Instance, Principal, Subnetwork
@@ -72,7 +72,7 @@ def world(count=0):
         principals=(
             *lab.principals,
             Principal("least", ("least-token",), LEAST),
-            *(Principal(f"no-{each}", (f"{each}-token",), LEAST - {each}) for each in sorted(LEAST)),
+            *(Principal(f"no-{each}", (token_without(each),), LEAST - {each}) for each in sorted(LEAST)),
         ),
     )
 
@@ -202,7 +202,7 @@ BAD_INPUT = [
     ({"expected_holder": "c"}, [A, "expected holder c"]),
     ({"state": "absent"}, ["target_instance"]),
     ({"access_token": "wrong"}, ["401", "credentials"]),
-    *(({"access_token": f"{each}-token"}, [each]) for each in sorted(LEAST - {"compute.instances.get"})),
+    *(({"access_token": token_without(each)}, [each]) for each in sorted(LEAST - {"compute.instances.get"})),
     ({"endpoint": "http://127.0.0.1:1/compute/v1", "timeout": 0.5}, ["cannot connect", "Connection refused"]),
     ({"ranges": None, "assignment": [{"ranges": [X], "instances": []}], "target_instance": None}, ["none may hold"]),
     ({"ranges": None, "assignment": [{"ranges": [X], "instances": ["b"]}], "target_instance": None}, ["zones/ZONE"]),
@@ -358,7 +358,7 @@ def test_info(site):
     assert {each["address"] for each in site.info()["held"]} == {X, MINE, THEIRS}
     assert (
         PERMISSION_WORD
-        in site.info(ranges=[X], instances=nodes, access_token=f"{PERMISSION_WORD}-token")["problems"][0]
+        in site.info(ranges=[X], instances=nodes, access_token=token_without(PERMISSION_WORD))["problems"][0]
     )
     assert "outside" in site.info(ranges=["10.99.1.1"], instances=nodes)["problems"][0]
     (vrrp, *_others) = site.info(ranges=[X], instances=nodes, vrrp=True)["problems"]

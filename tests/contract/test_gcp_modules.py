@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -43,6 +44,11 @@ ONLY_SOMETIMES = {"compute.firewalls.list", "compute.instances.list"}
 # No API tells beforehand, but the first request that changes something is refused.
 ONLY_AT_THE_REQUEST = {"compute.networks.updatePolicy", "compute.instances.use"}
 QUICK = {"lease": 0.3, "settle": 0.05, "timeout": 20}
+
+
+def token_without(permission):
+    """Of who has all permissions but this one. Nothing of its name is in it, as all that has a part of it is hidden."""
+    return hashlib.sha256(permission.encode()).hexdigest()
 
 
 class Module:
@@ -141,7 +147,7 @@ def world():
             Principal("reader", ("reader-token",), frozenset(readers)),
             Principal("node", ("node-token",), topology.ROUTE_PERMISSIONS),
             Principal("least", ("least-token",), LEAST),
-            *(Principal(f"all but {each}", (f"all-but-{each}",), LEAST - {each}) for each in LEAST),
+            *(Principal(f"all but {each}", (token_without(each),), LEAST - {each}) for each in LEAST),
             Principal("nobody", ("nobody-token",), frozenset()),
         ),
     )
@@ -191,7 +197,7 @@ def test_moves(site):
 @pytest.mark.parametrize("permission", sorted(LEAST))
 def test_each_permission_is_needed(site, permission):
     site.move(next_hop_instance=NODE1)
-    options = {"access_token": f"all-but-{permission}", "timeout": 2}
+    options = {"access_token": token_without(permission), "timeout": 2}
     preview = site.move(next_hop_instance=NODE2, _ansible_check_mode=True, **options)
     by_name = site.move(next_hop_instance=NODE2, **options)
     if permission not in ONLY_SOMETIMES:
