@@ -33,7 +33,7 @@ from .errors import AlreadyExists, Denied, Invalid, NotFound, Stale, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
     from typing import Any, Protocol
 
     from .engine import Memory
@@ -68,6 +68,7 @@ _LONGEST_DESCRIPTION = 2048
 _NAME_LENGTH = 63
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _POLL = 1.0  # seconds between looks at what another run does
+_BY_NAME = "by name"  # the note of a deletion for which an id would not do
 _TAKEN = 5  # conflicts in a row, before a name counts as taken by a route to somewhere else
 
 
@@ -466,16 +467,27 @@ def _delete(route: Route, goal: RouteGoal, memory: Memory) -> Step:
     name = DELETE_TEMPORARY if is_temporary(route, goal.name) else DELETE_OTHER
     if route["name"] == goal.name:
         name = DELETE
-    key = (name, route["name"], route["id"])
-    missed = [at for at, error in memory.conflicts.get(key, ()) if isinstance(error, NotFound)]
-    # Listed for a whole lease, and never found: this API does not know ids.
-    by_name = len(missed) >= _TAKEN and memory.now - missed[0] > goal.lease
+    by_name = _takes_names_only((name, route["name"], route["id"]), goal, memory)
     target = route["name"] if by_name else route["id"]
 
     def do(client: RouteApi, request_id: str) -> None:
         client.delete_route(target, request_id)
 
-    return Step(name, route["name"], do, key=route["id"], conflicts=(NotFound, Stale), contested=True)
+    note, conflicts = (_BY_NAME, (NotFound, Stale)) if by_name else (None, (NotFound, Stale, Invalid))
+    return Step(name, route["name"], do, key=route["id"], note=note, conflicts=conflicts, contested=True)
+
+
+def _takes_names_only(key: Hashable, goal: RouteGoal, memory: Memory) -> bool:
+    """Whether this API does not know ids: one of it was refused, or not found for a whole lease although it is listed.
+
+    What one deletion has shown holds for all that follow.
+    """
+    if any(fact.note == _BY_NAME for fact in memory.done.values()):
+        return True
+    conflicts = memory.conflicts.get(key, ())
+    missed = [at for at, error in conflicts if isinstance(error, NotFound)]
+    unknown = len(missed) >= _TAKEN and memory.now - missed[0] > goal.lease
+    return unknown or any(isinstance(error, Invalid) for _at, error in conflicts)
 
 
 def _prefix(goal: RouteGoal, memory: Memory) -> str:
