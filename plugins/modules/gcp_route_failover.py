@@ -35,6 +35,8 @@ options:
   name:
     description:
       - The name of the route. If there is a route of this name already, it is adopted.
+      - If that one is for another destination or network than the given ones, the module fails and changes nothing,
+        whatever the O(state).
       - The name of a temporary route is this one, cut if need be, with C(-tmp-) and a few characters behind it.
     type: str
     required: true

@@ -103,7 +103,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 exists:
-  description: Whether there is a route of this name.
+  description:
+    - Whether there is a route of this name, to the destination on the network.
+    - If it is for something else, RV(problems) says so.
   type: bool
   returned: success
 route:

@@ -242,6 +242,20 @@ def test_absent(site):
     assert not site.move(state="absent")["changed"]
 
 
+def test_a_name_that_is_for_something_else(site):
+    site.move(next_hop_instance=NODE1)
+    site.api.requests.clear()
+    for options in ({"next_hop_instance": NODE2}, {"state": "absent"}):
+        for check_mode in (True, False):
+            result = site.move(destination="10.200.2.2/32", **options, _ansible_check_mode=check_mode)
+            assert result["failed"] and not result.get("changed")
+            assert f"the route {NAME} is for {DESTINATION} on" in result["msg"] and "10.200.2.2/32" in result["msg"]
+    info = site.info(destination="10.200.2.2/32", access_token="least-token")
+    assert not info["exists"] and f"is for {DESTINATION}" in info["problems"][0]
+    assert site.mutations() == []
+    converged(site, NODE1)
+
+
 def test_errors_of_the_api_pass(site):
     site.move(next_hop_instance=NODE1)
     for fault in (

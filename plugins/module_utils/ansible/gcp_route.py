@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ..clouds.gce import Compute
 
 
+class Elsewhere(OptionError):
+    """The route of the wanted name is for something else."""
+
+
 def know_projects(params: Mapping[str, Any], client: Compute, *paths: str | None) -> None:
     """Tells the client where to look for who has an address: as given, and the projects of instances that are given."""
     named = [path.split("/")[1] for path in map(route.normalise, filter(None, paths)) if path.startswith("projects/")]
@@ -40,9 +44,13 @@ def whereabouts(params: Mapping[str, Any], client: Compute) -> tuple[str | None,
             )
     if destination and network:
         return destination, network
+    routes = client.all_routes()
+    problem = elsewhere(next((found for found in routes if found["name"] == name), None), destination, network)
+    if problem:
+        raise Elsewhere(problem)
     candidates = [
         found
-        for found in client.all_routes()
+        for found in routes
         # A run that was killed may have left nothing but a temporary route.
         if (found["name"] == name or route.is_temporary(found, name))
         and destination in (None, found["destRange"])
@@ -52,6 +60,19 @@ def whereabouts(params: Mapping[str, Any], client: Compute) -> tuple[str | None,
         best = min(candidates, key=lambda found: found["name"] != name)
         return best["destRange"], route.normalise(best["network"])
     return destination, network
+
+
+def elsewhere(found: dict[str, Any] | None, destination: str | None, network: str | None) -> str:
+    """Why the route of the wanted name is not the one that is meant, if it is not."""
+    if not found:
+        return ""
+    is_for, on = found["destRange"], route.normalise(found["network"])
+    if destination in (None, is_for) and network in (None, on):
+        return ""
+    return (
+        f"name: the route {found['name']} is for {is_for} on {on}, and not for {destination or is_for} on"
+        f" {network or on}: choose another name, or correct the options destination and network"
+    )
 
 
 def goal(params: Mapping[str, Any], client: Compute) -> route.RouteGoal | None:
@@ -88,7 +109,10 @@ def look(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
     """What is there, and what would keep a failover from working."""
     instances = [instance_path("instances", each, client.project) for each in params["instances"]]
     know_projects(params, client, *instances)
-    destination, network = whereabouts(params, client)
+    try:
+        destination, network = whereabouts(params, client)
+    except Elsewhere as e:
+        return {**_seen(None), "problems": [str(e)] if params["preflight"] else []}
     if not destination or not network:
         missing = "network" if destination else "destination"
         problems = [f"there is no route {params['name']} in {client.project}: make it, or give the option {missing}"]
@@ -100,13 +124,22 @@ def look(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
         result["holder"] = instance and route.normalise(instance["selfLink"])
     if not params["preflight"]:
         return {**result, "problems": []}
-    problems = []
+    problems = _name_problems(client, seen)
     for hop in instances or (None,):
         problems += _refusals(client, route.RouteGoal(params["name"], destination, network, hop))
     problems += _permission_problems(client, seen, instances)
     if params["vrrp"] and len(instances) > 1:
         problems += firewall_problems(client, instances, network)
     return {**result, "problems": list(dict.fromkeys(problems))}
+
+
+def _name_problems(client: Compute, seen: route.Observed) -> list[str]:
+    """A route of the wanted name that is for something else: it is not in the list for the wanted destination."""
+    goal = seen.goal
+    if seen.original or not route.is_name(goal.name):
+        return []
+    problem = elsewhere(client.named_route(goal.name), goal.destination, goal.network)
+    return [problem] if problem else []
 
 
 def _refusals(client: Compute, goal: route.RouteGoal) -> list[str]:
@@ -179,13 +212,16 @@ class Careful:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self._asked = False
+        self._named = self._asked = False
 
     def observe(self, client: Compute, goal: route.RouteGoal, memory: engine.Memory) -> route.Observed:
         observed = route.observe(client, goal, memory)
         if self._asked or observed.problems:
             return observed
-        if any(isinstance(item, engine.Step) for item in route.plan(observed, goal, memory)):
+        if not self._named:
+            observed.problems = _name_problems(client, observed)
+            self._named = True
+        if not observed.problems and any(isinstance(item, engine.Step) for item in route.plan(observed, goal, memory)):
             self._ask(client, goal.name)
             self._asked = True
         return observed

@@ -119,6 +119,14 @@ class Compute:
             routes += [route for route in _dicts(page.get("items")) if route.get("destRange") == destination]
         return routes, time.time() if server_time is None else server_time
 
+    def named_route(self, name: str) -> dict[str, Any] | None:
+        """The project's route of this name, wherever it leads. A list needs no permission that moves do not need."""
+        doing = f"list the routes of project {self.project}"
+        pages = self._pages(f"projects/{self.project}/global/routes", {"filter": f'name = "{name}"'}, doing)
+        return next(
+            (route for page, _now in pages for route in _dicts(page.get("items")) if route["name"] == name), None
+        )
+
     def all_routes(self) -> list[dict[str, Any]]:
         """All of the project's routes: for who knows a route's name, and not where it leads."""
         doing = f"list the routes of project {self.project}"

@@ -496,6 +496,12 @@ def _prefix(goal: RouteGoal, memory: Memory) -> str:
     return goal.name[: _NAME_LENGTH - len(tail) - 2] + tail
 
 
+def is_name(text: str) -> bool:
+    """Whether a resource of Compute Engine can have this name."""
+    known = 0 < len(text) <= _NAME_LENGTH and _NAME_CHARACTERS.issuperset(text)
+    return known and text[0].isalpha() and text[-1] != "-"
+
+
 def is_temporary(route: Route, name: str) -> bool:
     """Whether a run made it for the route of this name."""
     return str(route.get("description") or "").startswith(f"{_MARK}{name} ")
@@ -710,9 +716,7 @@ def _goal_problems(goal: RouteGoal) -> list[str]:
     """What can be said without asking anybody."""
     problems = []
     name = goal.name
-    if not (name and len(name) <= _NAME_LENGTH and _NAME_CHARACTERS.issuperset(name)) or not (
-        name[0].isalpha() and name[-1] != "-"
-    ):
+    if not is_name(name):
         problems.append(
             f"name: {name!r} is no name of a route: use 1 to 63 of a-z, 0-9 and -, with a letter first and no - last"
         )

@@ -17,7 +17,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover import cloud
 
 OPTIONS = {"project": "p", "auth_kind": "accesstoken", "access_token": "sekret", "name": cloud.NAME}
-READS = ("list", "instance", "network", "subnetworks", "find", "firewalls", "permissions", "all")
+READS = ("list", "instance", "network", "subnetworks", "find", "firewalls", "permissions", "all", "named")
 
 
 class Cloud(cloud.Cloud):
@@ -40,6 +40,11 @@ class Cloud(cloud.Cloud):
     def all_routes(self):
         self._send("before", "all", "")
         return [self._shown(each) for each in self.routes]
+
+    def named_route(self, name):
+        self._send("before", "named", name)
+        found = self.named(name)
+        return found and self._shown(found)
 
     def list_firewalls(self, network):
         self._send("before", "firewalls", network)

@@ -167,6 +167,37 @@ def test_exclusive(run, there):
     assert only(there)["nextHopInstance"] == URL + B
 
 
+ELSEWHERE = [
+    {"destination": "10.200.1.9/32", "network": "ip-failover"},
+    {"destination": "10.200.1.9/32"},
+    {"destination": DESTINATION, "network": "other"},
+    {"network": "other"},
+]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("wish", [TO_B, {"state": "absent"}])
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_a_name_that_is_for_something_else(run, there, where, wish, check_mode):
+    result = run(**where, **wish, _ansible_check_mode=check_mode)
+    assert result["failed"] and not result.get("changed") and there.mutations == []
+    assert NAME in result["msg"] and NETWORK in result["msg"] and "another n" in result["msg"]
+    if "destination" in where and where["destination"] != DESTINATION:
+        assert f"is for {DESTINATION}" in result["msg"] and "10.200.1.9/32" in result["msg"]
+    assert only(there)["nextHopInstance"] == URL + A
+
+
+def test_the_name_is_looked_for_only_where_the_list_does_not_have_it(run, there):
+    run(**WHERE, **TO_B)
+    assert "named" not in [verb for verb, _target in there.requests]
+    there.check = lambda: None
+    run(**WHERE, state="absent")
+    there.requests.clear()
+    assert not run(**WHERE, state="absent")["changed"]
+    run(**WHERE, **TO_A)
+    assert [verb for verb, _target in there.requests].count("named") == 2
+
+
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize(
     ("options", "words"),

@@ -94,6 +94,21 @@ def test_no_route(run, there, options):
     assert any(f"no route {NAME}" in problem for problem in result["problems"])
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"destination": "10.200.1.9/32", "network": "ip-failover"},
+        {"destination": "10.200.1.9/32"},
+        {"network": "other"},
+    ],
+)
+def test_a_name_that_is_for_something_else(run, where):
+    result = run(**where)
+    assert (result["exists"], result["route"]) == (False, {})
+    assert f"name: the route {NAME} is for {DESTINATION} on {NETWORK}, and not for" in result["problems"][0]
+    assert run(**where, preflight=False)["problems"] == []
+
+
 def test_no_route_yet_and_all_is_ready(run, there):
     there.routes.clear()
     assert run(**WHERE, **NODES)["problems"] == []

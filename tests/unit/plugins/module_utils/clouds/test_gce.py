@@ -465,6 +465,17 @@ def test_all_routes():
     assert client.all_routes() == [{"name": "a"}, {"name": "b"}]
 
 
+def test_named_route():
+    line = f"GET {ROUTES}?filter=name%20%3D%20%22a%22&maxResults=500"
+    client, _session, _clock = compute(
+        (line, None, {"items": [{"name": "ab"}], "nextPageToken": "x"}),
+        (f"{line}&pageToken=x", None, {"items": [{"name": "a", "id": "1"}]}),
+        (line, None, {}),
+    )
+    assert client.named_route("a") == {"name": "a", "id": "1"}
+    assert client.named_route("a") is None
+
+
 def test_get():
     client, _session, _clock = compute(
         (f"GET {API}/{INSTANCE}", None, {"name": "i"}),
