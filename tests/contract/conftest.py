@@ -13,7 +13,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
-from ansible_collections.cloudha.vip.tests.unit.budget import nothing_is_spent_beyond_its_budget  # noqa: E402, F401
+from ansible_collections.cloudha.vip.tests.unit import budget  # noqa: E402
 from lab import topology  # noqa: E402
 from lab.cloudpods.region import WORLD  # noqa: E402
 from lab.cloudpods.server import Local as CloudpodsLocal  # noqa: E402
@@ -31,6 +31,8 @@ def _no_secrets() -> Iterator[None]:
     masking.forget()
     yield
     masking.forget()
+
+nothing_is_spent_beyond_its_budget = budget.nothing_is_spent_beyond_its_budget
 
 
 @pytest.fixture

@@ -429,7 +429,7 @@ def _owners_group(emulator: Local) -> None:
 
 
 def _attaches_that_were_left_out(emulator: Local) -> None:
-    for _ in range(231):
+    for _each in range(231):
         emulator.cloud.attach(emulator.cloud.groups[0], {})
 
 
@@ -729,7 +729,7 @@ def test_unknown_keys_are_ignored(api: Api) -> None:
 
 def test_names_that_are_changed(api: Api) -> None:
     long = 130 * "n"
-    for _ in range(2):
+    for _each in range(2):
         assert api("POST", "/instancegroups", {"instancegroup": {"name": long}})[0] == 200
     assert api.denied("attachnetwork", long[:128])[:2] == (500, "duplicate entry"), "of which of them?"
     ids = [each["id"] for each in api.get("/instancegroups")]

@@ -41,7 +41,9 @@ if not _importable():
     _namespace("ansible_collections.cloudha", [])
     _namespace("ansible_collections.cloudha.vip", [str(_ROOT)])
 
-from ansible_collections.cloudha.vip.tests.unit.budget import nothing_is_spent_beyond_its_budget  # noqa: E402, F401
+from ansible_collections.cloudha.vip.tests.unit import budget  # noqa: E402
+
+nothing_is_spent_beyond_its_budget = budget.nothing_is_spent_beyond_its_budget
 
 
 @pytest.fixture(autouse=True)

@@ -4,18 +4,15 @@
 
 """The bounds of our own session for libraries that use requests, whose timeout is for each read and not for the whole.
 
-Only for the controller: requests is imported with it.
+Only for the controller. requests is imported when it is needed, as whoever lacks it is told so by the module.
 """
 
 from __future__ import annotations
 
+import functools
 import http.client
 import threading
 import time
-
-import requests
-import requests.adapters
-import urllib3
 
 from ..failover import masking
 from .session import Reader, within
@@ -24,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
+
+    import requests
 
     T = TypeVar("T")
 
@@ -46,47 +45,12 @@ def call(seconds: float, function: Callable[[], T]) -> T:
 def bind(session: requests.Session) -> requests.Session:
     """The session, whose answers have an end from now on, and whose secrets are known."""
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter())
+        session.mount(scheme, _adapter()())
     return session
 
 
 def _deadline() -> float:
     return getattr(_now, "deadline", None) or time.monotonic() + LONGEST
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-    def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,
-        verify: bool | str = True,
-        cert: Any = None,
-        proxies: Any = None,
-    ) -> requests.Response:
-        masking.keep_request(request.headers, request.body)
-        request.headers["Accept-Encoding"] = "identity"
-        left = max(0.001, _deadline() - time.monotonic())
-        parts = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        connect, read = (left if part is None else min(left, part) for part in parts)
-        reply = super().send(request, True, (connect, read), verify, cert, proxies)
-        masking.keep_request(reply.headers)
-        if reply.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-            reply.close()
-            raise requests.exceptions.ContentDecodingError("the answer is compressed, which was not asked for")
-        # Read here, where the deadline is known.
-        assert reply.content is not None
-        return reply
 
 
 class _Reader(Reader):
@@ -109,20 +73,62 @@ class _Answer(http.client.HTTPResponse):
         super().__init__(_Reader(sock), *arguments, **options)  # type: ignore[arg-type]
 
 
-class _Connection(urllib3.connection.HTTPConnection):
-    response_class = _Answer
+@functools.cache
+def _pools() -> dict[str, Any]:
+    """The pools of connections by scheme, whose answers are read by our reader."""
+    import urllib3
+
+    class Connection(urllib3.connection.HTTPConnection):
+        response_class = _Answer
+
+    class SecureConnection(urllib3.connection.HTTPSConnection):
+        response_class = _Answer
+
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    class SecurePool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = SecureConnection
+
+    return {"http": Pool, "https": SecurePool}
 
 
-class _SecureConnection(urllib3.connection.HTTPSConnection):
-    response_class = _Answer
+@functools.cache
+def _adapter() -> Any:
+    """The class of the adapter that sends a session's requests."""
+    import requests.adapters
 
+    class Adapter(requests.adapters.HTTPAdapter):
+        def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+            super().init_poolmanager(*arguments, **options)
+            self.poolmanager.pool_classes_by_scheme = _pools()
 
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+            manager = super().proxy_manager_for(proxy, **options)
+            if not proxy.lower().startswith("socks"):
+                manager.pool_classes_by_scheme = _pools()
+            return manager
 
+        def send(
+            self,
+            request: requests.PreparedRequest,
+            stream: bool = False,
+            timeout: Any = None,
+            verify: bool | str = True,
+            cert: Any = None,
+            proxies: Any = None,
+        ) -> requests.Response:
+            masking.keep_request(request.headers, request.body)
+            request.headers["Accept-Encoding"] = "identity"
+            left = max(0.001, _deadline() - time.monotonic())
+            parts = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+            connect, read = (left if part is None else min(left, part) for part in parts)
+            reply = super().send(request, True, (connect, read), verify, cert, proxies)
+            masking.keep_request(reply.headers)
+            if reply.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+                reply.close()
+                raise requests.exceptions.ContentDecodingError("the answer is compressed, which was not asked for")
+            len(reply.content)  # reads it: here, where the deadline is known
+            return reply
 
-class _SecurePool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-
-_POOLS = {"http": _Pool, "https": _SecurePool}
+    return Adapter
