@@ -88,7 +88,9 @@ options:
     type: bool
     default: false
   timeout:
-    description: For how many seconds to try again what may pass, such as rate limits and failures of the API.
+    description:
+      - For how many seconds to try again what may pass, such as rate limits and failures of the API.
+      - From 0.001 to 86400.
     type: float
     default: 60
 notes:

@@ -148,7 +148,7 @@ options:
   timeout:
     description:
       - Give up after so many seconds. It is for each part - looking, removing, adding - and for stopping an instance or
-        putting a range back, where that is needed.
+        putting a range back, where that is needed. From 0.001 to 86400.
       - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
         pauses.
     type: float

@@ -94,6 +94,7 @@ options:
   tags:
     description:
       - The network tags of the instances whose traffic follows the route. V([]) is all instances.
+      - A tag is like a name, 1 to 63 of a-z, 0-9 and -, with a letter first and no - last.
       - If omitted, those of an existing route stay, and a new one is for all instances.
     type: list
     elements: str
@@ -115,7 +116,7 @@ options:
     default: false
   timeout:
     description:
-      - Give up after so many seconds.
+      - Give up after so many seconds, from 0.001 to 86400.
       - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
         pauses.
     type: float
@@ -124,12 +125,13 @@ options:
     description:
       - For how many seconds a run trusts its temporary route, before it makes another. Another run leaves a temporary
         route alone for as long, since its owner may be at work.
-      - The same for all who move the route; longer than a few operations of the API take.
+      - The same for all who move the route; longer than a few operations of the API take; 600 at most.
     type: float
     default: 20
   settle:
     description:
-      - For how many seconds to wait after the API has said that a route is there, before what it replaces is deleted.
+      - For how many seconds, 60 at most, to wait after the API has said that a route is there, before what it replaces
+        is deleted.
       - The API says so when the change is decided; it reaches the hosts of all senders some moments later.
     type: float
     default: 1

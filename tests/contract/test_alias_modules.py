@@ -202,6 +202,8 @@ BAD_INPUT = [
     ({"expected_holder": "c"}, [A, "expected holder c"]),
     ({"state": "absent"}, ["target_instance"]),
     ({"access_token": "wrong"}, ["401", "credentials"]),
+    ({"timeout": -1}, ["timeout: -1 is not from"]),
+    ({"timeout": "nan"}, ["timeout: nan is not from"]),
     *(({"access_token": token_without(each)}, [each]) for each in sorted(LEAST - {"compute.instances.get"})),
     ({"endpoint": "http://127.0.0.1:1/compute/v1", "timeout": 0.5}, ["cannot connect", "Connection refused"]),
     ({"ranges": None, "assignment": [{"ranges": [X], "instances": []}], "target_instance": None}, ["none may hold"]),

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.cloudha.vip.tests.contract.agent_node import agent_nodes
 from ansible_collections.cloudha.vip.tests.contract.proxy import Proxy
 from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import NAME as ROUTE
-from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import ROOT, Plane, Site
+from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import ROOT, Plane, Site, token_without
 from lab import topology
 from lab.gce.server import local
 from lab.gce.world import Principal, ServiceProject, Subnetwork
@@ -54,8 +54,11 @@ def world():
             *(each for each in lab.principals if each.name != AGENT),
             principal(AGENT, "agent-token", node_host, node_service),
             principal("least", "least-token", host, service),
-            *(principal(f"host-{each}", f"host-{each}", host - {each}, service) for each in host),
-            *(principal(f"service-{each}", f"service-{each}", host, service - {each}) for each in service),
+            *(principal(f"host-{each}", token_without(f"host-{each}"), host - {each}, service) for each in host),
+            *(
+                principal(f"service-{each}", token_without(f"service-{each}"), host, service - {each})
+                for each in service
+            ),
         ),
     )
 
@@ -187,7 +190,7 @@ def test_info(site):
 def test_each_permission_is_needed_where_it_is_said(site, where, permission):
     projects = list(PROJECTS.values())
     site.move(next_hop_instance=NODE1)
-    options = {"access_token": f"{where}-{permission}", "timeout": 2}
+    options = {"access_token": token_without(f"{where}-{permission}"), "timeout": 2}
     results = [
         site.move(next_hop_instance=NODE2, **options),
         site.move(next_hop_address="10.100.2.2", instance_projects=projects, **options),

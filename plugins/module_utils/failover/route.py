@@ -735,6 +735,11 @@ def _goal_problems(goal: RouteGoal) -> list[str]:
             f"priority: {goal.priority} is not from 1 to {WORST}"
             + (": 0 leaves no room for a temporary route that is better" if goal.priority == BEST else "")
         )
+    problems += [
+        f"tags: {tag!r} is no network tag: use 1 to 63 of a-z, 0-9 and -, with a letter first and no - last"
+        for tag in goal.tags or ()
+        if not is_name(tag)
+    ]
     if goal.description is not None and len(goal.description) > _LONGEST_DESCRIPTION:
         problems.append(f"description: longer than {_LONGEST_DESCRIPTION} characters")
     elif goal.description is not None and goal.description.startswith(_MARK):

@@ -93,6 +93,8 @@ def test_adopts_by_name_alone(run, there):
     [
         ("priority", 500, "priority"),
         ("tags", ["a", "b"], "tags"),
+        ("tags", ["x" * 63], "tags"),
+        ("description", "x" * 2048, "description"),
         ("description", "another", "description"),
     ],
 )
@@ -230,6 +232,13 @@ def test_the_name_is_looked_for_only_where_the_list_does_not_have_it(run, there)
         ({"name": "new", "destination": None}, ["destination: give it", "new"]),
         ({"name": "new", "network": None}, ["network: give it", "new"]),
         ({"name": "new", "next_hop_instance": None, "next_hop_zone": None}, ["next hop", "none is given"]),
+        ({"description": "x" * 2049}, ["description", "2048"]),
+        ({"tags": ["Bad Tag"]}, ["tags: 'Bad Tag'", "a-z"]),
+        ({"tags": ["web", ""]}, ["tags: ''"]),
+        ({"tags": ["1web"]}, ["tags: '1web'"]),
+        ({"tags": ["web-"]}, ["tags: 'web-'"]),
+        ({"tags": ["w\u00e9b"]}, ["tags: 'w\u00e9b'"]),
+        ({"tags": ["x" * 64]}, ["tags: 'xxx"]),
         ({"description": "cloudha.vip: temporary, for the route x "}, ["description"]),
     ],
 )

@@ -53,6 +53,23 @@ def environment(monkeypatch):
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "my-project")
 
 
+@pytest.mark.parametrize("option", ["timeout", "lease", "settle"])
+@pytest.mark.parametrize("value", [-1.0, -0.001, float("nan"), float("inf"), float("-inf"), 1e9])
+def test_seconds_of_no_use(option, value):
+    text = refused(auth_kind="accesstoken", access_token="t", **{option: value})
+    assert text.startswith(f"{option}: {value:g} is not from 0")
+
+
+def test_seconds_that_may_be_none():
+    def client(**options):
+        return gcp.compute(Module(auth_kind="accesstoken", access_token="t", **options))
+
+    assert client(settle=0.0, lease=0.3, timeout=0.5)
+    assert client(settle=60.0, lease=600.0, timeout=86400.0)
+    for option in ("timeout", "lease"):
+        assert refused(auth_kind="accesstoken", access_token="t", **{option: 0.0}).startswith(f"{option}: 0 is not")
+
+
 def refused(**options):
     with pytest.raises(OptionError) as e:
         gcp.compute(Module(**options))
