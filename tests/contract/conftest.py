@@ -32,6 +32,7 @@ def _no_secrets() -> Iterator[None]:
     yield
     masking.forget()
 
+
 nothing_is_spent_beyond_its_budget = budget.nothing_is_spent_beyond_its_budget
 
 
