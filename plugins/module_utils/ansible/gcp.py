@@ -34,7 +34,7 @@ SCOPE = "https://www.googleapis.com/auth/compute"
 _NAME = re.compile("[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _ID = re.compile("[1-9][0-9]{0,19}")
 
-# Options in seconds: the least and the most of each. Where there is no time, or no end to it, nothing can be waited for.
+# Options in seconds: the least and the most of each. Without time, or an end to it, nothing can be waited for.
 _SECONDS = {"timeout": (0.001, 86400), "lease": (0.001, 600), "settle": (0, 60)}
 
 
