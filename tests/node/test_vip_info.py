@@ -25,8 +25,9 @@ def test_a_node_which_holds_the_address(node, tmp_path):
     (tmp_path / "check").mkdir()
     (tmp_path / "check" / "nginx").write_text("0\n")
     (tmp_path / "drain").write_text("-10\n")
+    written = {"seq": 1, "wall_ns": 2, "mono_ns": 3, "spool": 4, "time": "2026-11-28T12:00:00.000000Z"}
     event = {"event": "transition", "kind": "INSTANCE", "name": "web", "state": "MASTER"}
-    (tmp_path / "events.jsonl").write_text(json.dumps(event) + "\n")
+    (tmp_path / "events.jsonl").write_text(json.dumps({**written, **event}) + "\n")
     result = node.module(
         "vip_info",
         {
