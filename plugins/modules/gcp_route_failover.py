@@ -116,7 +116,7 @@ options:
     default: false
   timeout:
     description:
-      - Give up after so many seconds, from 0.001 to 86400.
+      - Give up after so many seconds, from 0.001 to 86400, with all that is read before.
       - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
         pauses.
     type: float
@@ -275,6 +275,8 @@ error:
       type: str
 """
 
+import time
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_route
@@ -307,11 +309,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     with failures(module):
+        started = time.monotonic()
         client = gcp.compute(module, module.params["timeout"])
         timeout = module.params["timeout"]
         goal = patiently(lambda: gcp_route.goal(module.params, client), timeout)
         # Without a goal there is no such route, and none is wanted.
-        result = move(module, gcp_route.Careful(), client, goal, timeout) if goal else nothing()
+        result = move(module, gcp_route.Careful(), client, goal, timeout, started) if goal else nothing()
         module.exit_json(address=goal and goal.destination, **result)
 
 

@@ -36,7 +36,7 @@ def failures(module: AnsibleModule) -> Iterator[None]:
     try:
         yield
     except OptionError as e:
-        module.fail_json(msg=masking.masked(str(e)))
+        module.fail_json(msg=masking.masked(str(e)), steps=[])
     except engine.Refused as e:
         problems = [masking.masked(problem) for problem in e.problems]
         module.fail_json(msg=masking.masked(f"nothing was changed: {e}"), problems=problems, steps=[], elapsed_ms=0.0)
@@ -49,7 +49,7 @@ def failures(module: AnsibleModule) -> Iterator[None]:
             error=_error(e.error),
         )
     except CloudError as e:
-        module.fail_json(msg=f"{str(e).rstrip('.')}; nothing was changed{_hint(e)}", error=_error(e))
+        module.fail_json(msg=f"{str(e).rstrip('.')}; nothing was changed{_hint(e)}", steps=[], error=_error(e))
     except Exception as e:
         # Python's own report would quote whatever it met.
         module.fail_json(
@@ -57,6 +57,7 @@ def failures(module: AnsibleModule) -> Iterator[None]:
                 f"{type(e).__name__}: {e}. This is a mistake in the collection, or an answer that the API should not"
                 " give; what was asked for before may have been done. Run the task with -vvv, to see where it happened"
             ),
+            steps=[],  # none is known
             exception=masking.masked(traceback.format_exc()),
         )
 
@@ -118,17 +119,19 @@ def nothing() -> dict[str, Any]:
     }
 
 
-def move(module: AnsibleModule, procedure: Any, client: Any, goal: Any, timeout: float) -> dict[str, Any]:
-    """Reaches the goal, or in check mode says how; returns the task's result."""
-    started = time.monotonic()
+def move(
+    module: AnsibleModule, procedure: Any, client: Any, goal: Any, timeout: float, started: float
+) -> dict[str, Any]:
+    """Reaches the goal, or in check mode says how; returns the task's result. The timeout begins when the task did."""
+    spent = time.monotonic() - started
     events: list[dict[str, Any]] = []
     if module.check_mode:
-        before, planned = patiently(lambda: engine.preview(procedure, client, goal), timeout)
+        before, planned = patiently(lambda: engine.preview(procedure, client, goal), timeout - spent)
         changed = bool(planned)
         now, then = before.to_diff(), procedure.wanted_diff(before) if changed else before.to_diff()
         steps = [{"name": step.name, "resource": step.resource} for step in planned]
     else:
-        outcome = engine.apply(procedure, client, goal, timeout=timeout, notify=events.append)
+        outcome = engine.apply(procedure, client, goal, timeout=timeout, spent=spent, notify=events.append)
         changed, before = outcome.changed, outcome.before
         now, then = before.to_diff(), outcome.after.to_diff()
         steps = told(outcome.steps)

@@ -240,6 +240,7 @@ def run(
     goal: Any,
     *,
     timeout: float = 60.0,
+    spent: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
     notify: Callable[[Event], None] = lambda event: None,
     memory: Memory | None = None,
@@ -247,12 +248,14 @@ def run(
 ) -> Generator[Item, None, Outcome]:
     """A run as a generator: yields before each look, step and pause, and returns the outcome.
 
+    spent: so many seconds of the timeout are over already.
+
     Whoever drives it may stop at any of them. It does not sleep: a driver waits as long as a Pause says, or not at all.
     """
     memory = memory or Memory(getattr(goal, "run", None))
     chance = chance or _chance
     started = clock()
-    deadline = started + timeout
+    deadline = started + timeout - spent
     before = observed = None
     looks_failed = 0
     unseen: tuple[Step, float, int] | None = None  # a step of which nothing was heard, its beginning and its attempts
@@ -395,18 +398,21 @@ def apply(
     goal: Any,
     *,
     timeout: float = 60.0,
+    spent: float = 0.0,
     still_wanted: Callable[[], bool] = lambda: True,
     notify: Callable[[Event], None] = lambda event: None,
     sleep: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
     chance: Callable[[], float] | None = None,
 ) -> Outcome:
-    """Do what is needed to reach the goal.
+    """Do what is needed to reach the goal. spent: so many seconds of the timeout are over already.
 
     Raises Refused (nothing was changed), Stopped (still_wanted() said no) or Failed.
     """
     memory = Memory(getattr(goal, "run", None))
-    items = run(procedure, client, goal, timeout=timeout, clock=clock, notify=notify, memory=memory, chance=chance)
+    items = run(
+        procedure, client, goal, timeout=timeout, spent=spent, clock=clock, notify=notify, memory=memory, chance=chance
+    )
     try:
         while True:
             try:

@@ -372,6 +372,36 @@ def test_what_is_not_known_counts_as_changed(run, there):
     assert result["failed"] and result["changed"]
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_one_timeout_for_all(run, there, check_mode):
+    """Also where the options leave out what the route has, so that it is looked for before the move begins."""
+    began = there.clock.now
+
+    def fault(_phase, verb, _target):
+        if verb != "all" or there.clock.now < began + 40:
+            raise Unavailable("not now", status=503)
+
+    there.fault = fault
+    result = run(**TO_B, _ansible_check_mode=check_mode)
+    assert result["failed"] and not result.get("changed") and "not now" in result["msg"]
+    assert 40 < there.clock.now - began <= 60
+
+
+def test_every_failure_has_its_steps(run, there):
+    def fault(_phase, _verb, _target):
+        raise errors.pop()
+
+    errors = [Unavailable("not now"), Denied("no"), KeyError("odd")]
+    for option in ({"network": "regions/r/subnetworks/s"}, {"priority": 0}):
+        result = run(**{**WHERE, **TO_B, **option})
+        assert result["failed"] and result["steps"] == [], option
+    there.fault = fault
+    for _error in tuple(errors):
+        result = run(**TO_B, timeout=0.01, _ansible_check_mode=True)
+        assert result["failed"] and result["steps"] == [], result
+    assert errors == []
+
+
 def test_events_with_verbosity(run):
     assert "events" not in run(**TO_B)
     assert [event["event"] for event in run(**TO_A, _ansible_verbosity=2)["events"]].count("done") == 4
