@@ -14,7 +14,7 @@ import threading
 import time
 
 from ..failover import alias, engine
-from ..failover.errors import CloudError, NotFound, Unavailable
+from ..failover.errors import AlreadyExists, CloudError, Denied, NotFound, Unavailable
 from ..failover.route import normalise
 from .actions import CONTESTED_LOOK, Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
@@ -100,6 +100,8 @@ class GcpAliasIp:
         )
 
     def _how(self, place: alias.Place) -> str:
+        if place[0] in self._api.forbidden:
+            return "which this node may not look at any more"
         return "whose zone does not answer" if place[0] in self._api.unheard else "which is alive"
 
     def assert_here(
@@ -183,7 +185,8 @@ class _Instances:
     """This instance and its peers, as alias.AliasApi wants it; threads may share it.
 
     Requests that are made at the same time have a connection each. All are kept. Of an instance whose zone does not
-    answer it tells what was seen last: who has a range is needed to have it removed, or stopped.
+    answer it tells what was seen last: who has a range is needed to have it removed, or stopped. So it does of a peer
+    that it may not look at, such as one of a mistyped project: what that one has, the API gives to nobody else.
     """
 
     def __init__(self, connect: Callable[[], Connection], answers: Answers) -> None:
@@ -194,6 +197,7 @@ class _Instances:
         self.asked: Callable[[], None] = lambda: None  # called before each change
         self.changed: Callable[[alias.Place, set[str]], None] = lambda place, ranges: None
         self.unheard: set[str] = set()  # the instances that did not answer when they were last asked for
+        self.forbidden: dict[str, Denied] = {}  # the peers that it may not look at
         self._connect = connect
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
@@ -227,22 +231,26 @@ class _Instances:
     def list_instances(self) -> tuple[list[dict[str, Any]], list[str]]:
         answers = dict(zip(self.paths, _at_once(self._ask, self.paths)))
         unheard = {path for path, answer in answers.items() if isinstance(answer, Unavailable)}
+        forbidden = {
+            path: answer for path, answer in answers.items() if isinstance(answer, Denied) and path != self.here[0]
+        }
+        unknown = unheard.union(forbidden)
         for path, answer in answers.items():
             if isinstance(answer, NotFound):
                 self._seen.pop(path, None)
             elif isinstance(answer, CloudError):
-                if path not in unheard or len(unheard) == len(answers):
+                if path not in unknown or len(unknown) == len(answers):
                     raise answer
             else:
                 self._seen[path] = answer
         taken = {
             (interface.get("network"), each.get("ipCidrRange"))
             for path, instance in self._seen.items()
-            if path not in unheard
+            if path not in unknown
             for interface in instance.get("networkInterfaces") or ()
             for each in interface.get("aliasIpRanges") or ()
         }
-        for path in unheard & set(self._seen):
+        for path in unknown & set(self._seen):
             for interface in self._interfaces(path):
                 network = interface.get("network")
                 interface["aliasIpRanges"] = [
@@ -250,10 +258,12 @@ class _Instances:
                     for each in interface.get("aliasIpRanges") or ()
                     if (network, each.get("ipCidrRange")) not in taken
                 ]
-        self.unheard = unheard
+        self.unheard, self.forbidden = unheard, forbidden
         silent = sorted({path.split("/")[3] for path in unheard})
         if silent:
             self.answers.error = f"no answer from {', '.join(silent)}"
+        elif forbidden:
+            self.answers.error = "; ".join(str(answer) for answer in forbidden.values())
         return [self._seen[path] for path in self.paths if path in self._seen], silent
 
     def _interfaces(self, path: str) -> list[dict[str, Any]]:
@@ -302,8 +312,15 @@ class _Instances:
 
     def update_network_interface(self, path: str, interface: str, body: dict[str, Any], request_id: str) -> None:
         self.asked()
-        with self._lend() as compute:
-            compute.update_network_interface(path, interface, body, request_id)
+        try:
+            with self._lend() as compute:
+                compute.update_network_interface(path, interface, body, request_id)
+        except AlreadyExists as error:
+            if not self.forbidden:
+                raise
+            why = "; ".join(map(str, self.forbidden.values()))
+            text = f"{error} A peer may have it that this node may not look at: {why}"
+            raise AlreadyExists(text, resource=error.resource, status=error.status, code=error.code) from error
         self.changed((path, interface), {each["ipCidrRange"] for each in body["aliasIpRanges"]})
         with self._lock:
             for each in self._interfaces(path) if path in self._seen else ():

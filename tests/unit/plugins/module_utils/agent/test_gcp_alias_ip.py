@@ -307,6 +307,57 @@ def test_one_read_that_fails_does_no_harm(make, cloud):
     assert cloud.holders(X) == [(B, "nic0")]
 
 
+def refuse(cloud, *paths):
+    def fault(phase, verb, path):
+        if path in paths:
+            raise Denied(f"Required 'compute.instances.{verb}' permission for '{path}'", status=403)
+
+    cloud.fault = fault
+
+
+def test_a_peer_of_a_mistyped_project_keeps_nobody_from_failing_over(make, cloud):
+    """The API answers 403 and not 404 to who is nobody there. The peer's zone is this node's, which does answer."""
+    mistyped = "projects/mistyped/zones/r-b/instances/c"
+    action = make(peers=[A, B, mistyped])
+    refuse(cloud, mistyped)
+    assert action.look().holder == A
+    outcome, _told = run(action)
+    assert cloud.holders(X) == [(B, "nic0")] and outcome.after.holders == {X: (B, "nic0")}
+    assert action.look().mine and mistyped in action.status()["api"]["error"]
+    cloud.take(B, X)
+    assert action.look().why == f"{X} is on no instance"
+    run(action, take=False)
+    assert cloud.holders(X) == [(B, "nic0")]
+
+
+def test_a_peer_that_may_not_be_looked_at_any_more_has_what_it_was_seen_with(make, cloud):
+    action = make(ranges=[X, Y])
+    action.look()
+    refuse(cloud, A)
+    assert action.look().elsewhere == f"{X} is on {A} nic0, which this node may not look at any more"
+    with pytest.raises(Failed, match=f"{X}: .*patch.* permission for '{A}'"):
+        run(action)
+    assert cloud.holders(X) == [(A, "nic0")] and cloud.holders(Y) == [(B, "nic0")]
+    assert cloud.on(A) == {MINE, X}
+    cloud.fault = lambda *_: None
+    run(action)
+    assert cloud.holders(X) == [(B, "nic0")] and action.status()["api"]["error"] is None
+
+
+def test_who_may_not_look_at_itself_does_nothing(make, cloud):
+    action = make()
+    refuse(cloud, B)
+    with pytest.raises(Denied):
+        action.look()
+    with pytest.raises(Failed, match="nothing was changed"):
+        run(action)
+    refuse(cloud, A, C)
+    cloud.silent = {"r-b"}
+    with pytest.raises(Unavailable):
+        action.look()
+    assert cloud.mutations == []
+
+
 def test_the_source_is_stopped_where_that_was_chosen(make, cloud):
     def fault(phase, verb, path):
         if verb == "patch" and path == A and cloud.instances[A]["status"] == "RUNNING":
@@ -411,10 +462,10 @@ def test_a_peer_that_may_not_be_read(make, cloud):
 
     cloud.fault = fault
     action = make()
-    with pytest.raises(Denied):
-        action.look()
-    with pytest.raises(Failed, match=r"compute\.instances\.get"):
+    assert action.look().why == f"{X} is on no instance"
+    with pytest.raises(Failed, match=r"A peer may have it that this node may not look at: .*compute\.instances\.get"):
         run(action)
+    assert cloud.holders(X) == [(A, "nic0")]
 
 
 def test_status(make, cloud):
