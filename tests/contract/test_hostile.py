@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,23 +142,39 @@ def serving(name: str, **options: Any) -> Iterator[hostile.Server]:
         server.close()
 
 
-@pytest.mark.parametrize("answer", hostile.ANSWERS)
-@pytest.mark.parametrize("client", CLIENTS)
-def test_an_answer_ends_with_an_error(client: str, answer: str) -> None:
-    with serving(answer) as server:
-        error = outcome(CLIENTS[client], server.url)
-        assert server.connections
-    if (client, answer) not in FINE or error:
-        assert isinstance(error, CloudError), repr(error)
-        assert len(str(error)) < 5000
+def at_once(judge: Callable[[str], str], names: Iterable[str], client: str) -> None:
+    """Most of the time all of them wait; but a library's own address of the metadata server is one for the process."""
+    with concurrent.futures.ThreadPoolExecutor(1 if client == "google-auth's metadata server" else 6) as pool:
+        wrong = [f"{name}: {said}" for name, said in zip(names, pool.map(judge, names), strict=True) if said]
+    assert not wrong, wrong
 
 
-@pytest.mark.parametrize("stall", hostile.STALLS)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_handshake_ends_with_an_error(client: str, stall: str) -> None:
-    with serving(stall, tls=True) as server:
-        assert isinstance(outcome(CLIENTS[client], server.url), CloudError)
-        assert server.connections
+def test_answers_end_with_an_error(client: str) -> None:
+    def judge(answer: str) -> str:
+        # On a busy machine the time may be over before the server has the connection.
+        for _turn in range(5):
+            with serving(answer) as server:
+                error = outcome(CLIENTS[client], server.url)
+                if server.connections:
+                    break
+        else:
+            return "it was not asked"
+        if not error and (client, answer) in FINE:
+            return ""
+        return "" if isinstance(error, CloudError) and len(str(error)) < 5000 else repr(error)
+
+    at_once(judge, hostile.ANSWERS, client)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_handshakes_end_with_an_error(client: str) -> None:
+    def judge(stall: str) -> str:
+        with serving(stall, tls=True) as server:
+            error = outcome(CLIENTS[client], server.url)
+            return "" if isinstance(error, CloudError) and server.connections else repr(error)
+
+    at_once(judge, hostile.STALLS, client)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
