@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 BUDGETS = {False: (4, 8), True: (16, 64)}
 FIRST_BACK_OFF = 0.1
 LONGEST_BACK_OFF = 5.0
+# Seconds until a step that is done, and not seen, is looked for once more: the list of an API may lag behind.
+SECOND_LOOK = 1.0
 _SLICE = 0.25  # of a pause, between two looks at whether the result is still wanted
 
 
@@ -211,7 +213,7 @@ class TimedOut(CloudError):
 
 
 class Unseen(CloudError):
-    """The API said that a step is done, and the look behind it does not show it."""
+    """The API said that a step is done, and two looks behind it do not show it."""
 
     def __init__(self, step: Step, result: Any) -> None:
         made = _made(result)
@@ -260,6 +262,8 @@ def run(
     looks_failed = 0
     unseen: tuple[Step, float, int] | None = None  # a step of which nothing was heard, its beginning and its attempts
     just_done: Step | None = None  # and has not been seen yet
+    looked_again = False  # after a pause, for what was just done
+    in_vain = 0  # how often in a row a contested step was done and could not be seen
     planned = 0  # steps of the first plan
     sent = {False: 0, True: 0}  # changes which took effect, or may have, by whether they are contested
     request_ids: dict[Hashable, str] = {}
@@ -321,7 +325,7 @@ def run(
             finish(*unseen)
             unseen = None
         if just_done and just_done.key not in left:
-            just_done = None
+            just_done, in_vain = None, 0
         item = items[0] if items else None
         if item is None:
             return Outcome(before, observed, memory.steps, (clock() - started) * 1000)
@@ -332,12 +336,23 @@ def run(
             continue
 
         step: Step = item
+        if just_done and not looked_again and (in_vain or not just_done.contested):
+            looked_again = True
+            lag = back_off(CloudError(""), in_vain - 1) if just_done.contested else SECOND_LOOK
+            reason = f"{just_done.name} {just_done.resource} is done, and cannot be seen yet"
+            if just_done.contested:
+                check_time(lag, None, reason, just_done)
+            if clock() + lag <= deadline:
+                tell("wait", reason=reason, wait_s=round(lag, 3))
+                yield Pause(lag, reason)
+                continue
         if just_done and not just_done.contested:
             invisible = Unseen(just_done, memory.done[just_done.key].result)
             raise Failed(invisible, memory.steps, just_done, observed, memory.unsure)
         if sent[step.contested] >= budget(planned, step.contested):
             overspent = Overspent(step, sum(sent.values()), planned)
             raise Failed(overspent, memory.steps, step, observed, memory.unsure)
+        in_vain += 1 if just_done else 0
         just_done = unseen = None
         request_ids.setdefault(step.key, _request_id())
         begun = clock()
@@ -387,7 +402,7 @@ def run(
                 raise Failed(error, memory.steps, step, observed, unsure) from error
             else:
                 finish(step, begun, attempts, result)
-                just_done = step
+                just_done, looked_again = step, False
                 sent[step.contested] += 1
                 break
 

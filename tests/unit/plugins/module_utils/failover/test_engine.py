@@ -377,6 +377,36 @@ def test_what_was_refused_is_not_counted():
     assert isinstance(error.error, engine.Unseen)
 
 
+class Lagging(Making):
+    """A list that shows what was made after so many seconds."""
+
+    lag = 0.9
+
+    def observe(self, client, goal, memory):
+        seen = super().observe(client, goal, memory)
+        shown = [fact.at for fact in memory.done.values() if client.clock() >= fact.at + self.lag]
+        self.missing = 1 - len(shown)
+        return seen
+
+    def plan(self, observed, goal, memory):
+        return [self.step(0)] if self.missing else []
+
+
+def test_a_list_that_lags_behind_is_looked_at_twice():
+    client = Counter()
+    procedure = Lagging(client)
+    assert len(apply(client, 3, procedure).steps) == 1 and procedure.made == [0]
+    # Twice, and not for ever; and once if there is no time left.
+    for lag, timeout, slept in ((1.5, 60, engine.SECOND_LOOK), (0.9, 1.4, 0)):
+        client = Counter()
+        procedure = Lagging(client)
+        procedure.lag = lag
+        with pytest.raises(engine.Failed) as failed:
+            apply(client, 3, procedure, timeout=timeout)
+        assert isinstance(failed.value.error, engine.Unseen) and procedure.made == [0]
+        assert sum(client.clock.slept) == slept
+
+
 class Undone(Making):
     """What it made is seen once, and gone at the look behind that."""
 

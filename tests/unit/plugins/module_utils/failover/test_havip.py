@@ -106,6 +106,27 @@ def test_renames(make):
 
 
 @pytest.mark.parametrize("make", CLOUDS)
+@pytest.mark.parametrize("wanted", [{"address": None}, {}, {"name": "new"}, {"present": False}])
+def test_a_list_that_lags_behind(make, wanted):
+    """By less than a second, as the replicas of a database do: what makes something new is done once."""
+    cloud = make()
+    if wanted and "address" not in wanted:
+        cloud.make(X, ["n1"])
+    name = "describe_vips" if make is Stack else "list_ports"
+    listed, answers = getattr(cloud, name), []
+
+    def lagging(*arguments):
+        answers.append((cloud.clock(), copy.deepcopy(listed(*arguments))))
+        old = [answer for at, answer in answers if at <= cloud.clock() - 0.5]
+        return copy.deepcopy(old[-1] if old else answers[0][1])
+
+    setattr(cloud, name, lagging)
+    outcome = bind(cloud, goal(*() if wanted.get("present") is False else ("n1",), **wanted))
+    for name in names(outcome):
+        assert names(outcome).count(name) <= (1 if name.endswith("virtual IP") else 4)
+
+
+@pytest.mark.parametrize("make", CLOUDS)
 def test_deletes_after_unbinding(make):
     cloud = make()
     cloud.make(X, ["n1", "n2"])
