@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleFallbackNotFound, env_fallback
 
 from ..clouds.cloudpods import Cloudpods, Login
 from ..clouds.session import StdlibSession
-from .run import OptionError
+from .run import OptionError, check_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def client(module: AnsibleModule) -> Cloudpods:
 
 
 def _check(params: Mapping[str, Any]) -> None:
+    check_seconds(params)
     for option in ("auth_url", "compute_endpoint"):
         url = params[option]
         if url is None:

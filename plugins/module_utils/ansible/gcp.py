@@ -19,7 +19,7 @@ from ..clouds.session import Response, StdlibSession
 from ..clouds.tokens import FixedToken
 from ..failover.errors import Denied, Lost, NotFound, Unavailable
 from ..failover.gcp_preflight import vrrp_problems
-from .run import OptionError, hide_only_secrets
+from .run import OptionError, check_seconds, hide_only_secrets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ FIND_TIMEOUT = 60.0
 SCOPE = "https://www.googleapis.com/auth/compute"
 _NAME = re.compile("[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _ID = re.compile("[1-9][0-9]{0,19}")
-
-# Options in seconds: the least and the most of each. Without time, or an end to it, nothing can be waited for.
-_SECONDS = {"timeout": (0.001, 86400), "lease": (0.001, 600), "settle": (0, 60)}
 
 
 def _option(variable: str, **spec: Any) -> dict[str, Any]:
@@ -108,11 +105,7 @@ def _check(params: Mapping[str, Any]) -> None:
             f"endpoint: {params['endpoint']!r} is not the URL of the API with its version, such as {ENDPOINT}"
         )
     check_projects("project", [params["project"]])
-    for option, (least, most) in _SECONDS.items():
-        value = params.get(option)
-        # Not the other way round: what is no number (nan) is in no range.
-        if value is not None and not least <= value <= most:
-            raise OptionError(f"{option}: {value:g} is not from {least:g} to {most:g} seconds")
+    check_seconds(params, lease=(0.001, 600), settle=(0, 60))
 
 
 def _credentials(module: AnsibleModule) -> Any:

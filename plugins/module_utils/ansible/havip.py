@@ -20,7 +20,7 @@ from ..clouds.neutron import Neutron
 from ..clouds.session import StdlibSession
 from ..clouds.ucloudstack import UCloudStack
 from ..failover import engine, havip, havip_ports, havip_ucloudstack
-from .run import OptionError, hide_only_secrets, patiently
+from .run import OptionError, check_seconds, hide_only_secrets, patiently
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -219,6 +219,7 @@ def check_options(module: AnsibleModule) -> None:
     """Refuse an option that means nothing to the provider, unless it is from the environment."""
     hide(module)
     params = module.params
+    check_seconds(params, settle=(0, 600))
     for option, providers in _ONLY.items():
         _how, variables = SPEC.get(option, {}).get("fallback") or (None, ())
         given = params.get(option) is not None and params[option] not in map(os.environ.get, variables)

@@ -15,7 +15,7 @@ from ..failover.errors import CloudError, NotFound, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, TypeVar
 
     from ansible.module_utils.basic import AnsibleModule
@@ -23,8 +23,23 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
+_A_DAY = (0.001, 86400.0)
+
+
 class OptionError(ValueError):
     """An option cannot be used as it is. The text begins with its name, and says what to do."""
+
+
+def check_seconds(params: Mapping[str, Any], **ranges: tuple[float, float]) -> None:
+    """Refuse an option that is not from its least to its most: without time, or an end, nothing can be waited for.
+
+    The options timeout and api_timeout are from a millisecond to a day.
+    """
+    for option, (least, most) in {"timeout": _A_DAY, "api_timeout": _A_DAY, **ranges}.items():
+        value = params.get(option)
+        # Not the other way round: what is no number (nan) is in no range.
+        if value is not None and not least <= value <= most:
+            raise OptionError(f"{option}: {value:g} is not from {least:g} to {most:g} seconds")
 
 
 @contextlib.contextmanager

@@ -28,6 +28,14 @@ def client(**options):
     return cloudpods.client(types.SimpleNamespace(params=params))
 
 
+@pytest.mark.parametrize("value", [-1.0, 0.0, float("nan"), float("inf"), 1e9])
+def test_seconds_of_no_use(value):
+    with pytest.raises(
+        OptionError, match=f"^timeout: {value:g} is not from 0.001 to 86400 seconds$".replace("+", r"\+")
+    ):
+        client(timeout=value)
+
+
 def test_a_token_comes_before_a_user(monkeypatch):
     told = recorded.answer("auth", "password token, project scope")
     body = {

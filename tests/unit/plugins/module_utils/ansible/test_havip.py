@@ -181,6 +181,14 @@ def test_options_of_another_provider(provider, option, value):
         havip.check_options(Module(provider, **{option: value}))
 
 
+@pytest.mark.parametrize("option", ["timeout", "api_timeout", "settle"])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), 1e9])
+def test_seconds_of_no_use(option, value):
+    with pytest.raises(OptionError) as e:
+        havip.check_options(Module("openstack", **{option: value}))
+    assert str(e.value).startswith(f"{option}: {value:g} is not from 0")
+
+
 def test_variables_of_another_provider_are_no_mistake(monkeypatch):
     monkeypatch.setenv("HW_USER_NAME", "ops")
     havip.check_options(Module("ucloudstack", user_name="ops"))
