@@ -83,6 +83,7 @@ class Agent:
         self._find_keepalived()
         self._observe()
         self.loop.watch(self.addresses.socket, READ, self._addresses_changed)
+        self._ask_for_time()
         for runner in self.runners:
             runner.begin()
         self._tick()
@@ -262,6 +263,21 @@ class Agent:
             self._ask_guard()
             self._write_status()
 
+    def _longest(self) -> int:
+        """Seconds that an attempt may take."""
+        return math.ceil(max((runner.check.timeout for runner in self.runners), default=0.0))
+
+    def _ask_for_time(self) -> None:
+        """Have the watch wait for this agent's first attempts, which may take longer than its predecessor's.
+
+        That renews nothing: what was renewed last stays, so that agents which die one after the other get no more time.
+        """
+        path = os.path.join(self.config.state_dir, RENEWED)
+        with contextlib.suppress(OSError, ValueError):
+            with open(path, encoding="ascii") as file:
+                renewed, longest = map(int, file.read(64).split())
+            verdict.write(path, f"{renewed} {max(longest, self._longest())}\n")
+
     def _renew(self) -> bool:
         """Tell the watch (the role's template watch.j2), which outlives this agent, that the verdicts are of now.
 
@@ -270,9 +286,8 @@ class Agent:
         if not all(runner.last for runner in self.runners):
             return False
         # The agent after this one takes as long until it knows.
-        longest = max((runner.check.timeout for runner in self.runners), default=0.0)
         try:
-            verdict.write(os.path.join(self.config.state_dir, RENEWED), f"{time.monotonic_ns()} {math.ceil(longest)}\n")
+            verdict.write(os.path.join(self.config.state_dir, RENEWED), f"{time.monotonic_ns()} {self._longest()}\n")
         except OSError as error:
             self._problem(
                 "renewed",

@@ -154,6 +154,29 @@ def test_a_check_that_may_take_long_may_take_as_long_after_a_restart(tmp_path, w
     assert time.monotonic() - began > 110 * TURN
 
 
+def test_a_new_check_that_takes_long_fails_no_verdict(node, port, watch):
+    """Before its first attempt has ended, nothing is renewed; the watch knows only how long the old checks took."""
+    healthy(node, port)
+    watch(100)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        checks = [
+            {"name": "web", "type": "http", "url": f"http://127.0.0.1:{port}/"},
+            {
+                "name": "slow",
+                "type": "http",
+                "url": f"http://127.0.0.1:{silent.getsockname()[1]}/",
+                "timeout_ms": 600_000,
+            },
+        ]
+        node.stop(signal.SIGTERM)
+        renewed = (node.path / "agent/renewed").read_text().split()[0]
+        node.configure(checks=checks)
+        node.start()
+        time.sleep(200 * TURN)
+        assert node.verdict() == "0\n"
+        assert (node.path / "agent/renewed").read_text() == f"{renewed} 600\n"
+
+
 @pytest.mark.parametrize(
     "text",
     [b"", b"\n", b"x", b"1 x\n", b"1 08\n", b"1 -1\n", b"1 $(id)\n", b"1 99999999\n", b"1 2 3\n", b"\0\0 \xff\n"],
