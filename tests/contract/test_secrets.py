@@ -115,12 +115,14 @@ class Echo:
         self._server.server_close()
 
 
-ROUTE = {"name": "vip", "project": "p", "network": "n", "destination": "10.0.0.1/32", "timeout": 0.1}
-ALIAS = {"ranges": ["10.0.0.9/32"], "project": "p", "timeout": 0.1}
+# Of a run; enough to sign a token on a busy machine, so that it gets to what the API repeats.
+SECONDS = 3
+ROUTE = {"name": "vip", "project": "p", "network": "n", "destination": "10.0.0.1/32", "timeout": SECONDS}
+ALIAS = {"ranges": ["10.0.0.9/32"], "project": "p", "timeout": SECONDS}
 TOKEN = {"auth_kind": "accesstoken", "access_token": GIVEN}
-HAVIP = {"network": "n", "address": "10.0.0.9", "timeout": 0.1, "api_timeout": 10}
+HAVIP = {"network": "n", "address": "10.0.0.9", "timeout": SECONDS, "api_timeout": 10}
 USER = {"username": "operator", "password": PASSWORD, "project_name": "p", "user_domain_id": "default"}
-POD = {"group": "g", "username": "operator", "project_name": "p", "timeout": 0.1}
+POD = {"group": "g", "username": "operator", "project_name": "p", "timeout": SECONDS}
 # For each: the module, its options, URL is the server's; whether the login succeeds.
 RUNS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "a route, token": ("gcp_route_info", {**ROUTE, **TOKEN, "endpoint": "URL/compute/v1"}, False),
