@@ -35,7 +35,8 @@ echo "$environment" > "$NODE/unit/environment"
 setsid sh -c 'trap : TERM; echo $$ > "$NODE/unit/pid"; env "$@" & wait; wait; rm -rf "$NODE/unit"' \\
     sh "$environment" "$@" </dev/null >/dev/null 2>&1 &
 # It may have ended already.
-while [ -d "$NODE/unit" ] && [ ! -s "$NODE/unit/pid" ]; do sleep 0.01; done
+tries=3000
+while [ -d "$NODE/unit" ] && [ ! -s "$NODE/unit/pid" ] && [ $((tries -= 1)) -gt 0 ]; do sleep 0.01; done
 """
 SYSTEMCTL = """#!/bin/sh
 case $* in

@@ -279,7 +279,7 @@ class Agent:
             verdict.write(path, f"{renewed} {max(longest, self._longest())}\n")
 
     def _renew(self) -> bool:
-        """Tell the watch (the role's template watch.j2), which outlives this agent, that the verdicts are of now.
+        """Tell the watch (the role's file watch), which outlives this agent, that the verdicts are of now.
 
         Not before each check has come to an end: an agent that dies of its first attempts renews nothing.
         """
