@@ -152,7 +152,7 @@ def test_a_restart_at_once_reads_a_configuration_without_the_delay_and_leaves_th
 def test_a_restart_at_once_that_is_ended_leaves_the_whole_configuration_to_the_next_start(at_once, tmp_path, number):
     if number != signal.SIGKILL:  # which a parent such as nohup may have it ignore
         signal.signal(number, signal.SIG_DFL)
-    process = at_once("./companion clean; cp config copy; mv copy read; exec sleep 1000")  # read: there once it is whole
+    process = at_once("./companion clean; cp config copy; mv copy read; exec sleep 1000")  # read comes whole
     deadline = time.monotonic() + 10
     while not (tmp_path / "read").exists():
         assert time.monotonic() < deadline
