@@ -32,13 +32,14 @@ options:
     required: true
   state:
     description:
-      - With V(recorded), what the options name is recorded, unless it is already.
+      - With V(recorded), what the options name is recorded, unless it is already. A run begins to change it.
+      - With V(finished), the run has changed all, and its services have read it. Nothing is reported as changed.
       - With V(read), nothing is changed.
       - With V(restored), files that the role replaced are as they were, files that it made are gone, and the kernel's
         settings have their former values. A file without O(marker) is not the role's any more, and stays.
       - With V(forgotten), there is no record any more.
     type: str
-    choices: [recorded, read, restored, forgotten]
+    choices: [recorded, finished, read, restored, forgotten]
     default: recorded
   marker:
     description: A text by which a file that the role wrote is known.
@@ -94,11 +95,22 @@ EXAMPLES = r"""
   cloudha.vip.node_record:
     part: nginx
     state: restored
+
+- name: Everything is changed, and in effect
+  cloudha.vip.node_record:
+    part: nginx
+    state: finished
 """
 
 RETURN = r"""
 known:
   description: Whether there is a record. Without one, nothing is known to be the role's.
+  type: bool
+  returned: success
+unfinished:
+  description:
+    - Whether an earlier run began and did not finish. What it changed may not be in effect, as a handler that was
+      notified then is lost.
   type: bool
   returned: success
 made:
@@ -144,7 +156,9 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             part=dict(type="str", required=True),
-            state=dict(type="str", choices=["recorded", "read", "restored", "forgotten"], default="recorded"),
+            state=dict(
+                type="str", choices=["recorded", "finished", "read", "restored", "forgotten"], default="recorded"
+            ),
             marker=dict(type="str", default="cloudha.vip"),
             **kinds,
         ),
@@ -161,12 +175,17 @@ def _carry_out(params: dict[str, Any], dry: bool) -> dict[str, Any]:
     record = Record(params["part"])
     wanted = {kind: params[kind] for kind in KINDS}
     changed, more = False, {}
+    unfinished = record.unfinished
     if params["state"] == "recorded":
         changed = record.known is None or any(record.missing(wanted).values())
         if not dry:
             record.add(wanted, params["marker"])
+            record.begin()
+    elif params["state"] == "finished" and not dry:
+        record.finish()
     known = record.known or {}
-    result = {"known": record.known is not None, "made": record.made(), "units": known.get("units", {})}
+    result = {"known": record.known is not None, "unfinished": unfinished}
+    result |= {"made": record.made(), "units": known.get("units", {})}
     if params["state"] == "read":
         more = {"strangers": record.strangers(params["marker"])}
     elif params["state"] == "restored":

@@ -23,7 +23,7 @@ description:
 requirements:
   - enable it in E(ANSIBLE_CALLBACKS_ENABLED)
   - E(KILLED_LOG), the file for the lines
-  - E(KILLED_AT), the number of the task, from 1 on; without it the run goes to its end
+  - E(KILLED_AT), the number of the task, from 1 on, or its name; without it the run goes to its end
   - E(KILLED_AFTER_MS), how long after the task has begun; by default before anything of it is done
 """
 
@@ -62,7 +62,7 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._log = Path(os.environ["KILLED_LOG"])
-        self._at = int(os.environ.get("KILLED_AT", "0"))
+        self._at = os.environ.get("KILLED_AT", "0")
         self._after_s = int(os.environ.get("KILLED_AFTER_MS", "0")) / 1000
         self._number = 0
 
@@ -73,7 +73,7 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self._number += 1
         self._write(f"{self._number} {task.get_name()}")
-        if self._number == self._at:
+        if self._at in (str(self._number), task.get_name()):
             if self._after_s:
                 threading.Timer(self._after_s, kill_everything).start()
             else:

@@ -25,8 +25,8 @@ class Run:
     changed: list[int]
 
 
-def run(pair: Pair, playbook: str, *words: str, at: int = 0, after_ms: int = 0, **variables: object) -> Run:
-    """at: the number of the task at which the run is killed, or 0. after_ms: how long after the task has begun."""
+def run(pair: Pair, playbook: str, *words: str, at: int | str = 0, after_ms: int = 0, **variables: object) -> Run:
+    """at: number or name of the task at which the run is killed, or 0. after_ms: how long after the task has begun."""
     log: Path = pair.scratch / "killed.log"
     log.unlink(missing_ok=True)
     done = subprocess.run(

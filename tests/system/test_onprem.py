@@ -57,7 +57,7 @@ def pair(lab_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactor
             assert this.ssh(node, f"ls -d {' '.join(PATHS)} 2>/dev/null || true") == ""
         # The first run is killed at one of its tasks, another one each time; the second converges, and the third, of
         # the second test, changes nothing. bench/killed.py does it at each.
-        at = int(os.environ.get("KILLED_AT") or random.randint(2, len(dry.tasks)))
+        at = os.environ.get("KILLED_AT") or random.randint(2, len(dry.tasks))
         first = killed.run(this, this.topology, at=at)
         this.begun = f"KILLED_AT={at}: the first run was killed at {first.tasks[-1]!r}"
         print(this.begun)
@@ -144,6 +144,27 @@ def test_another_port_and_path_reach_checks_and_clients(pair: OnPremises) -> Non
     page = f"import urllib.request; print(urllib.request.urlopen('http://{VIP}:8080/ready').read())"
     assert "ok" in pair.ssh("client1", f'python3 -c "{page}"')
     assert "8080/ready" in pair.ssh("node1", "cat /etc/vip-agent/config.json")
+
+
+def test_what_an_interrupted_run_wrote_is_read_in_the_next_one(pair: OnPremises) -> None:
+    """Ansible forgets which handlers were notified. Each of the two runs is killed where a role's handlers come."""
+    changed: dict[str, object] = {"nginx_node_header": "X-Interrupted", "vip_agent_verdict_lasts_s": 12}
+    started = "systemctl show --property=ActiveEnterTimestampMonotonic vip-agent"
+    nodes = ("node1", "node2")
+    before = {node: pair.ssh(node, started) for node in nodes}
+    for moment in (
+        "nginx : Let the changes take effect",
+        "vip_agent : Restart the agent now, before keepalived is told to use it",
+    ):
+        done = killed.run(pair, pair.topology, at=f"cloudha.vip.{moment}", **changed)
+        assert done.done.returncode < 0, done.done.stdout[-3000:]
+    pair.deploy(**changed)
+    for node in nodes:
+        assert pair.ssh(node, started) != before[node]
+        assert "vip-agent/watch 12" in pair.ssh(node, "pgrep --full --list-full vip-agent/watch")
+        assert f"X-Interrupted: {node}" in pair.ssh(node, "curl --silent --head http://127.0.0.1/healthz")
+    assert changes(pair.deploy(**changed)) == {"node1": 0, "node2": 0}
+    pair.deploy()
 
 
 def test_a_run_that_serves_nobody_fails_and_says_what_it_found(pair: OnPremises) -> None:

@@ -103,6 +103,17 @@ class Record:
         _duplicate(file, self.directory / name)
         return {"existed": True, "copy": name}
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a run began to change what the record is about, and was interrupted."""
+        return (self.directory / "unfinished").exists()
+
+    def begin(self) -> None:
+        (self.directory / "unfinished").touch(mode=0o600)
+
+    def finish(self) -> None:
+        (self.directory / "unfinished").unlink(missing_ok=True)
+
     def made(self) -> dict[str, list[str]]:
         """What was not there before, and no other part of ours needs."""
         known = self.known or {}

@@ -254,3 +254,19 @@ def test_a_damaged_record_is_not_taken_for_none(node: Node) -> None:
     node.write("/var/lib/cloudha-vip/before/web/record.json", "{")
     with pytest.raises(OSError, match=r"record\.json is damaged"):
         node.record()
+
+
+def test_a_run_that_was_interrupted_is_unfinished(tmp_path):
+    node = Node(tmp_path)
+    record = node.record()
+    assert not record.unfinished
+    record.add(EVERY_KIND, OURS)
+    record.begin()
+    assert node.record().unfinished and not node.record("other").unfinished
+    node.record().begin()
+    node.record().finish()
+    node.record().finish()
+    assert not node.record().unfinished
+    record.begin()
+    node.record().forget()
+    assert not node.record().unfinished
