@@ -445,6 +445,8 @@ def test_killed_at_every_request(site, moment):
         victim = site.proxy.hook.victim = site.start(next_hop_instance=holder)
         site.proxy.hook.armed.set()
         victim.process.wait(30)
+        if victim.process.returncode == 0 and number > 13:  # it had to wait for an operation less often than the first
+            break
         assert victim.process.returncode == -signal.SIGKILL, number
         site.proxy.hook = lambda *_: None
         result = site.move(next_hop_instance=holder)
