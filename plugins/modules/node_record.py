@@ -184,8 +184,12 @@ def _carry_out(params: dict[str, Any], dry: bool) -> dict[str, Any]:
     elif params["state"] == "finished" and not dry:
         record.finish()
     known = record.known or {}
-    result = {"known": record.known is not None, "unfinished": unfinished}
-    result |= {"made": record.made(), "units": known.get("units", {})}
+    result = {
+        "known": record.known is not None,
+        "unfinished": unfinished,
+        "made": record.made(),
+        "units": known.get("units", {}),
+    }
     if params["state"] == "read":
         more = {"strangers": record.strangers(params["marker"])}
     elif params["state"] == "restored":
