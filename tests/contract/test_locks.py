@@ -32,7 +32,8 @@ esac; shift; done
 mkdir "$NODE/unit" 2>/dev/null || { echo 'Unit cloudha-vip-drill.service was already loaded' >&2; exit 1; }
 echo "$name" > "$NODE/unit/name"
 echo "$environment" > "$NODE/unit/environment"
-setsid sh -c 'trap : TERM; echo $$ > "$NODE/unit/pid"; env "$@" & wait; wait; rm -rf "$NODE/unit"' \\
+setsid sh -c 'trap : TERM; echo $$ > "$NODE/unit/pid"; env "$@" & while kill -0 $! 2>/dev/null; do wait $!; done
+    trap "" TERM; /bin/rm -rf "$NODE/unit"' \\
     sh "$environment" "$@" </dev/null >/dev/null 2>&1 &
 # It may have ended already.
 tries=3000
@@ -44,9 +45,12 @@ case $* in
     show*Description*) cat "$NODE/unit/name" ;;
     show*Environment*) cat "$NODE/unit/environment" ;;
     stop*)
-        [ ! -d "$NODE/unit" ] || /bin/kill -TERM -- -"$(cat "$NODE/unit/pid")"
+        # systemd looks for processes, and sends the signal, until it finds no other one.
         tries=500
-        while [ -d "$NODE/unit" ] && [ $((tries -= 1)) -gt 0 ]; do sleep 0.02; done ;;
+        while [ -d "$NODE/unit" ] && [ $((tries -= 1)) -gt 0 ]; do
+            /bin/kill -TERM -- -"$(cat "$NODE/unit/pid")" 2>/dev/null
+            sleep 0.02
+        done ;;
     *) exit 1 ;;
 esac
 """
@@ -88,11 +92,11 @@ class Site:
         for node in self.nodes:
             (directory / node).mkdir()
             for name, text in {"systemctl": SYSTEMCTL, "systemd-run": SYSTEMD_RUN}.items():
-                self._script(node, name, text)
+                self.script(node, name, text)
             path = f"export NODE={directory / node} PATH={directory / node}:$PATH"
-            self._script(node, "python", f'#!/bin/sh\n{path}\nexec {sys.executable} "$@"\n')
+            self.script(node, "python", f'#!/bin/sh\n{path}\nexec {sys.executable} "$@"\n')
 
-    def _script(self, node: str, name: str, text: str) -> None:
+    def script(self, node: str, name: str, text: str) -> None:
         (self.directory / node / name).write_text(text)
         (self.directory / node / name).chmod(0o755)
 
@@ -250,6 +254,15 @@ def test_a_lock_leaves_nothing_when_it_ends_and_when_somebody_stops_it(site: Sit
         assert time.monotonic() < deadline, site.holders()
         time.sleep(0.05)
     assert site.leases() == [0, 0] and site.run(BOB, IDLE).returncode == 0
+
+
+def test_a_lock_that_is_stopped_leaves_nothing_though_systemd_stops_its_last_process(site: Site) -> None:
+    for node in site.nodes:
+        site.script(node, "rm", '#!/bin/sh\nsleep 0.5\nexec /bin/rm "$@"\n')
+    assert site.run(ALICE, OWNER, lock("the drill 1", site.nodes) | ONCE).returncode == 0
+    for node in site.nodes:
+        subprocess.run([site.directory / node / "systemctl", "stop"], env=site.environment(node), check=True)
+    assert site.holders() == ["", ""] and site.leases() == [0, 0]
 
 
 def test_what_is_not_mended_is_told(site: Site) -> None:
