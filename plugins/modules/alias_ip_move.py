@@ -322,7 +322,8 @@ error:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import alias_ip, gcp
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias
 
 
 def main() -> None:
@@ -355,9 +356,19 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    with failures(module):
+    with failures(module) as started:
         client = gcp.compute(module, module.params["timeout"])
-        module.exit_json(**alias_ip.carry_out(module, client))
+        result = carry_out(
+            module,
+            alias,
+            client,
+            alias_ip.goal(module.params, client.project),
+            started,
+            describe=alias_ip.describe,
+            preview=alias_ip.preview,
+            apply=alias_ip.parallel(module),
+        )
+        module.exit_json(**result)
 
 
 if __name__ == "__main__":

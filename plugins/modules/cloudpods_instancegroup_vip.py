@@ -316,13 +316,17 @@ error:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import cloudpods, instancegroup
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import instancegroup as procedure
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=dict(cloudpods.SPEC, **instancegroup.SPEC), supports_check_mode=True)
-    with failures(module):
-        module.exit_json(**instancegroup.carry_out(module, cloudpods.client(module)))
+    with failures(module) as started:
+        client, goal = cloudpods.client(module), instancegroup.goal(module.params)
+        preview = instancegroup.SettledPreview()
+        result = carry_out(module, procedure, client, goal, started, describe=instancegroup.describe, preview=preview)
+        module.exit_json(**result)
 
 
 if __name__ == "__main__":

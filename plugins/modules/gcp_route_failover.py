@@ -275,12 +275,11 @@ error:
       type: str
 """
 
-import time
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_route
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, move, nothing, patiently
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import named_route
 
 
 def main() -> None:
@@ -308,14 +307,11 @@ def main() -> None:
         required_by={"next_hop_zone": ["next_hop_instance"]},
         supports_check_mode=True,
     )
-    with failures(module):
-        started = time.monotonic()
+    with failures(module) as started:
         client = gcp.compute(module, module.params["timeout"])
-        timeout = module.params["timeout"]
-        goal = patiently(lambda: gcp_route.goal(module.params, client), timeout)
-        # Without a goal there is no such route, and none is wanted.
-        result = move(module, gcp_route.Careful(), client, goal, timeout, started) if goal else nothing()
-        module.exit_json(address=goal and goal.destination, **result)
+        goal = gcp_route.goal(module.params, client)
+        result = carry_out(module, named_route.Procedure(), client, goal, started, describe=gcp_route.describe)
+        module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -310,7 +310,7 @@ error:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import havip
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
 
 
 def main() -> None:
@@ -336,8 +336,11 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    with failures(module):
-        module.exit_json(**havip.carry_out(module))
+    with failures(module) as started:
+        havip.check_options(module)
+        goal, client = havip.goal(module.params), havip.connect(module)
+        procedure = havip.PROCEDURES[module.params["provider"]]
+        module.exit_json(**carry_out(module, procedure, client, goal, started, describe=havip.describe))
 
 
 if __name__ == "__main__":

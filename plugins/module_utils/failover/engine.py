@@ -169,7 +169,7 @@ class Outcome:
 
     @property
     def changed(self) -> bool:
-        """Whether this run changed something: by a step, or by a request whose answer was lost and whose effect shows."""
+        """Whether this run changed something: by a step, or by a request without an answer whose effect shows."""
         return bool(self.steps) or (self.unsure and self.before.to_diff() != self.after.to_diff())
 
 

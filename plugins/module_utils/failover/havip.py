@@ -380,6 +380,10 @@ class Havip:
     def plan(self, s: Survey, goal: Goal, memory: Memory) -> Iterator[Step | Pause]:
         return self._present(s, goal, memory) if goal.present else self._absent(s, memory)
 
+    @staticmethod
+    def wanted_diff(s: Survey) -> dict[str, Any]:
+        return s.wanted_diff()
+
     def _present(self, s: Survey, goal: Goal, memory: Memory) -> Iterator[Step | Pause]:
         vip = s.vip
         if vip is None:
