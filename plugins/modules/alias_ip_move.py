@@ -218,23 +218,23 @@ RETURN = r"""
 address:
   description: The range, if there is one; V(null) if there are several.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: 10.100.9.5/32
 holder:
   description: The instance that has all the ranges now, or would have in check mode; V(null) if they are on several.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: projects/my-project/zones/us-central1-b/instances/node2
 previous_holder:
   description: The instance that had all the ranges before; V(null) if none had them, or several.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: projects/my-project/zones/us-central1-a/instances/node1
 ranges:
   description: Each range.
   type: list
   elements: dict
-  returned: success
+  returned: success, and failure after a first look
   contains:
     address:
       description: The range, in CIDR notation.
@@ -280,12 +280,12 @@ gap_ms:
     - How long a range can have been on no interface, from the first removal to the end of the last addition.
     - V(null) if nothing was moved.
   type: float
-  returned: success
+  returned: success, and failure after a first look
   sample: 4105.2
 elapsed_ms:
   description: How long all took, with reading and checking.
   type: float
-  returned: success
+  returned: always
   sample: 4321.9
 notes:
   description:
@@ -293,7 +293,7 @@ notes:
       about them.
   type: list
   elements: str
-  returned: success
+  returned: success, and failure after a first look
 problems:
   description: What was refused, one message each.
   type: list

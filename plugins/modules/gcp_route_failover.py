@@ -194,7 +194,7 @@ RETURN = r"""
 address:
   description: The destination of the route.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: 10.200.1.1/32
 holder:
   description:
@@ -202,12 +202,12 @@ holder:
     - The address that the route names, if the caller may not see whose that is.
     - V(null) if it goes to none.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: projects/my-project/zones/us-central1-b/instances/node2
 previous_holder:
   description: The instance that the traffic went to before; as RV(holder).
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: projects/my-project/zones/us-central1-a/instances/node1
 steps:
   description: Each request that changed something, in order. In check mode those that would be made, without times.
@@ -236,12 +236,12 @@ moved_ms:
     - How long it took until the first step was done, with which the traffic moves. The rest is tidying up.
     - V(null) if nothing was changed.
   type: float
-  returned: success
+  returned: success, and failure after a first look
   sample: 2105.2
 elapsed_ms:
   description: How long all took, with reading and checking.
   type: float
-  returned: success
+  returned: always
   sample: 8121.9
 notes:
   description:
@@ -249,7 +249,7 @@ notes:
       about them.
   type: list
   elements: str
-  returned: success
+  returned: success, and failure after a first look
 problems:
   description: What was refused, one message each.
   type: list
