@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+from ..base.errors import CloudError
 from ..failover import engine, route
-from ..failover.errors import CloudError
 from .actions import Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 

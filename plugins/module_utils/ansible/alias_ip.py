@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+from ..base.errors import Denied
 from ..failover import alias, engine
-from ..failover.errors import Denied
 from ..failover.route import normalise
 from . import gcp
 from .run import OptionError

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+from ..base.errors import Denied
 from ..failover import engine, named_route, route
-from ..failover.errors import Denied
 from ..failover.gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
 from .gcp import check_projects, firewall_problems, instance_path, resource_path
 from .run import OptionError

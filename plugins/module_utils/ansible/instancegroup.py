@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 
+from ..base.errors import Unavailable
 from ..failover import engine, instancegroup
-from ..failover.errors import Unavailable
 from ..failover.instancegroup import Eip, GroupGoal, Observed, Vip
 from .run import OptionError
 

@@ -10,8 +10,9 @@ import contextlib
 import time
 import traceback
 
-from ..failover import engine, masking
-from ..failover.errors import CloudError, NotFound, Unavailable
+from ..base import masking
+from ..base.errors import CloudError, NotFound, Unavailable
+from ..failover import engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

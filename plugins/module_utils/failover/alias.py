@@ -24,9 +24,9 @@ import contextlib
 import threading
 import time
 
+from ..base.errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Stale, Unavailable
 from . import engine
 from .engine import Step
-from .errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Stale, Unavailable
 from .route import normalise, parse_cidr, unchecked
 
 TYPE_CHECKING = False
@@ -56,7 +56,7 @@ _TAKEN = 4  # times in a row that the API says an address is in use, before it c
 
 
 class AliasApi(Protocol):
-    """What this procedure needs of a client. Errors are those of errors.py."""
+    """What this procedure needs of a client. Errors are those of base/errors.py."""
 
     def list_instances(self) -> tuple[list[dict[str, Any]], list[str]]:
         """All instances of the project, and the zones that did not answer."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 import time
 
-from .errors import AlreadyExists, CloudError, Lost, NotFound, Stale, Unavailable
+from ..base.errors import AlreadyExists, CloudError, Lost, NotFound, Stale, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

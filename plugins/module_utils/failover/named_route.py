@@ -11,8 +11,8 @@ checked before the first change.
 
 from __future__ import annotations
 
+from ..base.errors import Denied, NotFound, Unavailable
 from . import engine, route
-from .errors import Denied, NotFound, Unavailable
 from .gcp_preflight import ROUTE_PERMISSIONS
 
 TYPE_CHECKING = False

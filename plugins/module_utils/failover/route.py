@@ -28,8 +28,8 @@ from __future__ import annotations
 import contextlib
 import json
 
+from ..base.errors import AlreadyExists, Denied, Invalid, NotFound, Stale, Unavailable
 from .engine import AT_WORK, Fact, Pause, Step
-from .errors import AlreadyExists, Denied, Invalid, NotFound, Stale, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ _TAKEN = 5  # conflicts in a row, before a name counts as taken by a route to so
 
 
 class RouteApi(Protocol):
-    """What this procedure needs of a client. Errors are those of errors.py."""
+    """What this procedure needs of a client. Errors are those of base/errors.py."""
 
     def list_routes(self, destination: str) -> tuple[list[Route], float]:
         """All routes of the project with exactly this destination, and the server's clock in seconds since 1970."""

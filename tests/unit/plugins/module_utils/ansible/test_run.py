@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import run
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Lost, NotFound, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, Lost, NotFound, Unavailable
 
 ALWAYS = {"changed", "steps", "elapsed_ms"}
 SEEN = {"diff", "holder", "previous_holder", "address"}

@@ -8,10 +8,7 @@ import calendar
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute, relative
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     CloudError,
     Denied,
@@ -22,6 +19,9 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute, relative
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import (
     SILENT,
     Clock,

@@ -10,8 +10,7 @@ import uuid
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     CloudError,
     Denied,
     Lost,
@@ -19,6 +18,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
 
 
 class Seen:
