@@ -160,7 +160,7 @@ options:
     default: false
   timeout:
     description:
-      - Give up after so many seconds. Creating and binding an EIP is waited for.
+      - Give up so many seconds after the task began. The task waits until an EIP is created and bound.
       - Until then, what may pass (rate limits, failures of the service, lost connections) is tried again, with growing
         pauses.
     type: float

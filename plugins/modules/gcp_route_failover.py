@@ -116,7 +116,7 @@ options:
     default: false
   timeout:
     description:
-      - Give up after so many seconds, from 0.001 to 86400, with all that is read before.
+      - Give up so many seconds after the task began, from 0.001 to 86400. The login counts, and so does all reading.
       - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
         pauses.
     type: float

@@ -143,7 +143,7 @@ options:
     default: 1
   timeout:
     description:
-      - Give up after so many seconds.
+      - Give up so many seconds after the task began. The login counts, and so does all reading.
       - Until then, what may pass (rate limits, failures of the API, lost connections, changes by others) is tried
         again, with growing pauses.
     type: float
