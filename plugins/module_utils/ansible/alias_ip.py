@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 
+from ..clouds.gce_names import normalise
 from ..failover import alias, engine
 from ..failover.errors import Denied
-from ..failover.route import normalise
 from . import gcp
 from .run import OptionError, patiently
 

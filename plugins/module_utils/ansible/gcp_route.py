@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..clouds.gce_names import is_name, normalise
 from ..failover import engine, route
 from ..failover.errors import Denied, NotFound, Unavailable
 from ..failover.gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
@@ -26,7 +27,7 @@ class Elsewhere(OptionError):
 
 def know_projects(params: Mapping[str, Any], client: Compute, *paths: str | None) -> None:
     """Tells the client where to look for who has an address: as given, and the projects of instances that are given."""
-    named = [path.split("/")[1] for path in map(route.normalise, filter(None, paths)) if path.startswith("projects/")]
+    named = [path.split("/")[1] for path in map(normalise, filter(None, paths)) if path.startswith("projects/")]
     client.instance_projects = [*params["instance_projects"], *named]
     check_projects("instance_projects", client.instance_projects)
 
@@ -54,11 +55,11 @@ def whereabouts(params: Mapping[str, Any], client: Compute) -> tuple[str | None,
         # A run that was killed may have left nothing but a temporary route.
         if (found["name"] == name or route.is_temporary(found, name))
         and destination in (None, found["destRange"])
-        and network in (None, route.normalise(found["network"]))
+        and network in (None, normalise(found["network"]))
     ]
     if candidates:
         best = min(candidates, key=lambda found: found["name"] != name)
-        return best["destRange"], route.normalise(best["network"])
+        return best["destRange"], normalise(best["network"])
     return destination, network
 
 
@@ -66,7 +67,7 @@ def elsewhere(found: dict[str, Any] | None, destination: str | None, network: st
     """Why the route of the wanted name is not the one that is meant, if it is not."""
     if not found:
         return ""
-    is_for, on = found["destRange"], route.normalise(found["network"])
+    is_for, on = found["destRange"], normalise(found["network"])
     if destination in (None, is_for) and network in (None, on):
         return ""
     return (
@@ -121,7 +122,7 @@ def look(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
     result = _seen(seen)
     if result["holder"] and "/" not in result["holder"]:
         instance = client.find_instance_by_address(network, result["holder"])
-        result["holder"] = instance and route.normalise(instance["selfLink"])
+        result["holder"] = instance and normalise(instance["selfLink"])
     if not params["preflight"]:
         return {**result, "problems": []}
     problems = _name_problems(client, seen)
@@ -136,7 +137,7 @@ def look(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
 def _name_problems(client: Compute, seen: route.Observed) -> list[str]:
     """A route of the wanted name that is for something else: it is not in the list for the wanted destination."""
     goal = seen.goal
-    if seen.original or not route.is_name(goal.name):
+    if seen.original or not is_name(goal.name):
         return []
     problem = elsewhere(client.named_route(goal.name), goal.destination, goal.network)
     return [problem] if problem else []
@@ -249,7 +250,7 @@ def _plain(found: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "name": found["name"],
         "destination": found["destRange"],
-        "network": route.normalise(found["network"]),
+        "network": normalise(found["network"]),
         "next_hop": route.next_hop_of(found),
         "priority": found.get("priority", route.DEFAULT_PRIORITY),
         "tags": sorted(found.get("tags", [])),

@@ -24,10 +24,11 @@ import contextlib
 import threading
 import time
 
+from ..clouds.gce_names import normalise, parse_cidr
 from . import engine
 from .engine import Step
 from .errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Stale, Unavailable
-from .route import normalise, parse_cidr, unchecked
+from .route import unchecked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
