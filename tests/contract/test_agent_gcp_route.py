@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute, relative
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
@@ -80,7 +81,7 @@ class Cloud:
 
     def routes(self):
         with self.api.cloud.lock:
-            return {name: relative(each["nextHopInstance"]) for name, each in self.api.cloud.routes.items()}
+            return {name: normalise(each["nextHopInstance"]) for name, each in self.api.cloud.routes.items()}
 
     def is_at(self, holder):
         """The end of each procedure: one route, as it was, and nothing else."""

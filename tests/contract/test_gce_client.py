@@ -23,7 +23,8 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Stale,
     Unavailable,
 )
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute, relative
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken, Metadata, MetadataToken
 from lab import topology
@@ -75,7 +76,7 @@ def compute(gce: Local) -> Compute:
 def test_a_route_comes_and_goes(compute: Compute) -> None:
     assert compute.insert_route(route(), new()) == []
     routes, now = compute.list_routes(DESTINATION)
-    assert [(each["name"], relative(each["nextHopInstance"])) for each in routes] == [("vip", NODE1)]
+    assert [(each["name"], normalise(each["nextHopInstance"])) for each in routes] == [("vip", NODE1)]
     assert abs(now - time.time()) < 3
     compute.delete_route("vip", new())
     assert compute.list_routes(DESTINATION)[0] == []
@@ -276,7 +277,7 @@ def test_instances(compute: Compute) -> None:
     node = compute.get_instance(NODE2)
     assert (node["name"], node["status"], node["canIpForward"]) == ("node2", "RUNNING", True)
     found = compute.find_instance_by_address(NETWORK, "10.100.2.2")
-    assert found is not None and relative(found["selfLink"]) == NODE2
+    assert found is not None and normalise(found["selfLink"]) == NODE2
     assert compute.find_instance_by_address(NETWORK, "10.100.2.20") is None
     assert compute.find_instance_by_address(f"{NETWORK}-2", "10.100.2.2") is None
 
@@ -291,7 +292,7 @@ def test_a_zone_that_is_down_is_not_an_empty_one(gce: Local, compute: Compute) -
 
 
 def test_the_network(compute: Compute) -> None:
-    assert relative(compute.get_network(NETWORK)["selfLink"]) == NETWORK
+    assert normalise(compute.get_network(NETWORK)["selfLink"]) == NETWORK
     assert [each["ipCidrRange"] for each in compute.list_subnetworks(NETWORK)] == ["10.100.0.0/16"]
     assert {each["name"] for each in compute.list_firewalls(NETWORK)} >= {"vrrp"}
     assert compute.list_subnetworks(f"{NETWORK}-2") == compute.list_firewalls(f"{NETWORK}-2") == []

@@ -14,8 +14,8 @@ import threading
 import time
 
 from ..base.errors import AlreadyExists, CloudError, Denied, NotFound, Unavailable
+from ..clouds.gce_names import normalise
 from ..failover import alias, engine
-from ..failover.route import normalise
 from .actions import CONTESTED_LOOK, Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 

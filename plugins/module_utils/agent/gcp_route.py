@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from ..base.errors import CloudError
+from ..clouds.gce_names import normalise, parse_time
 from ..failover import engine, route
 from .actions import Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
@@ -67,7 +68,7 @@ class GcpRoute:
                 f"{self.me} may not forward (canIpForward): no route can lead to it. Create it anew with that"
             )
         addresses = {
-            route.normalise(each.get("network", "")): each.get("networkIP")
+            normalise(each.get("network", "")): each.get("networkIP")
             for each in instance.get("networkInterfaces") or ()
         }
         if self._network not in addresses:
@@ -86,7 +87,7 @@ class GcpRoute:
             why = "something is left over, or not as configured"
         else:
             why = "its next hop is not alive" if seen.routes else "there is no route"
-        age = seen.at - route.parse_time(seen.effective["creationTimestamp"]) if seen.effective else 0.0
+        age = seen.at - parse_time(seen.effective["creationTimestamp"]) if seen.effective else 0.0
         elsewhere = f"the address is with {seen.holder}, which is alive" if seen.holder and not mine else ""
         todo = [] if elsewhere else [f"{step.name} {step.resource}" for step in steps]
         return Seen(seen.holder, mine, todo, why, age, elsewhere)

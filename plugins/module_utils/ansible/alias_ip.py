@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from ..base.errors import Denied
+from ..clouds.gce_names import normalise
 from ..failover import alias, engine
-from ..failover.route import normalise
 from . import gcp
 from .run import OptionError
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from ..base.errors import Denied
+from ..clouds.gce_names import normalise
 from ..failover import engine, named_route, route
 from ..failover.gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
 from .gcp import check_projects, firewall_problems, instance_path, resource_path
@@ -71,7 +72,7 @@ def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
     result = _seen(seen)
     if result["holder"] and "/" not in result["holder"]:
         instance = client.find_instance_by_address(network, result["holder"])
-        result["holder"] = instance and route.normalise(instance["selfLink"])
+        result["holder"] = instance and normalise(instance["selfLink"])
     if not params["preflight"]:
         return {**result, "problems": []}
     problems = named_route.name_problems(client, seen)
@@ -85,7 +86,7 @@ def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
 
 def _set_instance_projects(params: Mapping[str, Any], client: Compute, *paths: str | None) -> None:
     """Tells the client where to look for an address: as given, and in the projects of instances that are given."""
-    named = [path.split("/")[1] for path in map(route.normalise, filter(None, paths)) if path.startswith("projects/")]
+    named = [path.split("/")[1] for path in map(normalise, filter(None, paths)) if path.startswith("projects/")]
     client.instance_projects = [*params["instance_projects"], *named]
     check_projects("instance_projects", client.instance_projects)
 
@@ -143,7 +144,7 @@ def _plain(found: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "name": found["name"],
         "destination": found["destRange"],
-        "network": route.normalise(found["network"]),
+        "network": normalise(found["network"]),
         "next_hop": route.next_hop_of(found),
         "priority": found.get("priority", route.DEFAULT_PRIORITY),
         "tags": sorted(found.get("tags", [])),

@@ -23,6 +23,7 @@ from ..base.errors import (
     Stale,
     Unavailable,
 )
+from .gce_names import last_part, normalise, project_of
 from .session import read_answer, retry_after
 
 TYPE_CHECKING = False
@@ -145,18 +146,18 @@ class Compute:
     def list_subnetworks(self, network: str) -> list[dict[str, Any]]:
         return [
             subnetwork
-            for subnetwork in self._aggregated(_project(network), "subnetworks")
-            if relative(subnetwork.get("network")) == network
+            for subnetwork in self._aggregated(project_of(network), "subnetworks")
+            if normalise(subnetwork.get("network")) == network
         ]
 
     def list_firewalls(self, network: str) -> list[dict[str, Any]]:
-        project = _project(network)
+        project = project_of(network)
         pages = self._pages(f"projects/{project}/global/firewalls", {}, f"list the firewall rules of project {project}")
         return [
             rule
             for page, _now in pages
             for rule in _dicts(page.get("items"))
-            if relative(rule.get("network")) == network
+            if normalise(rule.get("network")) == network
         ]
 
     def find_instance_by_address(self, network: str, address: str) -> dict[str, Any] | None:
@@ -169,7 +170,7 @@ class Compute:
             try:
                 for instance in self._aggregated(project, "instances"):
                     for interface in _dicts(instance.get("networkInterfaces")):
-                        if interface.get("networkIP") == address and relative(interface.get("network")) == network:
+                        if interface.get("networkIP") == address and normalise(interface.get("network")) == network:
                             return instance
             except (Denied, NotFound, Unavailable) as error:
                 unread = unread or error
@@ -181,7 +182,7 @@ class Compute:
         """The project's instances with their interfaces, and the zones that did not answer."""
         silent: list[str] = []
         instances = list(self._aggregated(self.project, "instances", silent))
-        return instances, sorted({_last(scope) for scope in silent})
+        return instances, sorted({last_part(scope) for scope in silent})
 
     def test_permissions(self, path: str, permissions: list[str]) -> set[str]:
         """Which of the permissions the caller has on a resource, such as projects/P/zones/Z/instances/I."""
@@ -279,9 +280,9 @@ class Compute:
         scope = "global"
         for kind in ("zone", "region"):
             if operation.get(kind):
-                scope = f"{kind}s/{_last(operation[kind])}"
+                scope = f"{kind}s/{last_part(operation[kind])}"
         name = operation["name"]
-        path = f"projects/{_project(path)}/{scope}/operations/{name}/wait"
+        path = f"projects/{project_of(path)}/{scope}/operations/{name}/wait"
         return self._call("POST", path, {}, None, f"{doing}, waiting for operation {name}", resource, timeout)[0]
 
     # --- requests
@@ -307,7 +308,7 @@ class Compute:
                         silent.append(scope)
             silent += [str(scope) for scope in page.get("unreachables") or ()]
         if silent and unheard is None:
-            names = ", ".join(sorted({_last(scope) for scope in silent}))
+            names = ", ".join(sorted({last_part(scope) for scope in silent}))
             raise Unavailable(f"Cannot {doing}: no answer for {names}. Try again later.", resource=names)
 
     def _pages(self, path: str, query: dict[str, str], doing: str) -> Iterator[tuple[dict[str, Any], float | None]]:
@@ -378,20 +379,6 @@ class Compute:
                 code=error.code,
                 retry_after=error.retry_after,
             ) from error
-
-
-def relative(url: Any) -> str:
-    """projects/P/... of a resource's URL, which may name any of the API's hosts and versions."""
-    text = str(url or "")
-    return text[max(0, text.find("projects/")) :]
-
-
-def _project(path: str) -> str:
-    return path.split("/")[1]
-
-
-def _last(url: Any) -> str:
-    return str(url).rpartition("/")[2]
 
 
 def _dicts(items: Any) -> list[dict[str, Any]]:

@@ -25,9 +25,10 @@ import threading
 import time
 
 from ..base.errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Stale, Unavailable
+from ..clouds.gce_names import normalise, parse_cidr
 from . import engine
 from .engine import Step
-from .route import normalise, parse_cidr, unchecked
+from .route import unchecked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

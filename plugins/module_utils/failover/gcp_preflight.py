@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from .route import normalise
+from ..clouds.gce_names import normalise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

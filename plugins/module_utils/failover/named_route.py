@@ -12,6 +12,7 @@ checked before the first change.
 from __future__ import annotations
 
 from ..base.errors import Denied, NotFound, Unavailable
+from ..clouds.gce_names import is_name, normalise
 from . import engine, route
 from .gcp_preflight import ROUTE_PERMISSIONS
 
@@ -127,11 +128,11 @@ def find(client: NamedRouteApi, goal: NamedGoal) -> route.RouteGoal | NoRoute:
             # A killed run may have left nothing but a temporary route.
             if (each["name"] == goal.name or route.is_temporary(each, goal.name))
             and destination in (None, each["destRange"])
-            and network in (None, route.normalise(each["network"]))
+            and network in (None, normalise(each["network"]))
         ]
         if candidates:
             best = min(candidates, key=lambda each: each["name"] != goal.name)
-            destination, network = best["destRange"], route.normalise(best["network"])
+            destination, network = best["destRange"], normalise(best["network"])
     if destination and network:
         return route.RouteGoal(goal.name, destination, network, present=goal.present, **goal.more)
     missing = "network" if destination else "destination"
@@ -142,7 +143,7 @@ def find(client: NamedRouteApi, goal: NamedGoal) -> route.RouteGoal | NoRoute:
 def name_problems(client: NamedRouteApi, observed: route.Observed) -> list[str]:
     """A route of the wanted name that is for something else: it is not in the list for the wanted destination."""
     goal = observed.goal
-    if observed.original or not route.is_name(goal.name):
+    if observed.original or not is_name(goal.name):
         return []
     problem = mismatch(client.named_route(goal.name), goal.destination, goal.network)
     return [problem] if problem else []
@@ -152,7 +153,7 @@ def mismatch(found: dict[str, Any] | None, destination: str | None, network: str
     """Why the route of the wanted name is not the one that is meant; empty if it is."""
     if not found:
         return ""
-    is_for, on = found["destRange"], route.normalise(found["network"])
+    is_for, on = found["destRange"], normalise(found["network"])
     if destination in (None, is_for) and network in (None, on):
         return ""
     return (

@@ -29,6 +29,17 @@ import contextlib
 import json
 
 from ..base.errors import AlreadyExists, Denied, Invalid, NotFound, Stale, Unavailable
+from ..clouds.gce_names import (
+    NAME_CHARACTERS,
+    NAME_LENGTH,
+    is_name,
+    is_path,
+    normalise,
+    parse_address,
+    parse_cidr,
+    parse_time,
+    project_of,
+)
 from .engine import AT_WORK, Fact, Pause, Step
 
 TYPE_CHECKING = False
@@ -65,8 +76,6 @@ DELETE_OTHER = "delete other route"
 
 _MARK = "cloudha.vip: temporary, for the route "
 _LONGEST_DESCRIPTION = 2048
-_NAME_LENGTH = 63
-_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _POLL = 1.0  # seconds between looks at what another run does
 _BY_NAME = "by name"  # the note of a deletion for which an id would not do
 _TAKEN = 5  # conflicts in a row, before a name counts as taken by a route to somewhere else
@@ -160,7 +169,7 @@ class RouteGoal:
     @property
     def across(self) -> bool:
         """Whether the next hop is an instance of another project than the route: a shared VPC."""
-        hop, network = _project(self.next_hop or ""), _project(self.network)
+        hop, network = project_of(self.next_hop or ""), project_of(self.network)
         # A number may be that of the same project.
         return bool(hop and network) and hop != network and not hop.isdigit() and not network.isdigit()
 
@@ -491,15 +500,9 @@ def _takes_names_only(key: Hashable, goal: RouteGoal, memory: Memory) -> bool:
 
 
 def _prefix(goal: RouteGoal, memory: Memory) -> str:
-    nonce = "".join(c for c in memory.nonce.lower() if c in _NAME_CHARACTERS)
+    nonce = "".join(c for c in memory.nonce.lower() if c in NAME_CHARACTERS)
     tail = f"-tmp-{nonce[:16]}-"
-    return goal.name[: _NAME_LENGTH - len(tail) - 2] + tail
-
-
-def is_name(text: str) -> bool:
-    """Whether a resource of Compute Engine can have this name."""
-    known = 0 < len(text) <= _NAME_LENGTH and _NAME_CHARACTERS.issuperset(text)
-    return known and text[0].isalpha() and text[-1] != "-"
+    return goal.name[: NAME_LENGTH - len(tail) - 2] + tail
 
 
 def is_temporary(route: Route, name: str) -> bool:
@@ -578,23 +581,6 @@ class _Recorder:
         self.routes[:] = [r for r in self.routes if name not in (r["id"], r["name"])]
 
 
-def normalise(url: str, network: str = "") -> str:
-    """From any spelling of a resource's URL, its path from projects/ on. Addresses stay as they are.
-
-    network: the path of one, whose project is meant where a partial URL has none.
-    """
-    begin = url.find("projects/")
-    if begin >= 0:
-        return url[begin:].rstrip("/")
-    if network.startswith("projects/") and url.startswith(("zones/", "global/", "regions/")):
-        return f"projects/{network.split('/')[1]}/{url}".rstrip("/")
-    return url
-
-
-def _project(path: str) -> str:
-    return path.split("/")[1] if path.startswith("projects/") else ""
-
-
 def unchecked(error: Exception) -> str:
     """The note on a move that went on, although nobody answered the question for its permissions."""
     return f"the caller's permissions were not checked: {error}"
@@ -667,51 +653,6 @@ def _age(route: Route, o: Observed) -> float:
     return o.at - _age_key(route)[0]
 
 
-def parse_time(text: str) -> float:
-    """Seconds since 1970 of 2026-11-21T03:00:00.123-08:00, or with Z."""
-    date, _t, rest = text.partition("T")
-    year, month, day = (int(part) for part in date.split("-"))
-    sign = 0
-    clock, offset = rest.rstrip("Z"), "0:0"
-    for mark, direction in (("+", 1), ("-", -1)):
-        if mark in rest:
-            sign = direction
-            clock, _mark, offset = rest.partition(mark)
-    hours, minutes, seconds = clock.split(":")
-    offset_hours, offset_minutes = offset.split(":")
-    # Days since 1970 in the Gregorian calendar, with years that begin in March.
-    year -= month < 3
-    days = year * 365 + year // 4 - year // 100 + year // 400 + (153 * ((month - 3) % 12) + 2) // 5 + day - 719469
-    local = days * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    return local - sign * (int(offset_hours) * 3600 + int(offset_minutes) * 60)
-
-
-def parse_cidr(text: str) -> tuple[int, int]:
-    """An IPv4 network as its first and its last address. ValueError says what is wrong."""
-    address, slash, length = text.partition("/")
-    first = _parse_address(address)
-    if first is None:
-        raise ValueError(f"{text!r} is not an IPv4 network in CIDR notation, such as 10.200.1.1/32")
-    if not slash:
-        raise ValueError(f"{text!r} is an address, not a network: write {text}/32")
-    if not (length.isdigit() and int(length) <= 32 and str(int(length)) == length):
-        raise ValueError(f"{text!r} is not an IPv4 network: its prefix length must be a number from 0 to 32")
-    size = 1 << (32 - int(length))
-    if first % size:
-        base = first - first % size
-        network = ".".join(str(base >> shift & 255) for shift in (24, 16, 8, 0))
-        raise ValueError(f"{text!r} has bits beyond its prefix length: write {network}/{length}, or {address}/32")
-    return first, first + size - 1
-
-
-def _parse_address(text: str) -> int | None:
-    parts = text.split(".")
-    if len(parts) != 4 or not all(p.isdigit() and int(p) < 256 and str(int(p)) == p for p in parts):
-        return None
-    a, b, c, d = (int(p) for p in parts)
-    return a << 24 | b << 16 | c << 8 | d
-
-
 def _goal_problems(goal: RouteGoal) -> list[str]:
     """What can be said without asking anybody."""
     problems = []
@@ -724,9 +665,9 @@ def _goal_problems(goal: RouteGoal) -> list[str]:
         parse_cidr(goal.destination)
     except ValueError as error:
         problems.append(f"destination: {error}")
-    if not _is_path(goal.network, "global/networks"):
+    if not is_path(goal.network, "global/networks"):
         problems.append(f"network: {goal.network!r} is not of the form projects/P/global/networks/N")
-    if goal.next_hop and _parse_address(goal.next_hop) is None and not _is_path(goal.next_hop, "zones/*/instances"):
+    if goal.next_hop and parse_address(goal.next_hop) is None and not is_path(goal.next_hop, "zones/*/instances"):
         problems.append(
             f"next hop: {goal.next_hop!r} is neither of the form projects/P/zones/Z/instances/I nor an IPv4 address"
         )
@@ -745,12 +686,6 @@ def _goal_problems(goal: RouteGoal) -> list[str]:
     elif goal.description is not None and goal.description.startswith(_MARK):
         problems.append(f"description: {_MARK!r} is the mark of temporary routes; begin with something else")
     return problems
-
-
-def _is_path(text: str, middle: str) -> bool:
-    parts = text.split("/")
-    pattern = ["projects", "*", *middle.split("/"), "*"]
-    return len(parts) == len(pattern) and all(p == q or (q == "*" and p) for p, q in zip(parts, pattern))
 
 
 def _route_problems(o: Observed, goal: RouteGoal, memory: Memory) -> list[str]:
@@ -801,10 +736,10 @@ def _holder_problems(client: RouteApi, o: Observed, goal: RouteGoal) -> list[str
     if o.effective and goal.present and _hop(o.effective) == o.wanted["hop"]:
         return []
     names = [holder, address]
-    if _parse_address(holder) is not None and _parse_address(expected) is None:
+    if parse_address(holder) is not None and parse_address(expected) is None:
         instance = client.find_instance_by_address(goal.network, holder)
         names.append(normalise(instance["selfLink"]) if instance else holder)
-    elif _parse_address(expected) is not None and _parse_address(holder) is None and "/instances/" in holder:
+    elif parse_address(expected) is not None and parse_address(holder) is None and "/instances/" in holder:
         with contextlib.suppress(NotFound):
             names += _addresses(client.get_instance(holder), goal.network)
     if expected in names or ("/" not in expected and any(n.endswith(f"/{expected}") for n in names)):
@@ -827,7 +762,7 @@ def _find_address(client: RouteApi, goal: RouteGoal, owners: dict[str, str]) -> 
 def _find_owner(client: RouteApi, o: Observed) -> None:
     """Whose the address is that the traffic goes to. It is for people: who may not see that is told the address."""
     holder = o.holder
-    if holder and _parse_address(holder) is not None:
+    if holder and parse_address(holder) is not None:
         with contextlib.suppress(Denied, NotFound, Unavailable):
             instance = client.find_instance_by_address(o.goal.network, holder)
             if instance:

@@ -19,7 +19,8 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Stale,
     Unavailable,
 )
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute, relative
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import (
@@ -586,8 +587,8 @@ def test_permissions():
         (None, ""),
     ],
 )
-def test_relative(url, path):
-    assert relative(url) == path
+def test_normalise(url, path):
+    assert normalise(url) == path
 
 
 # --- the whole, over HTTP

@@ -16,6 +16,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     NotFound,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
 
 NETWORK = "projects/p/global/networks/ip-failover"
@@ -118,9 +119,7 @@ class Cloud:
 
     def traffic(self):
         """The next hops that get the traffic of all senders without tags, by the rules of the VPC."""
-        active = [
-            r for r in self.active() if r["destRange"] == DESTINATION and route.normalise(r["network"]) == NETWORK
-        ]
+        active = [r for r in self.active() if r["destRange"] == DESTINATION and normalise(r["network"]) == NETWORK]
         best = min((r["priority"] for r in active), default=None)
         return {route.next_hop_of(r) for r in active if r["priority"] == best}
 
@@ -205,7 +204,7 @@ class Cloud:
 
     def _refuse_other_projects(self, body):
         hop = body.get("nextHopInstance")
-        if hop and not route.normalise(hop).startswith("projects/p/"):
+        if hop and not normalise(hop).startswith("projects/p/"):
             raise Invalid(
                 f"Invalid value for field 'resource.nextHopInstance': '{hop}'. Cross project referencing is not "
                 "allowed for this resource.",
@@ -222,9 +221,9 @@ class Cloud:
         added["_works_at"] = self.clock.now + self.propagation
         # As Google writes it: local time of the west coast, milliseconds.
         added.setdefault("creationTimestamp", written(EPOCH + (self.clock.now if began is None else began)))
-        added["network"] = URL + route.normalise(body["network"])
+        added["network"] = URL + normalise(body["network"])
         if "/" in str(body.get("nextHopInstance", "")):
-            added["nextHopInstance"] = URL + route.normalise(body["nextHopInstance"])
+            added["nextHopInstance"] = URL + normalise(body["nextHopInstance"])
         self.routes.append(added)
         self.check()
         return added

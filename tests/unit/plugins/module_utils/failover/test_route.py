@@ -22,6 +22,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise, parse_time
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.cloud import (
     DESTINATION,
@@ -988,7 +989,7 @@ def test_a_name_that_is_taken():
     ],
 )
 def test_spellings_of_a_resource(url, path):
-    assert route.normalise(url, NETWORK) == path
+    assert normalise(url, NETWORK) == path
 
 
 def test_holder_of():
@@ -1017,4 +1018,4 @@ def test_shared_traffic_is_told():
 def test_times(day, offset):
     text = f"{day}T03:04:05.678{offset}"
     expected = datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    assert route.parse_time(text) == pytest.approx(expected, abs=1e-3)
+    assert parse_time(text) == pytest.approx(expected, abs=1e-3)
