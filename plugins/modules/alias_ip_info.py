@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: alias_ip_info
 short_description: Tell who holds alias IP ranges of Google Cloud, who could, and which standby would be chosen
-version_added: 0.3.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:

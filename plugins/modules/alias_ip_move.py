@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: alias_ip_move
 short_description: Move alias IP ranges between running instances of Google Cloud
-version_added: 0.3.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:

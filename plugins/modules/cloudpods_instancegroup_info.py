@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cloudpods_instancegroup_info
 short_description: Tell what a Cloudpods anti-affinity group has, and what about it is not as it should be
-version_added: 0.4.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:

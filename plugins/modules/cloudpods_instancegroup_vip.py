@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cloudpods_instancegroup_vip
 short_description: Give a Cloudpods anti-affinity group its members, its virtual IP and its EIP
-version_added: 0.4.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: drill_report
 short_description: Work out and report what clients lost in a failover drill
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
@@ -62,7 +62,6 @@ options:
     type: list
     elements: str
     default: []
-    version_added: 0.6.0
   probes:
     description:
       - The clients that should have recorded, by the names in their records.
@@ -70,7 +69,6 @@ options:
     type: list
     elements: str
     default: []
-    version_added: 0.6.0
   pool:
     description:
       - Hosts that answer side by side, behind whoever holds the address, such as the real servers of LVS.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: gcp_route_failover
 short_description: Point a route of a Google Cloud network at another instance without a gap
-version_added: 0.2.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
@@ -84,7 +84,6 @@ options:
     type: list
     elements: str
     default: []
-    version_added: 1.0.0
   priority:
     description:
       - The priority of the route, from 1 to 65535; of several, the lowest number wins.

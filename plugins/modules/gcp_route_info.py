@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: gcp_route_info
 short_description: Tell where a route of a Google Cloud network really points, and what would keep it from moving
-version_added: 0.2.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
@@ -54,7 +54,6 @@ options:
     type: list
     elements: str
     default: []
-    version_added: 1.0.0
   preflight:
     description:
       - Whether to check what a failover needs.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: havip_bind
 short_description: Create a highly available virtual IP of a cloud, and bind it to the servers that may hold it
-version_added: 0.5.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:

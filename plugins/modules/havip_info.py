@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: havip_info
 short_description: Tell which highly available virtual IPs a cloud has, and who is bound to them
-version_added: 0.5.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:

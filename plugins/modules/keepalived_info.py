@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: keepalived_info
 short_description: Show a configuration of keepalived as variables of the keepalived role
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:

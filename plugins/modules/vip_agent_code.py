@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: vip_agent_code
 short_description: Lay the node agent's code on a node
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:

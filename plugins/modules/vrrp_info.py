@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: vrrp_info
 short_description: Tell whose VRRP packets a node hears, who would take its own, and what its keepalived tracks
-version_added: 0.6.0
+version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
