@@ -37,7 +37,7 @@ from lab.keeper import enter_network  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 from lab.process import run  # noqa: E402
 
-PROBER = ROOT / "plugins/module_utils/drill/prober.py"
+PROBER = ROOT / "roles/drill/files/prober.py"
 RECORDS = "/run/bench-records"
 OLD, NEW = "node1", "node2"
 GIVE_UP_S = 90.0

@@ -38,7 +38,7 @@ from lab.faults import FAULTS as MACHINE_FAULTS  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 from lab.process import run  # noqa: E402
 
-PROBER = ROOT / "plugins/module_utils/drill/prober.py"
+PROBER = ROOT / "roles/drill/files/prober.py"
 SERVICE = "nginx"
 # The faults are the drill's own.
 CATALOG = yaml.safe_load((ROOT / "roles/drill/vars/main.yml").read_text())["drill_catalog"]

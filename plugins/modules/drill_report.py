@@ -240,7 +240,7 @@ EXAMPLES = r"""
 - name: The objective was met
   ansible.builtin.assert:
     that: report.summary.verdict == 'passed'
-    fail_msg: "{{ report.table }}"
+    fail_msg: "{{ report.outcome }}"
 """
 
 RETURN = r"""
@@ -256,7 +256,9 @@ summary:
       description: Name of the topology.
       type: str
     verdict:
-      description: V(passed) if every fault met its objective, else V(failed).
+      description: >-
+        V(passed) if every fault met its objective; V(failed) if one did not; V(inconclusive) if nothing is known to be
+        wrong, and something could not be measured.
       type: str
     objective_ms:
       description: The objective.
@@ -273,9 +275,17 @@ summary:
           requests_lost: 37
           verdict: passed
     reasons:
-      description: Why faults failed.
+      description: Why faults have not passed.
       type: list
       elements: str
+outcome:
+  description:
+    - What to tell if the drill has not passed; empty if it has.
+    - If the verdict is V(inconclusive), it says that nothing is known to be wrong, and how to measure again.
+  returned: success
+  type: str
+  version_added: 1.0.0
+  sample: "failed: service_kill on node1: client1 was without an answer for 2,012 ms; the objective is 1,000 ms."
 table:
   description: The result as a table of plain text lines, to be shown with M(ansible.builtin.debug).
   returned: success

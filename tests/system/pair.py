@@ -123,7 +123,7 @@ class Pair:
     def client(self) -> Iterator[Seen]:
         """A client that asks all the time; the values are there when the block has ended."""
         seen, record = Seen(0, 0, set()), "/run/test-record"
-        prober = (ROOT / "plugins/module_utils/drill/prober.py").read_text()
+        prober = (ROOT / "roles/drill/files/prober.py").read_text()
         self.ssh("client1", f"cat > /run/test-prober.py <<'PROBER'\n{prober}\nPROBER\nrm -f {record}")
         self.ssh(
             "client1",

@@ -6,10 +6,18 @@
 from __future__ import annotations
 
 import math
+import re
 import typing as t
 from ipaddress import ip_address
 
 Faults = t.Mapping[str, t.Mapping[str, t.Any]]
+# What a report says of a node, and where it stands in what the node prints.
+VERSIONS = {
+    "keepalived": r"Keepalived v([0-9.]+)",
+    "nginx": r"nginx/([0-9.]+)",
+    "python": r"Python ([0-9.]+)",
+    "kernel": r"(?m)^Linux (.+)",
+}
 FULL_RATE = 4  # so many addresses a client asks at the full rate; more share it
 
 
@@ -81,6 +89,12 @@ def lacks(answers: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, dict[str, str
                  if line.startswith("cannot ")]  # fmt: skip
         found[str(answer["item"])] = {fault: reason for fault, _colon, reason in words}
     return found
+
+
+def versions(printed: str) -> dict[str, str]:
+    """The versions that a node printed; a program that it has not is left out."""
+    found = {name: re.search(pattern, printed) for name, pattern in VERSIONS.items()}
+    return {name: match.group(1) for name, match in found.items() if match}
 
 
 def probes(

@@ -156,6 +156,21 @@ def small(report: Report) -> Report:
     }
 
 
+def outcome(report: Report) -> str:
+    """What to tell of a drill that has not passed, and after one that is inconclusive how to measure again; else ""."""
+    if report["verdict"] == "passed":
+        return ""
+    reasons = "; ".join(report["reasons"])
+    if report["verdict"] != "inconclusive":
+        return "%s: %s" % (report["verdict"], reasons)
+    again = [one["fault"] for one in report["summary"] if one["verdict"] == "inconclusive"]
+    return (
+        "inconclusive: nothing is known to be wrong, but what clients lost could not be measured: %s"
+        " Let the hosts of the clients have less to do, and run the same again with --extra-vars '%s'"
+        % (reasons, json.dumps({"drill_faults": again}))
+    )
+
+
 def put(path: str, text: str, write: bool) -> bool:
     """Write the file, whole or not at all, if that changes it; whether it does."""
     try:
@@ -209,4 +224,10 @@ def make(params: t.Mapping[str, t.Any], write: bool) -> Report:
             changed |= put(history_path, "".join(json.dumps(line) + "\n" for line in all_lines), write)
     except OSError as exc:
         raise RecordError("output_dir or history_dir: cannot write the report: %s" % exc) from exc
-    return {"changed": changed, "summary": small(report), "table": table(report), "files": files}
+    return {
+        "changed": changed,
+        "summary": small(report),
+        "outcome": outcome(report),
+        "table": table(report),
+        "files": files,
+    }

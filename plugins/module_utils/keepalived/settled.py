@@ -61,6 +61,23 @@ def unsettled(
     return messages
 
 
+def closer_looks(
+    hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], here: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """What unsettled() wants to know of these hosts, from what the role keepalived has remembered of each.
+
+    here: the hosts of the play. What others were asked earlier, and their instances, say nothing of now.
+    """
+    looks = {}
+    for host in hosts:
+        its = hostvars[host]
+        more: dict[str, Any] = {"vrrp": {}, "voices": []}
+        if host in here:
+            more = {"vrrp": its.get("__keepalived_vrrp") or {}, "voices": its["__keepalived"]["keepalived_instances"]}
+        looks[host] = {**its["__keepalived_look"], **more}
+    return looks
+
+
 def trial_problems(now: Mapping[str, Any], before: Mapping[str, Any], problems: Iterable[str] = ()) -> list[str]:
     """Why the configuration that a standby tries must not reach the holder, one message each.
 

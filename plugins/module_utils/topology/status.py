@@ -44,6 +44,33 @@ def unfit_nodes(nodes: Sequence[str], looks: Sequence[Look]) -> dict[str, list[s
     return {node: why for node, why in reasons.items() if why}
 
 
+def unfit_sentences(found: Mapping[str, Sequence[str]], without: Sequence[str] = ()) -> list[str]:
+    """A sentence for each node that could not hold the address, with the reasons found; none for the nodes without."""
+    return [f"{node}: {', '.join(why)}" for node, why in found.items() if node not in without]
+
+
+def trouble(
+    looks: Sequence[Look],
+    holders: Sequence[str],
+    notes: Sequence[str] = (),
+    addresses: Sequence[str] = (),
+    all_well: bool = True,
+) -> list[str]:
+    """Why this is no steady state, in sentences: not exactly one node holds the addresses, or a node does not answer;
+    with all_well, also why a node could not hold them, and the notes.
+
+    looks: what the role holder says of each node that was asked, each with its item.
+    """
+    # Without all_well, a node that answers need not be fit.
+    counted = looks if all_well else [look for look in looks if "keepalived" not in look]
+    found = unfit_sentences(unfit_nodes([look["item"] for look in counted], counted))
+    if all_well or len(holders) != 1:
+        found += notes
+    if len(holders) != 1:
+        found.append(f"{', '.join(addresses)}: held by {' and '.join(holders) or 'no node'}")
+    return found
+
+
 def status_report(
     nodes: Sequence[str],
     looks: Mapping[str, Look],

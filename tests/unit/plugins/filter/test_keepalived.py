@@ -9,9 +9,11 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.cloudha.vip.plugins.filter.keepalived_closer_looks import FilterModule as CloserLooks
 from ansible_collections.cloudha.vip.plugins.filter.keepalived_problems import FilterModule as Problems
 from ansible_collections.cloudha.vip.plugins.filter.keepalived_timers import FilterModule as Timers
 
+closer_looks = CloserLooks().filters()["keepalived_closer_looks"]
 timers = Timers().filters()["keepalived_timers"]
 problems = Problems().filters()["keepalived_problems"]
 
@@ -44,3 +46,23 @@ def test_problems_are_passed_on():
 def test_nodes_which_are_no_dictionary(nodes):
     with pytest.raises(AnsibleFilterError, match="must be a dictionary of hosts"):
         problems(nodes)
+
+
+def test_only_what_hosts_of_this_play_said_is_known_of_now():
+    its = {
+        "__keepalived_look": {"drain": 0, "addresses": []},
+        "__keepalived_vrrp": {"instances": {}, "heard": []},
+        "__keepalived": {"keepalived_instances": [{"name": "VI_1"}]},
+    }
+    # One of another play may have no settings of its own yet.
+    hostvars = {"node1": its, "node2": its, "node3": {"__keepalived_look": its["__keepalived_look"]}}
+    assert closer_looks(["node1", "node2", "node3"], hostvars, ["node1"]) == {
+        "node1": {
+            "drain": 0,
+            "addresses": [],
+            "vrrp": {"instances": {}, "heard": []},
+            "voices": [{"name": "VI_1"}],
+        },
+        "node2": {"drain": 0, "addresses": [], "vrrp": {}, "voices": []},
+        "node3": {"drain": 0, "addresses": [], "vrrp": {}, "voices": []},
+    }

@@ -11,17 +11,23 @@ from ansible_collections.cloudha.vip.plugins.filter import (
     service_checks,
     service_url,
     topology_problems,
+    topology_reasons,
     topology_status,
+    topology_trouble,
     topology_unfit,
     topology_unserved,
+    vip_plain,
 )
 
 url = service_url.FilterModule().filters()["service_url"]
 checks = service_checks.FilterModule().filters()["service_checks"]
 problems = topology_problems.FilterModule().filters()["topology_problems"]
+reasons = topology_reasons.FilterModule().filters()["topology_reasons"]
 status = topology_status.FilterModule().filters()["topology_status"]
+trouble = topology_trouble.FilterModule().filters()["topology_trouble"]
 unfit = topology_unfit.FilterModule().filters()["topology_unfit"]
 unserved = topology_unserved.FilterModule().filters()["topology_unserved"]
+plain = vip_plain.FilterModule().filters()["vip_plain"]
 
 
 @pytest.mark.parametrize(
@@ -289,3 +295,45 @@ def test_a_client_that_cannot_ask_is_a_problem_if_nobody_else_could(answer, why)
 def test_nobody_asked_is_no_problem():
     nothing = {"problems": [], "silent": [], "served": ""}
     assert unserved([], NODES, {"web1": HOLDS, "web2": look()}, ["web1"]) == nothing
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("192.168.7.246/22", "192.168.7.246"),
+        ("192.168.7.246", "192.168.7.246"),
+        ("fd00:7::246/64", "fd00:7::246"),
+        ("", ""),
+    ],
+)
+def test_an_address_without_its_prefix_length(address, wanted):
+    assert plain(address) == wanted
+
+
+RUNS = {"item": "web1", "keepalived": {"active": True}, "instances": {"VI_1": "MASTER"}}
+STOPPED = {"item": "web2", "keepalived": {"active": False}}
+SILENT = {"item": "web3", "msg": "timed out"}
+
+
+def test_nodes_that_cannot_take_over_are_told_but_for_the_holders():
+    found = unfit(["web1", "web2", "web3"], [RUNS, STOPPED])
+    assert reasons(found) == ["web2: keepalived does not run", "web3: was not asked (--limit?)"]
+    assert reasons(found, ["web2"]) == ["web3: was not asked (--limit?)"]
+
+
+@pytest.mark.parametrize(
+    ("looks", "holders", "notes", "all_well", "wanted"),
+    [
+        ([RUNS], ["web1"], [], True, []),
+        ([RUNS, STOPPED], ["web1"], [], True, ["web2: keepalived does not run"]),
+        ([RUNS, STOPPED], ["web1"], [], False, []),
+        ([RUNS, SILENT], ["web1"], [], False, ["web3: does not answer (timed out)"]),
+        # What is not at rest while one node holds the address does not matter during a fault.
+        ([RUNS], ["web1"], ["temporary routes: a"], True, ["temporary routes: a"]),
+        ([RUNS], ["web1"], ["temporary routes: a"], False, []),
+        ([RUNS], [], ["there is no route"], False, ["there is no route", "192.0.2.1, 192.0.2.2: held by no node"]),
+        ([RUNS], ["web1", "web2"], [], False, ["192.0.2.1, 192.0.2.2: held by web1 and web2"]),
+    ],
+)
+def test_why_it_is_no_steady_state(looks, holders, notes, all_well, wanted):
+    assert trouble(looks, holders, notes, ["192.0.2.1", "192.0.2.2"], all_well) == wanted

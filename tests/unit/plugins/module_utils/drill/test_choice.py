@@ -60,6 +60,22 @@ def test_what_nodes_said_of_themselves():
     assert choice.lacks(answers) == {"node1": {"partition": "there is no nft; install nftables"}, "node2": {}}
 
 
+PRINTED = """\
+Keepalived v2.2.7 (01/16,2022)
+
+Running on Linux 6.1.0-18-amd64 #1 SMP (built for Linux 6.1.20)
+nginx version: nginx/1.22.1
+Python 3.11.2
+Linux 6.1.0-18-amd64
+"""
+
+
+def test_a_report_names_the_versions_of_what_was_drilled():
+    wanted = {"keepalived": "2.2.7", "nginx": "1.22.1", "python": "3.11.2", "kernel": "6.1.0-18-amd64"}
+    assert choice.versions(PRINTED) == wanted
+    assert choice.versions("sh: keepalived: not found\nPython 3.13.5\n") == {"python": "3.13.5"}
+
+
 def test_every_address_is_asked_for_by_every_client_that_has_no_way_of_its_own():
     probes = choice.probes(["a", "b"], {"b": "http://198.51.100.1/"}, ["http://192.0.2.1/", "http://[2001:db8::1]/"], 4)
     assert [(each["client"], each["name"]) for each in probes] == [

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -12,12 +13,18 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.drill import prober
 from ansible_collections.cloudha.vip.plugins.module_utils.drill.records import read_recording
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.drill.made_up import between
+
+# A program that the role lays on clients, and nothing that Ansible would import.
+PROBER = Path(__file__).resolve().parents[5] / "roles/drill/files/prober.py"
+_spec = importlib.util.spec_from_file_location("prober", PROBER)
+prober = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(prober)
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Vip-Node: node1\r\nConnection: close\r\n\r\nok\n"
 
