@@ -309,8 +309,9 @@ def role_variables(role: str) -> dict[str, Any]:
 def refuses_first(role: str, entry: str) -> bool:
     """Whether this way into the role asserts that nothing is wrong, before it does anything but look."""
     directory = ROOT / "roles" / role / "tasks"
-    file = "present" if entry == "main" and (directory / "present.yml").exists() else entry
-    for task, own in tasks_of(directory / f"{file}.yml"):
+    for task, own in tasks_of(directory / f"{entry}.yml"):
+        if "ansible.builtin.import_tasks" in task:
+            return refuses_first(role, task["ansible.builtin.import_tasks"].removesuffix(".yml"))
         if task.get("ansible.builtin.assert", {}).get("that") == f"{role}_mistakes == []":
             rule = str({**role_variables(role), **own}[f"{role}_mistakes"])
             wanted = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import plays
 import pytest
@@ -31,40 +30,6 @@ def test_two_groups_in_one_play_are_refused(tmp_path: Path) -> None:
     assert "keepalived_group is a_lb, and b1 is not in it, and b2 is not in it;" in done.stdout, done.stdout
     assert "keepalived_group is b_lb, and a1 is not in it, and a2 is not in it;" in done.stdout, done.stdout
     assert "Find out which Python" not in done.stdout, done.stdout
-
-
-@pytest.mark.parametrize("start", ["main", "check"])
-def test_a_node_that_is_to_be_removed_beside_others_that_stay_is_refused(tmp_path: Path, start: str) -> None:
-    groups = {"vip_nodes": {"hosts": {"n1": {}, "n2": {"keepalived_state": "absent"}}}}
-    role = {"ansible.builtin.include_role": {"name": "cloudha.vip.keepalived", "tasks_from": start}}
-    done = plays.run(
-        tmp_path, groups, [{"hosts": "vip_nodes", "gather_facts": False, "tasks": [role]}], {"keepalived_instances": []}
-    )
-    assert done.returncode != 0
-    assert "keepalived_state differs (n1: present, n2: absent); remove nodes first" in " ".join(done.stdout.split())
-    assert "Know the node" not in done.stdout, done.stdout
-
-
-SOME = "{{ 'absent' if inventory_hostname == 'n2' else 'present' }}"
-
-
-@pytest.mark.parametrize(
-    ("group", "wish", "refused"),
-    [
-        ({"n1": {}, "n2": {"keepalived_state": "absent"}}, {"vars": {"keepalived_state": "absent"}}, False),
-        ({"n1": {}, "n2": {}}, {"vars": {"keepalived_state": SOME}}, True),
-        # A host of the play that does not use the role.
-        ({"n1": {"keepalived_state": "absent"}, "n2": {}}, {"when": "inventory_hostname == 'n1'"}, False),
-    ],
-)
-def test_what_counts_is_the_wish_that_reaches_the_role(
-    tmp_path: Path, group: dict[str, Any], wish: dict[str, Any], refused: bool
-) -> None:
-    states = {"ansible.builtin.include_role": {"name": "cloudha.vip.keepalived", "tasks_from": "states"}, **wish}
-    play = {"hosts": "vip_nodes", "gather_facts": False, "tasks": [states]}
-    done = plays.run(tmp_path, {"vip_nodes": {"hosts": group}}, [play], {})
-    assert (done.returncode != 0) is refused, done.stdout
-    assert ("keepalived_state differs" in done.stdout) is refused, done.stdout
 
 
 @pytest.mark.parametrize("where", ["loaded", "config"])

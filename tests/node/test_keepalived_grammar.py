@@ -17,7 +17,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.values impo
 from ansible_collections.cloudha.vip.tests.node.real_keepalived import SPEC, RealKeepalived, written
 
 # Of the role itself, not of what it writes.
-OF_THE_ROLE = {"keepalived_state", "keepalived_group", "keepalived_stranger_check", "keepalived_settle_timeout"}
+OF_THE_ROLE = {"keepalived_group", "keepalived_stranger_check", "keepalived_settle_timeout"}
 OF_THE_ROLE |= {"keepalived_absent_ok", "keepalived_removed_peers", "keepalived_python"}
 
 ADDRESS = {"address": "192.168.7.246/22", "device": "eth0", "label": "eth0:vip", "scope": "global"}

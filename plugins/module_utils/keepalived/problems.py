@@ -82,8 +82,7 @@ def find_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None = No
 
 
 def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> Iterator[Problem]:
-    present = {host: node for host, node in nodes.items() if node.get("keepalived_state") != "absent"}
-    broken = [(host, text) for host, node in present.items() if spec for text in structure_problems(node, spec)]
+    broken = [(host, text) for host, node in nodes.items() if spec for text in structure_problems(node, spec)]
     if broken:
         yield from broken
         return
@@ -92,13 +91,13 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
     instances = [
         Instance(host, node, position, given)
         for position, (host, node) in enumerate(nodes.items())
-        for given in (node.get("keepalived_instances") or [] if host in present else [])
+        for given in node.get("keepalived_instances") or []
     ]
     by_name: dict[str, list[Instance]] = {}
     for instance in instances:
         by_name.setdefault(instance.name, []).append(instance)
 
-    for host, node in present.items():
+    for host, node in nodes.items():
         ours = {key: value for key, value in node.items() if key.startswith("keepalived_")}
         unknown = _unknown_keys(ours, spec, "") if spec else ()
         scalars = scalar_problems(node, spec) if spec else ()
@@ -112,7 +111,7 @@ def _all_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None) -> 
             *_numbers(instance),
             *_virtual_addresses(instance),
             *_interfaces(instance),
-            *_unicast(instance, siblings, len(present)),
+            *_unicast(instance, siblings, len(nodes)),
             *_source(instance),
             *_silent_peers(instance, siblings),
             *_peers(instance),
@@ -154,7 +153,7 @@ def _unknown_keys(given: Mapping[str, Any], options: Mapping[str, Any], where: s
 
 def _definitions(node: Node) -> Iterator[str]:
     if not node.get("keepalived_instances") and not node.get("keepalived_virtual_servers"):
-        yield "keepalived_instances is empty; describe at least one instance, or set keepalived_state to absent"
+        yield "keepalived_instances is empty; describe at least one instance"
     for variable in filter(None, (variable for variable, _weight in _TRACKED.values())):
         names = [str(item.get("name")) for item in node.get(variable) or []]
         for name, count in Counter(names).items():
@@ -553,9 +552,8 @@ def _one_machine(nodes: Mapping[str, Node]) -> Iterator[Problem]:
 
     Hardware addresses alone do not tell: a container may have the one of its parent, and its own addresses.
     """
-    # A holder's addresses are not its own. What is to be absent may be written anyhow.
-    present = (node for node in nodes.values() if node.get("keepalived_state") != "absent")
-    virtual = set().union(*map(virtual_addresses, present))
+    # A holder's addresses are not its own.
+    virtual = set().union(*map(virtual_addresses, nodes.values()))
     places = {host: (_macs(node), _places(node) - virtual) for host, node in nodes.items()}
     for (one, (macs, its)), (other, (others_macs, others)) in permutations(places.items(), 2):
         if macs and macs == others_macs and its & others:

@@ -29,7 +29,7 @@ def asserted(value):
     ("file", "name"),
     [
         ("roles/drill/tasks/main.yml", "drill_addresses"),
-        ("roles/lvs_real_server/tasks/present.yml", "lvs_real_server_addresses"),
+        ("roles/lvs_real_server/tasks/check.yml", "lvs_real_server_addresses"),
         ("roles/switchover/tasks/main.yml", "switchover_addresses"),
         ("playbooks/status.yml", "status_wanted"),
     ],

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 # What a playbook's variable in tasks_from stands for.
 VARIABLES = {"{{ status_from }}": ("node", "gcp_route", "gcp_alias_ip")}
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+# What a topology is made of: each has the same entry points.
+PARTS = [role for role in ROLES if role != "drill" and (ROOT / "roles" / role / "tasks/absent.yml").is_file()]
 
 
 def files():
@@ -33,7 +35,12 @@ def entered():
             match = re.search(r"tasks_from: *(\"?\{\{.*?\}\}|[\w/]+)", line)
             if not match:
                 continue
-            role = re.search(r"name: *cloudha\.vip\.(\w+)", "\n".join([line, lines[number - 1]]))
+            named = "\n".join([line, lines[number - 1]])
+            if re.search(r"name: *\"cloudha\.vip\.\{\{", named):  # whichever part it is
+                entry = match[1]
+                yield from ((part, entry) for part in PARTS if (ROOT / f"roles/{part}/tasks/{entry}.yml").is_file())
+                continue
+            role = re.search(r"name: *cloudha\.vip\.(\w+)", named)
             own = path.name == "README.md" and path.parent.name in ROLES
             assert role or own, f"{path}:{number + 1}: the role's name is not on the line before"
             wanted = match[1].strip('"')
@@ -55,6 +62,13 @@ def test_the_entry_points_are_found():
 def test_every_entry_point_which_others_use_has_an_argument_spec(role, entry):
     assert (ROOT / "roles" / role / "tasks" / f"{entry}.yml").is_file()
     assert entry in specs(role)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_has_the_same_entry_points(part):
+    assert {"main", "absent"} <= set(specs(part))
+    tasks = {path.stem for path in (ROOT / "roles" / part / "tasks").glob("*.yml")}
+    assert tasks & {"main", "absent", "check", "holder", "move"} <= set(specs(part))
 
 
 @pytest.mark.parametrize("role", ROLES)

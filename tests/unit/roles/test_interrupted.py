@@ -14,17 +14,17 @@ ROLES = Path(__file__).parents[3] / "roles"
 
 
 def tasks(role):
-    return yaml.safe_load((ROLES / role / "tasks/present.yml").read_text())
+    return yaml.safe_load((ROLES / role / "tasks/main.yml").read_text())
 
 
 @pytest.mark.parametrize("role", sorted(path.parents[1].name for path in ROLES.glob("*/handlers/main.yml")))
 def test_a_role_with_handlers_goes_on_where_it_was_interrupted(role):
-    text = (ROLES / role / "tasks/present.yml").read_text()
+    text = (ROLES / role / "tasks/main.yml").read_text()
     assert f"{role}_begun.unfinished" in text
     assert tasks(role)[-1]["cloudha.vip.node_record"] == {"part": role, "state": "finished"}
 
 
 def test_all_handlers_of_a_role_are_flushed_in_it():
-    for path in ROLES.glob("*/tasks/present.yml"):
+    for path in ROLES.glob("*/tasks/main.yml"):
         text = path.read_text()
         assert text.rfind("notify:") <= text.rfind("flush_handlers"), path

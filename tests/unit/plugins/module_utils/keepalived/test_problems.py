@@ -102,7 +102,6 @@ GOOD = {
     "holds the address": {
         host: {**node, "interfaces": {"eth0": [*node["interfaces"]["eth0"], VIP]}} for host, node in pair().items()
     },
-    "absent": {"node1": {"keepalived_state": "absent"}},
     "only virtual servers": {
         "node1": {"keepalived_virtual_servers": [{"fwmark": 1}, {"address": "192.0.2.1", "port": 80}]},
     },
@@ -627,13 +626,11 @@ def test_unknown_interfaces_are_not_checked():
     assert find_problems(nodes) == []
 
 
-def test_priorities_follow_the_order_of_the_group_and_a_removed_host_keeps_its_place():
+def test_priorities_follow_the_order_of_the_group():
     nodes = pair({"priority": 252}, {})
     nodes["node3"] = copy.deepcopy(nodes["node2"])
     nodes["node3"]["interfaces"] = {"eth0": ["192.168.7.249/22"]}
     assert "node1, node3: keepalived_instances[web].priority is 252 on each of them" in only(nodes)
-    nodes["node1"]["keepalived_state"] = "absent"
-    assert find_problems(nodes) == []
 
 
 @pytest.mark.parametrize(
