@@ -227,37 +227,37 @@ RETURN = r"""
 address:
   description: The address of the virtual IP. In check mode V(null) if the cloud would choose it.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: 10.0.0.100
 vip_id:
   description: Its id; V(null) if there was none, and is none.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: 0b7d1d0e-4c3e-4f0e-8f0e-6f5c8c2c6a11
 members:
   description: Who is bound to it now, each with its address in parentheses.
   type: list
   elements: str
-  returned: success
+  returned: success, and failure after a first look
   sample: [web1 (10.0.0.11), web2 (10.0.0.12)]
 previous_members:
   description: Who was bound to it before.
   type: list
   elements: str
-  returned: success
+  returned: success, and failure after a first look
   sample: [web1 (10.0.0.11)]
 external:
   description: The external addresses that are attached to it now.
   type: list
   elements: str
-  returned: success
+  returned: success, and failure after a first look
   sample: [203.0.113.7]
 locking:
   description:
     - How changes by others at the same time are kept. V(revision) is the API's own comparison.
     - V(verify) is reading back until the members have stayed as they are (O(settle)).
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: revision
 steps:
   description: Each change, in order. In check mode those that would be made.
@@ -280,7 +280,7 @@ steps:
 elapsed_ms:
   description: How long all took, with reading and checking.
   type: float
-  returned: success
+  returned: always
   sample: 421.9
 problems:
   description: What was refused, one message each.
@@ -310,7 +310,7 @@ error:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import havip
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
 
 
 def main() -> None:
@@ -336,8 +336,11 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    with failures(module):
-        module.exit_json(**havip.carry_out(module))
+    with failures(module) as started:
+        havip.check_options(module)
+        goal, client = havip.goal(module.params), havip.connect(module)
+        procedure = havip.PROCEDURES[module.params["provider"]]
+        module.exit_json(**carry_out(module, procedure, client, goal, started, describe=havip.describe))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import contextlib
 import threading
 import time
 
+from ..base.errors import AlreadyExists, CloudError, Denied, NotFound, Unavailable
 from ..clouds.gce_names import normalise
 from ..failover import alias, engine
-from ..failover.errors import AlreadyExists, CloudError, Denied, NotFound, Unavailable
 from .actions import CONTESTED_LOOK, Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 

@@ -2,26 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the modules for alias IP ranges have in common: from options to a goal, and what is there as a result."""
+"""The modules for alias IP ranges: from options to a goal, and from observations to results."""
 
 from __future__ import annotations
 
-import time
-
+from ..base.errors import Denied
 from ..clouds.gce_names import normalise
 from ..failover import alias, engine
-from ..failover.errors import Denied
 from . import gcp
-from .run import OptionError, patiently
+from .run import OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from ansible.module_utils.basic import AnsibleModule
 
     from ..clouds.gce import Compute
+    from .run import Report
 
     Place = tuple[str, str]
 
@@ -103,51 +102,50 @@ def avoided(params: Mapping[str, Any], wants: list[alias.Want]) -> list[str]:
     return paths
 
 
-def carry_out(module: AnsibleModule, client: Compute) -> dict[str, Any]:
-    """Reaches the goal, or in check mode says how; returns the task's result."""
-    params, timeout = module.params, module.params["timeout"]
-    wanted = goal(params, client.project)
-    started = time.monotonic()
-    clients = [client]
-    events: list[dict[str, Any]] = []
-    steps: list[dict[str, Any]]
+def preview(procedure: Any, client: Compute, wanted: alias.AliasGoal) -> tuple[alias.Survey, list[engine.Step]]:
+    """As the engine's; but a run moves the other ranges before it fails, and check mode must say so at once."""
+    before, planned = engine.preview(procedure, client, wanted)
+    if before.unplaced:
+        raise engine.Refused([f"{cidr}: {why}" for cidr, why in before.unplaced.items()], before)
+    return before, planned
 
-    def make_client() -> Compute:
-        return clients.pop() if clients else gcp.compute(module, timeout)
 
-    if module.check_mode:
-        before, planned = patiently(lambda: engine.preview(alias, client, wanted), timeout)
-        if before.unplaced:
-            raise engine.Refused([f"{cidr}: {why}" for cidr, why in before.unplaced.items()], before)
-        changed, now, then = bool(planned), before.to_diff(), alias.wanted_diff(before)
-        steps = [{"name": step.name, "resource": step.resource} for step in planned]
-    else:
-        outcome = alias.move(make_client, wanted, timeout=timeout, notify=events.append)
-        before = outcome.before
-        changed, now, then = outcome.changed, before.to_diff(), outcome.after.to_diff()
-        steps = [
-            {"name": step.name, "resource": step.resource, "ms": round(step.ms, 1), "attempts": step.attempts}
-            for step in outcome.steps
-        ]
+def parallel(module: AnsibleModule) -> Callable[..., engine.Outcome]:
+    """How alias_ip_move applies its goal: with several clients, to change several interfaces at the same time.
+
+    Here the timeout is for each part and not for the whole run: a range that was removed has to be put somewhere, also
+    when its removal took all the time that was given.
+    """
+
+    def apply(
+        procedure: Any,
+        first: Compute,
+        wanted: alias.AliasGoal,
+        *,
+        timeout: float,
+        spent: float,
+        notify: Callable[[engine.Event], None],
+    ) -> engine.Outcome:
+        clients = [first]
+        return alias.move(
+            lambda: clients.pop() if clients else gcp.compute(module, timeout), wanted, timeout=timeout, notify=notify
+        )
+
+    return apply
+
+
+def describe(report: Report) -> dict[str, Any]:
+    """What alias_ip_move returns besides what all modules return."""
     ranges = [
-        {"address": cidr, **_place("", there), **_place("previous_", now["ranges"][cidr])}
-        for cidr, there in then["ranges"].items()
+        {"address": cidr, **_place("", there), **_place("previous_", report.now["ranges"].get(cidr))}
+        for cidr, there in report.then["ranges"].items()
     ]
-    result: dict[str, Any] = {
-        "changed": changed,
+    return {
         "address": ranges[0]["address"] if len(ranges) == 1 else None,
-        "holder": then["holder"],
-        "previous_holder": now["holder"],
         "ranges": ranges,
-        "steps": steps,
-        "gap_ms": _gap(events),
-        "elapsed_ms": round((time.monotonic() - started) * 1000, 1),
-        "notes": before.notes,
-        "diff": {"before": now, "after": then},
+        "gap_ms": _gap(report.events),
+        "notes": report.before.notes,
     }
-    if module._verbosity >= 2:
-        result["events"] = events
-    return result
 
 
 def _gap(events: list[dict[str, Any]]) -> float | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import time
 import traceback
 from urllib.parse import urlsplit
 
@@ -20,7 +19,7 @@ from ..clouds.neutron import Neutron
 from ..clouds.session import StdlibSession
 from ..clouds.ucloudstack import UCloudStack
 from ..failover import engine, havip, havip_ports, havip_ucloudstack
-from .run import OptionError, check_seconds, hide_only_secrets, patiently
+from .run import OptionError, check_seconds, hide_only_secrets, read_with_retries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ansible.module_utils.basic import AnsibleModule
+
+    from .run import Report
 
 OPENSTACK, HUAWEI, UCLOUDSTACK = PROVIDERS = ("openstack", "huaweicloud", "ucloudstack")
 
@@ -82,63 +83,34 @@ _LIMITS: dict[str, tuple[int | None, int | None, bool]] = {
     HUAWEI: (10, 8, False),
     UCLOUDSTACK: (3, 5, True),
 }
-_PROCEDURES: dict[str, havip.Havip] = {
+PROCEDURES: dict[str, havip.Havip] = {
     OPENSTACK: havip_ports.Neutron(),
     HUAWEI: havip_ports.Huawei(),
     UCLOUDSTACK: havip_ucloudstack.UCloudStack(),
 }
 
 
-def carry_out(module: AnsibleModule) -> dict[str, Any]:
-    """Reaches the goal, or in check mode says how; returns the task's result."""
-    params, timeout = module.params, module.params["timeout"]
-    check_options(module)
-    wanted = goal(params)
-    client, procedure = connect(module), _PROCEDURES[params["provider"]]
-    started = time.monotonic()
-    events: list[dict[str, Any]] = []
-    steps: list[dict[str, Any]]
-    if module.check_mode:
-        before, planned = patiently(lambda: engine.preview(procedure, client, wanted), timeout)
-        after, changed = before, bool(planned)
-        now, then = before.to_diff(), before.wanted_diff() if planned else before.to_diff()
-        steps = [{"name": step.name, "resource": step.resource} for step in planned]
-    else:
-        outcome = engine.apply(procedure, client, wanted, timeout=timeout, notify=events.append)
-        before, after = outcome.before, outcome.after
-        now, then = before.to_diff(), after.to_diff()
-        # A request whose answer was lost is no step, but may have done it.
-        changed = outcome.changed or now != then
-        steps = [
-            {"name": step.name, "resource": step.resource, "ms": round(step.ms, 1), "attempts": step.attempts}
-            for step in outcome.steps
-        ]
-    for warning in after.warnings:
-        module.warn(warning)
-    result: dict[str, Any] = {
-        "changed": changed,
+def describe(report: Report) -> dict[str, Any]:
+    """What havip_bind returns besides what all modules return."""
+    now, then = report.now, report.then
+    report.warnings += report.after.warnings
+    return {
         "address": then.get("address") or now.get("address"),
         "vip_id": then.get("id") or now.get("id"),
         "members": then.get("members", []),
         "previous_members": now.get("members", []),
         "external": then.get("external", []),
-        "locking": "revision" if after.locked else "verify",
-        "steps": steps,
-        "elapsed_ms": round((time.monotonic() - started) * 1000, 1),
-        "diff": {"before": now, "after": then},
+        "locking": "revision" if report.after.locked else "verify",
     }
-    if module._verbosity >= 2:
-        result["events"] = events
-    return result
 
 
 def info(module: AnsibleModule) -> dict[str, Any]:
     """The virtual IPs that are asked for, and what is wrong with them."""
     params = module.params
     check_options(module)
-    client, procedure = connect(module), _PROCEDURES[params["provider"]]
+    client, procedure = connect(module), PROCEDURES[params["provider"]]
     asked = havip.Goal(present=False, vip_id=params["vip_id"], network=params["network"], subnet=params["subnet"])
-    survey = patiently(lambda: procedure.look(client, asked, engine.Memory()), params["timeout"])
+    survey = read_with_retries(lambda: procedure.look(client, asked, engine.Memory()), params["timeout"])
     address = _address(params)
     survey.vips = [
         vip

@@ -24,10 +24,10 @@ import contextlib
 import threading
 import time
 
+from ..base.errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Stale, Unavailable
 from ..clouds.gce_names import normalise, parse_cidr
 from . import engine
 from .engine import Step
-from .errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Stale, Unavailable
 from .route import unchecked
 
 TYPE_CHECKING = False
@@ -57,7 +57,7 @@ _TAKEN = 4  # times in a row that the API says an address is in use, before it c
 
 
 class AliasApi(Protocol):
-    """What this procedure needs of a client. Errors are those of errors.py."""
+    """What this procedure needs of a client. Errors are those of base/errors.py."""
 
     def list_instances(self) -> tuple[list[dict[str, Any]], list[str]]:
         """All instances of the project, and the zones that did not answer."""
@@ -697,6 +697,7 @@ class _Move:
         self.free: set[str] = set()
         self.errors: dict[str, CloudError] = {}
         self.unsure = False
+        self.unanswered = False  # whether a part reached its goal, perhaps by a request whose answer was lost
         self.crash: BaseException | None = None
 
     def run(self) -> engine.Outcome:
@@ -737,10 +738,8 @@ class _Move:
             self.errors[cidr] = CloudError(why, resource=cidr)
         if self.errors:
             self.fail(after)
-        outcome = engine.Outcome(survey, after, self.steps, (self.clock() - self.started) * 1000)
-        # A request whose answer was lost is no step, but may have done it.
-        outcome.changed = outcome.changed or after.holders != survey.holders
-        return outcome
+        elapsed_ms = (self.clock() - self.started) * 1000
+        return engine.Outcome(survey, after, self.steps, elapsed_ms, self.unsure or self.unanswered)
 
     def tell(self, event: Event) -> None:
         """With the time since the beginning of all, and not of a part."""
@@ -800,7 +799,7 @@ class _Move:
         summary = CloudError(
             said, resource=first.resource, status=first.status, code=first.code, retry_after=first.retry_after
         )
-        raise engine.Failed(summary, self.steps, None, after, self.unsure)
+        raise engine.Failed(summary, self.steps, None, after, self.unsure, self.survey)
 
     # --- the work on one interface
 
@@ -924,7 +923,9 @@ class _Move:
         steps: list[Done] = []
         try:
             with self.at_once, self.lend() as client:
-                steps = engine.apply(procedure, client, None, still_wanted=still_wanted, **self.settings).steps
+                outcome = engine.apply(procedure, client, None, still_wanted=still_wanted, **self.settings)
+            steps = outcome.steps
+            self.unanswered = self.unanswered or outcome.unsure
         except engine.Failed as failed:
             steps = failed.steps
             procedure.unsure = failed.unsure

@@ -11,7 +11,7 @@ stays a pure function of its Facts, and no rule is written twice: once to know w
 
 from __future__ import annotations
 
-from .errors import CloudError
+from ..base.errors import CloudError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

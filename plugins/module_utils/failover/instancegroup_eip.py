@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+from ..base.errors import Denied, Invalid
 from .engine import AT_WORK
-from .errors import Denied, Invalid
 from .instancegroup_look import (
     EIP_AT_WORK,
     EIP_PREFIX,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .errors import Denied
+from ..base.errors import Denied
 from .facts import Facts
 from .instancegroup_goal import LONGEST_NAME
 
@@ -28,7 +28,7 @@ EIP_PREFIX = "eip-for-grp-"  # of the name of an EIP that the service creates fo
 
 
 class GroupApi(Protocol):
-    """What this procedure needs of a client. Errors are those of errors.py. A name or an id says which one."""
+    """What this procedure needs of a client. Errors are those of base/errors.py. A name or an id says which one."""
 
     def project(self) -> dict[str, str]:
         """Of the login: its id and its name."""

@@ -7,8 +7,8 @@ remembers of those that it made."""
 
 from __future__ import annotations
 
+from ..base.errors import AlreadyExists, Invalid, Lost, NotFound, Unavailable
 from .engine import Pause, Step
-from .errors import AlreadyExists, Invalid, Lost, NotFound, Unavailable
 from .instancegroup_look import spell_eip
 
 TYPE_CHECKING = False

@@ -15,9 +15,9 @@ import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.agent import gcp, gcp_alias_ip
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import parse
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Lost, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Failed, Refused, Stopped
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, Lost, Unavailable
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.alias_cloud import (
     POD,
     A,

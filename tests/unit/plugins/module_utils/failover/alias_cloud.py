@@ -10,14 +10,14 @@ import copy
 import ipaddress
 import threading
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     Invalid,
     NotFound,
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias
 
 URL = "https://www.googleapis.com/compute/v1/"
 NETWORK = "projects/p/global/networks/net"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, Invalid, Unavailable
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Invalid, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.facts import Facts, Unread, ask
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_decide import decide, wanted_diff
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_eip import waiting
