@@ -147,8 +147,10 @@ options:
     default: 150
   timeout:
     description:
-      - Give up after so many seconds. It is for each part - looking, removing, adding - and for stopping an instance or
-        putting a range back, where that is needed. From 0.001 to 86400.
+      - Give up a part of the move after so many seconds, from 0.001 to 86400. The parts are reading, removing and
+        adding, and where needed stopping an instance or putting a range back.
+      - The limit is for each part and not for the task. A removed range must go somewhere, even if its removal took all
+        the time.
       - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
         pauses.
     type: float
@@ -356,14 +358,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    with failures(module) as started:
+    with failures(module) as task:
         client = gcp.compute(module, module.params["timeout"])
         result = carry_out(
             module,
             alias,
             client,
             alias_ip.goal(module.params, client.project),
-            started,
+            task,
             describe=alias_ip.describe,
             preview=alias_ip.preview,
             apply=alias_ip.parallel(module),

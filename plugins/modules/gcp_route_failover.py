@@ -116,7 +116,7 @@ options:
     default: false
   timeout:
     description:
-      - Give up after so many seconds, from 0.001 to 86400, with all that is read before.
+      - Give up so many seconds after the task began, from 0.001 to 86400. The login counts, and so does all reading.
       - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
         pauses.
     type: float
@@ -307,10 +307,10 @@ def main() -> None:
         required_by={"next_hop_zone": ["next_hop_instance"]},
         supports_check_mode=True,
     )
-    with failures(module) as started:
+    with failures(module) as task:
         client = gcp.compute(module, module.params["timeout"])
         goal = gcp_route.goal(module.params, client)
-        result = carry_out(module, named_route.Procedure(), client, goal, started, describe=gcp_route.describe)
+        result = carry_out(module, named_route.Procedure(), client, goal, task, describe=gcp_route.describe)
         module.exit_json(**result)
 
 

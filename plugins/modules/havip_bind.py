@@ -143,7 +143,7 @@ options:
     default: 1
   timeout:
     description:
-      - Give up after so many seconds.
+      - Give up so many seconds after the task began. The login counts, and so does all reading.
       - Until then, what may pass (rate limits, failures of the API, lost connections, changes by others) is tried
         again, with growing pauses.
     type: float
@@ -314,33 +314,11 @@ from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import car
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec=dict(
-            havip.SPEC,
-            state=dict(type="str", choices=["present", "absent"], default="present"),
-            remark=dict(type="str", aliases=["description"]),
-            members=dict(type="list", elements="str"),
-            exclusive=dict(type="bool", default=False),
-            restore_source_check=dict(type="bool"),
-            source_check_off=dict(type="list", elements="str"),
-            external=dict(type="str"),
-            max_members=dict(type="int"),
-            max_vips=dict(type="int"),
-            enforce_limits=dict(type="bool"),
-            vip_type=dict(type="str", choices=["internal", "external"]),
-            segment=dict(type="str"),
-            bandwidth=dict(type="int"),
-            charge_type=dict(type="str", choices=["Dynamic", "Month", "Year"]),
-            quantity=dict(type="int"),
-            settle=dict(type="float", default=1),
-        ),
-        supports_check_mode=True,
-    )
-    with failures(module) as started:
-        havip.check_options(module)
-        goal, client = havip.goal(module.params), havip.connect(module)
-        procedure = havip.PROCEDURES[module.params["provider"]]
-        module.exit_json(**carry_out(module, procedure, client, goal, started, describe=havip.describe))
+    module = AnsibleModule(argument_spec=havip.BIND_SPEC, supports_check_mode=True)
+    with failures(module) as task:
+        provider = havip.check_options(module)
+        goal, client = havip.goal(module.params), provider.connect(module)
+        module.exit_json(**carry_out(module, provider.procedure, client, goal, task, describe=havip.describe))
 
 
 if __name__ == "__main__":
