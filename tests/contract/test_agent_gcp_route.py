@@ -24,7 +24,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names impor
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.route import RouteGoal
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.route_goal import RouteGoal
 from ansible_collections.cloudha.vip.tests.contract.agent_node import agent_nodes
 from ansible_collections.cloudha.vip.tests.contract.proxy import Hangup, Proxy, certificate
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import until

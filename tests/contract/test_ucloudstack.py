@@ -36,6 +36,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import Response, StdlibSession
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.ucloudstack import UCloudStack
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, havip, havip_ucloudstack
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.havip_goal import Goal
 from lab.ucloudstack.dataplane import MemoryPlane
 from lab.ucloudstack.emulator import signature
 from lab.ucloudstack.server import Local, local, serve
@@ -737,19 +738,19 @@ class Mortal:
         return answer
 
 
-def run(api: Local, goal: havip.Goal, session: Any = None) -> engine.Outcome:
+def run(api: Local, goal: Goal, session: Any = None) -> engine.Outcome:
     session = session or StdlibSession(api.endpoint)
     keys = {"endpoint": api.endpoint, "region": "cn", "company_id": WORLD.company}
     cloud = UCloudStack(session, OWNER.public, OWNER.private, **keys)
     return engine.apply(havip_ucloudstack.UCloudStack(), cloud, goal, timeout=60, sleep=lambda seconds: None)
 
 
-def wanted(**more: Any) -> havip.Goal:
+def wanted(**more: Any) -> Goal:
     given = {"network": "vpc-1", "subnet": "subnet-a", "name": "web", "remark": "new", "members": ["node1", "vm-2"]}
-    return havip.Goal(**{**given, "limits": (3, 5), "settle": 0.0, **more})
+    return Goal(**{**given, "limits": (3, 5), "settle": 0.0, **more})
 
 
-def scene(api: Local, goal: havip.Goal) -> None:
+def scene(api: Local, goal: Goal) -> None:
     """Something to change: another remark, and somebody who is bound."""
     client(api).allocate_vip({**LAN, "Remark": "old", "AssociatedResourceIDs": ["vm-3"]})
 
@@ -763,7 +764,7 @@ def scene(api: Local, goal: havip.Goal) -> None:
         (wanted(exclusive=True), scene, ["vm-1", "vm-2"]),
         (wanted(present=False), scene, None),
         (
-            havip.Goal(
+            Goal(
                 name="out",
                 network="vpc-1",
                 kind="external",
@@ -778,7 +779,7 @@ def scene(api: Local, goal: havip.Goal) -> None:
     ids=["create", "add", "exclusive", "delete", "external"],
 )
 def test_killed_at_any_request_and_run_again(
-    goal: havip.Goal, prepare: Callable[..., None] | None, members: list[str] | None, moment: str
+    goal: Goal, prepare: Callable[..., None] | None, members: list[str] | None, moment: str
 ) -> None:
     at = 0
     finished = False

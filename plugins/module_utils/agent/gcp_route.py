@@ -9,6 +9,8 @@ from __future__ import annotations
 from ..base.errors import CloudError
 from ..clouds.gce_names import normalise, parse_time
 from ..failover import engine, route
+from ..failover.route_goal import RouteGoal
+from ..failover.route_table import dead_codes
 from .actions import Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..clouds.gce import Compute
+    from ..failover.route_look import Observed
     from .config import GcpRouteAction
 
 
@@ -81,7 +84,8 @@ class GcpRoute:
         return problems
 
     def look(self) -> Seen:
-        seen, steps = engine.preview(route, self._client(LOOK_TIMEOUT), self._goal())
+        checked, steps = engine.preview(route, self._client(LOOK_TIMEOUT), self._goal())
+        seen: Observed = checked.observed
         mine = seen.holder == self.me
         if mine:
             why = "something is left over, or not as configured"
@@ -113,9 +117,9 @@ class GcpRoute:
     def status(self) -> dict[str, Any]:
         return {"self": self.me or None, "destination": self.config.destination, "api": self._answers.status()}
 
-    def _goal(self) -> route.RouteGoal:
+    def _goal(self) -> RouteGoal:
         config = self.config
-        return route.RouteGoal(
+        return RouteGoal(
             config.name,
             config.destination,
             self._network,
@@ -159,7 +163,7 @@ class _Watched:
     def insert_route(self, body: dict[str, Any], request_id: str) -> list[dict[str, Any]]:
         self.notify({"event": "mutation"})
         warnings = self.compute.insert_route(body, request_id)
-        if not any(warning.get("code") in route.DEAD for warning in warnings):
+        if not dead_codes(warnings):
             self.notify({"event": "moved", "resource": body["name"]})
         return warnings
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 from ..base.errors import Denied
 from ..clouds.gce_names import normalise
 from ..failover import engine, named_route, route
+from ..failover.facts import ask
 from ..failover.gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
+from ..failover.route_goal import RouteGoal
+from ..failover.route_look import look
+from ..failover.route_table import DEFAULT_PRIORITY, next_hop_of
 from .gcp import check_projects, firewall_problems, instance_path, resource_path
 from .run import OptionError
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..clouds.gce import Compute
+    from ..failover.route_look import Observed
     from .run import Report
 
 
@@ -60,7 +65,8 @@ def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
     instances = [instance_path("instances", each, client.project) for each in params["instances"]]
     _set_instance_projects(params, client, *instances)
     name, destination, network = params["name"], params["destination"], _network(params, client)
-    found = named_route.find(client, named_route.NamedGoal(name, destination, network, present=False))
+    wanted = named_route.NamedGoal(name, destination, network, present=False)
+    known, found = ask(client, named_route.Known(), lambda known: named_route.resolve(known, wanted, client.project))
     if isinstance(found, named_route.NoRoute):
         missing = "network" if destination else "destination"
         problems = found.problems or [
@@ -68,16 +74,16 @@ def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
         ]
         return {**_seen(None), "problems": problems if params["preflight"] else []}
     destination, network = found.destination, found.network
-    seen = route.Observed(route.RouteGoal(name, destination, network), *client.list_routes(destination))
+    seen = look(client, RouteGoal(name, destination, network), {})
     result = _seen(seen)
     if result["holder"] and "/" not in result["holder"]:
         instance = client.find_instance_by_address(network, result["holder"])
         result["holder"] = instance and normalise(instance["selfLink"])
     if not params["preflight"]:
         return {**result, "problems": []}
-    problems = named_route.name_problems(client, seen)
+    known, problems = ask(client, known, lambda known: named_route.name_problems(known, seen))
     for hop in instances or (None,):
-        problems += _refusals(client, route.RouteGoal(name, destination, network, hop))
+        problems += _refusals(client, RouteGoal(name, destination, network, hop))
     problems += _permission_problems(client, seen, instances)
     if params["vrrp"] and len(instances) > 1:
         problems += firewall_problems(client, instances, network)
@@ -105,7 +111,7 @@ def _network(params: Mapping[str, Any], client: Compute) -> str | None:
     return network
 
 
-def _refusals(client: Compute, goal: route.RouteGoal) -> list[str]:
+def _refusals(client: Compute, goal: RouteGoal) -> list[str]:
     """What the procedure itself would refuse."""
     try:
         engine.preview(route, client, goal)
@@ -116,18 +122,23 @@ def _refusals(client: Compute, goal: route.RouteGoal) -> list[str]:
     return []
 
 
-def _permission_problems(client: Compute, seen: route.Observed, instances: list[str]) -> list[str]:
+def _permission_problems(client: Compute, seen: Observed, instances: list[str]) -> list[str]:
     # A route names an instance of another project by its address, which takes no permission to use the instance.
     wanted: dict[str, tuple[str, ...]] = {
         path: INSTANCE_PERMISSIONS if path.split("/")[1] == client.project else INSTANCE_PERMISSIONS[:1]
         for path in instances
     }
     if seen.original:
-        wanted[named_route.route_path(client, seen.original["name"])] = ROUTE_PERMISSIONS
-    return named_route.missing_permissions(client, wanted)
+        wanted[named_route.route_path(client.project, seen.original["name"])] = ROUTE_PERMISSIONS
+    _known, (missing, _unanswered) = ask(
+        client,
+        named_route.Known(),
+        lambda known: named_route.missing_permissions(known, client.project, wanted, strict=True),
+    )
+    return missing
 
 
-def _seen(seen: route.Observed | None) -> dict[str, Any]:
+def _seen(seen: Observed | None) -> dict[str, Any]:
     return {
         "exists": seen is not None and seen.original is not None,
         "route": _plain(seen.original if seen else None),
@@ -145,8 +156,8 @@ def _plain(found: dict[str, Any] | None) -> dict[str, Any]:
         "name": found["name"],
         "destination": found["destRange"],
         "network": normalise(found["network"]),
-        "next_hop": route.next_hop_of(found),
-        "priority": found.get("priority", route.DEFAULT_PRIORITY),
+        "next_hop": next_hop_of(found),
+        "priority": found.get("priority", DEFAULT_PRIORITY),
         "tags": sorted(found.get("tags", [])),
         "description": found.get("description", ""),
         "created": found.get("creationTimestamp", ""),

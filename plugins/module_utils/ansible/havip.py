@@ -9,7 +9,8 @@ from __future__ import annotations
 import ipaddress
 import os
 
-from ..failover import engine, havip
+from ..failover import engine
+from ..failover.havip_goal import Goal, Vip
 from .providers import huaweicloud, openstack, ucloudstack
 from .run import OptionError, check_seconds, hide_only_secrets, read_with_retries
 
@@ -84,7 +85,7 @@ def info(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     provider = check_options(module)
     client, procedure = provider.connect(module), provider.procedure
-    asked = havip.Goal(present=False, vip_id=params["vip_id"], network=params["network"], subnet=params["subnet"])
+    asked = Goal(present=False, vip_id=params["vip_id"], network=params["network"], subnet=params["subnet"])
     survey = read_with_retries(lambda: procedure.look(client, asked, engine.Memory()), params["timeout"])
     address = _address(params)
     survey.vips = [
@@ -98,7 +99,7 @@ def info(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
-def _vip(vip: havip.Vip) -> dict[str, Any]:
+def _vip(vip: Vip) -> dict[str, Any]:
     return {
         "id": vip.id,
         "address": vip.address,
@@ -116,7 +117,7 @@ def _vip(vip: havip.Vip) -> dict[str, Any]:
     }
 
 
-def goal(params: Mapping[str, Any]) -> havip.Goal:
+def goal(params: Mapping[str, Any]) -> Goal:
     """What havip_bind shall do."""
     provider = PROVIDERS[params["provider"]]
     own = provider.goal(params)
@@ -124,7 +125,7 @@ def goal(params: Mapping[str, Any]) -> havip.Goal:
         raise OptionError("name: say which virtual IP is meant, by vip_id, address or name")
     if params["exclusive"] and params["members"] is None and own.get("external") is None:
         raise OptionError("exclusive: give members (or external), to say who shall be the only ones")
-    return havip.Goal(
+    return Goal(
         present=params["state"] == "present",
         vip_id=params["vip_id"],
         address=_address(params),

@@ -9,8 +9,12 @@ from __future__ import annotations
 import time
 
 from ..base.errors import Unavailable
-from ..failover import engine, instancegroup
-from ..failover.instancegroup import Eip, GroupGoal, Observed, Vip
+from ..failover import engine
+from ..failover.facts import ask
+from ..failover.instancegroup_decide import blocking, member_problems, warnings
+from ..failover.instancegroup_goal import ALLOC_DIRS, Eip, GroupGoal, Vip
+from ..failover.instancegroup_look import look
+from ..failover.instancegroup_steps import LATE
 from .run import OptionError
 
 TYPE_CHECKING = False
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..clouds.cloudpods import Cloudpods
+    from ..failover.instancegroup_decide import Decision
+    from ..failover.instancegroup_look import Observed
     from .run import Report
 
 _STATE = dict(type="str", choices=["present", "absent"], default="present")
@@ -35,7 +41,7 @@ SPEC = dict(
             state=_STATE,
             ip_addr=dict(type="str"),
             network_id=dict(type="str"),
-            alloc_dir=dict(type="str", choices=list(instancegroup.ALLOC_DIRS)),
+            alloc_dir=dict(type="str", choices=list(ALLOC_DIRS)),
             reserved=dict(type="bool", default=False),
             require_designated_ip=dict(type="bool", default=True),
         ),
@@ -103,14 +109,14 @@ class SettledPreview:
     def __init__(self) -> None:
         self._doubted_at: float | None = None
 
-    def __call__(self, procedure: Any, client: Cloudpods, wanted: GroupGoal) -> tuple[Observed, list[engine.Step]]:
+    def __call__(self, procedure: Any, client: Cloudpods, wanted: GroupGoal) -> tuple[Decision, list[engine.Step]]:
         seen, steps = engine.preview(procedure, client, wanted)
         reason = seen.waiting
         if seen.doubt and steps:
             now = time.monotonic()
             if self._doubted_at is None:
                 self._doubted_at = now
-            reason = seen.doubt if now - self._doubted_at < instancegroup.LATE else ""
+            reason = seen.doubt if now - self._doubted_at < LATE else ""
         if reason:
             raise Unavailable(f"it cannot be told what would be done: {reason}")
         return seen, steps
@@ -131,16 +137,20 @@ def describe(report: Report) -> dict[str, Any]:
 
 def info(client: Cloudpods, group: str) -> dict[str, Any]:
     """What a group has, and what about it is not as it should be."""
-    o = instancegroup.look(client, GroupGoal(group, present=False), loose=True)
-    if not o.group:
+    o = look(client, group, loose=True)
+    found = o.group
+    if not found:
         return {"exists": False, "group": {}, "members": [], "vips": [], "eips": [], "problems": []}
-    o.vip = o.vips[0] if o.vips else None
-    misfits = instancegroup.member_problems(client, o, o.members) if o.vip else []
+    problems = blocking(o, GroupGoal(group, present=False))
+    if o.vips:
+        o, misfits = ask(client, o, lambda o: member_problems(o, o.members, o.vips[0]))
+        problems += misfits
+    o, members = ask(client, o, _members)
     shown = ("id", "name", "status", "enabled", "granularity", "force_dispersion", "tenant", "tenant_id")
     return {
         "exists": True,
-        "group": {key: o.group.get(key) for key in shown},
-        "members": [_member(client, o, key, name) for key, name in sorted(o.members.items(), key=lambda pair: pair[1])],
+        "group": {key: found.get(key) for key in shown},
+        "members": members,
         "vips": [
             {key: row.get(key) for key in ("ip_addr", "network", "network_id", "eip_id", "eip_addr")} for row in o.vips
         ],
@@ -151,14 +161,17 @@ def info(client: Cloudpods, group: str) -> dict[str, Any]:
             }
             for eip in o.eips
         ],
-        "problems": [*o.problems, *misfits, *instancegroup.warnings(o)],
+        "problems": problems + warnings(o),
     }
 
 
-def _member(client: Cloudpods, o: Observed, key: str, name: str) -> dict[str, Any]:
-    nics = instancegroup.interfaces(client, o, key)
-    return {
-        "id": key,
-        "name": name,
-        "interfaces": [{each: nic.get(each) for each in ("ip_addr", "network", "network_id")} for nic in nics],
-    }
+def _members(o: Observed) -> list[dict[str, Any]]:
+    shown = ("ip_addr", "network", "network_id")
+    return [
+        {
+            "id": key,
+            "name": name,
+            "interfaces": [{each: nic.get(each) for each in shown} for nic in o.interfaces(key)],
+        }
+        for key, name in sorted(o.members.items(), key=lambda pair: pair[1])
+    ]

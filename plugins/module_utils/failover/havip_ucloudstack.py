@@ -13,23 +13,19 @@ from __future__ import annotations
 from ..base.errors import NotFound, Stale
 from .engine import Step
 from .havip import (
-    BUSY,
     CREATE,
     DELETE,
-    FAILED,
     MEMBERS,
-    READY,
     UPDATE,
     Havip,
-    Member,
     Survey,
-    Vip,
     check_limits,
     choose,
     host,
     inside,
     taken,
 )
+from .havip_goal import BUSY, FAILED, READY, Member, Vip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine import Memory
-    from .havip import Goal, UCloudStackApi
+    from .havip_goal import Goal, UCloudStackApi
 
 VM, NIC = "VM", "ELASTIC_NIC"
 _KINDS = {"LAN": "internal", "WAN": "external"}

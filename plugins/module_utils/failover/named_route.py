@@ -14,31 +14,55 @@ from __future__ import annotations
 from ..base.errors import Denied, NotFound, Unavailable
 from ..clouds.gce_names import is_name, normalise
 from . import engine, route
+from .facts import Facts, ask
 from .gcp_preflight import ROUTE_PERMISSIONS
+from .route_goal import RouteGoal
+from .route_look import RouteApi
+from .route_table import is_temporary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any, Protocol
 
-    class NamedRouteApi(route.RouteApi, Protocol):
+    from .route_look import Observed
+    from .route_table import Route
+
+    class NamedRouteApi(RouteApi, Protocol):
         """What this procedure needs of a client besides."""
 
         project: str
 
-        def all_routes(self) -> list[dict[str, Any]]: ...
+        def all_routes(self) -> list[Route]: ...
 
-        def named_route(self, name: str) -> dict[str, Any] | None: ...
+        def named_route(self, name: str) -> Route | None: ...
 
         def test_permissions(self, path: str, permissions: list[str]) -> set[str]: ...
 
         def may_follow_operations(self) -> bool: ...
 
 
+class Known(Facts):
+    """What this procedure needs to know besides. Each raises Unread until somebody has read it."""
+
+    def all_routes(self) -> list[Route]:
+        return self.answer("all_routes")
+
+    def named_route(self, name: str) -> Route | None:
+        return self.answer("named_route", name)
+
+    def granted(self, path: str, permissions: Iterable[str]) -> set[str]:
+        """Those of the permissions on a resource which the caller has."""
+        return self.answer("test_permissions", path, tuple(permissions))
+
+    def may_follow_operations(self) -> bool:
+        return self.answer("may_follow_operations")
+
+
 class NamedGoal:
     """A route by its name. destination, network: None to take those of the existing route.
 
-    more: the other arguments of route.RouteGoal.
+    more: the other arguments of RouteGoal.
     """
 
     __slots__ = ("destination", "more", "name", "network", "present")
@@ -75,50 +99,55 @@ class Procedure:
     def __init__(self) -> None:
         self.notes: list[str] = []
 
-    def observe(self, client: NamedRouteApi, goal: NamedGoal, memory: engine.Memory) -> route.Observed | NoRoute:
+    def observe(self, client: NamedRouteApi, goal: NamedGoal, memory: engine.Memory) -> route.Checked | NoRoute:
         facts = memory.facts
         if "goal" not in facts:
-            found = find(client, goal)
+            _known, found = ask(client, Known(), lambda known: resolve(known, goal, client.project))
             if isinstance(found, NoRoute):
                 return found
             facts["goal"] = found
-        observed = route.observe(client, facts["goal"], memory)
-        if observed.problems or "asked" in facts:
-            return observed
+        checked = route.observe(client, facts["goal"], memory)
+        if checked.problems or "asked" in facts:
+            return checked
         if "named" not in facts:
-            observed.problems = name_problems(client, observed)
+            _known, checked.problems = ask(client, Known(), lambda known: name_problems(known, checked.observed))
             facts["named"] = True
-        if not observed.problems and any(isinstance(item, engine.Step) for item in self.plan(observed, goal, memory)):
+        if not checked.problems and any(isinstance(item, engine.Step) for item in self.plan(checked, goal, memory)):
             self._check_permissions(client, goal.name)
             facts["asked"] = True
-        return observed
+        return checked
 
     def plan(
-        self, observed: route.Observed | NoRoute, goal: NamedGoal, memory: engine.Memory
+        self, checked: route.Checked | NoRoute, goal: NamedGoal, memory: engine.Memory
     ) -> Iterator[engine.Step | engine.Pause]:
-        if isinstance(observed, NoRoute):
+        if isinstance(checked, NoRoute):
             return iter(())
-        return route.plan(observed, observed.goal, memory)
+        return route.plan(checked, checked.goal, memory)
 
     @staticmethod
-    def wanted_diff(observed: route.Observed | NoRoute) -> dict[str, Any]:
-        return observed.to_diff() if isinstance(observed, NoRoute) else route.wanted_diff(observed)
+    def wanted_diff(checked: route.Checked | NoRoute) -> dict[str, Any]:
+        return checked.to_diff() if isinstance(checked, NoRoute) else route.wanted_diff(checked)
 
     def _check_permissions(self, client: NamedRouteApi, name: str) -> None:
         """A caller that can insert but not delete would leave a half-finished move.
 
         Without an answer the move goes on, with a note.
         """
-        missing = missing_permissions(client, {route_path(client, name): ROUTE_PERMISSIONS}, self.notes)
+        wanted = {route_path(client.project, name): ROUTE_PERMISSIONS}
+        _known, (missing, unanswered) = ask(
+            client, Known(), lambda known: missing_permissions(known, client.project, wanted)
+        )
+        if unanswered:
+            self.notes.append(route.unchecked(unanswered))
         if missing:
             raise Denied("; ".join(missing), resource=name, status=403)
 
 
-def find(client: NamedRouteApi, goal: NamedGoal) -> route.RouteGoal | NoRoute:
+def resolve(known: Known, goal: NamedGoal, project: str) -> RouteGoal | NoRoute:
     """The goal with its destination and its network; or why there is none."""
     destination, network = goal.destination, goal.network
     if not destination or not network:
-        routes = client.all_routes()
+        routes = known.all_routes()
         problem = mismatch(next((each for each in routes if each["name"] == goal.name), None), destination, network)
         if problem:
             return NoRoute(goal.name, [problem])
@@ -126,7 +155,7 @@ def find(client: NamedRouteApi, goal: NamedGoal) -> route.RouteGoal | NoRoute:
             each
             for each in routes
             # A killed run may have left nothing but a temporary route.
-            if (each["name"] == goal.name or route.is_temporary(each, goal.name))
+            if (each["name"] == goal.name or is_temporary(each, goal.name))
             and destination in (None, each["destRange"])
             and network in (None, normalise(each["network"]))
         ]
@@ -134,18 +163,18 @@ def find(client: NamedRouteApi, goal: NamedGoal) -> route.RouteGoal | NoRoute:
             best = min(candidates, key=lambda each: each["name"] != goal.name)
             destination, network = best["destRange"], normalise(best["network"])
     if destination and network:
-        return route.RouteGoal(goal.name, destination, network, present=goal.present, **goal.more)
+        return RouteGoal(goal.name, destination, network, present=goal.present, **goal.more)
     missing = "network" if destination else "destination"
-    problem = f"{missing}: give it, as there is no route {goal.name} in {client.project} that has one"
+    problem = f"{missing}: give it, as there is no route {goal.name} in {project} that has one"
     return NoRoute(goal.name, [problem] if goal.present else [])
 
 
-def name_problems(client: NamedRouteApi, observed: route.Observed) -> list[str]:
+def name_problems(known: Known, observed: Observed) -> list[str]:
     """A route of the wanted name that is for something else: it is not in the list for the wanted destination."""
     goal = observed.goal
     if observed.original or not is_name(goal.name):
         return []
-    problem = mismatch(client.named_route(goal.name), goal.destination, goal.network)
+    problem = mismatch(known.named_route(goal.name), goal.destination, goal.network)
     return [problem] if problem else []
 
 
@@ -163,36 +192,36 @@ def mismatch(found: dict[str, Any] | None, destination: str | None, network: str
 
 
 def missing_permissions(
-    client: NamedRouteApi, wanted: Mapping[str, tuple[str, ...]], unasked: list[str] | None = None
-) -> list[str]:
-    """What the caller may not do with resources, and whether it may learn what becomes of its changes.
+    known: Known, project: str, wanted: Mapping[str, tuple[str, ...]], strict: bool = False
+) -> tuple[list[str], Unavailable | None]:
+    """What the caller may not do with resources, and whether it may learn what becomes of its changes; and why the rest
+    was not answered.
 
-    unasked: gets why something could not be asked, and then the rest is not asked; a refusal to answer is ignored.
-    Without it, the former is raised, and the latter is a problem.
+    strict: a refusal to answer is a problem, and no answer is raised.
     """
     missing = []
     try:
         for path, permissions in wanted.items():
             try:
-                granted = client.test_permissions(path, list(permissions))
+                granted = known.granted(path, permissions)
             except NotFound:
                 continue  # the procedure itself says that it is not there
-            except Denied as e:
-                missing += [str(e)] if unasked is None else []
+            except Denied as error:
+                missing += [str(error)] if strict else []
                 continue
             missing += [_lacking(permission, path) for permission in permissions if permission not in granted]
-        if not client.may_follow_operations():
-            missing.append(_lacking("compute.globalOperations.get", f"projects/{client.project}"))
-    except Unavailable as e:
-        if unasked is None:
+        if not known.may_follow_operations():
+            missing.append(_lacking("compute.globalOperations.get", f"projects/{project}"))
+    except Unavailable as error:
+        if strict:
             raise
-        unasked.append(route.unchecked(e))
-    return missing
+        return missing, error
+    return missing, None
 
 
 def _lacking(permission: str, path: str) -> str:
     return f"the caller does not have the permission {permission} on {path}: give it a role that has it"
 
 
-def route_path(client: NamedRouteApi, name: str) -> str:
-    return f"projects/{client.project}/global/routes/{name}"
+def route_path(project: str, name: str) -> str:
+    return f"projects/{project}/global/routes/{name}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ansible.module_utils.basic import env_fallback
 
 from ...clouds.huaweicloud import HuaweiCloud
-from ...failover import havip_ports
+from ...failover import havip_huaweicloud
 from ..run import OptionError
 from . import openstack
 from .provider import Provider, option_or_variable
@@ -79,7 +79,7 @@ def connect(module: AnsibleModule) -> HuaweiCloud:
 
 PROVIDER = Provider(
     "huaweicloud",
-    havip_ports.Huawei(),
+    havip_huaweicloud.Huawei(),
     connect,
     login=LOGIN,
     binding=BINDING,

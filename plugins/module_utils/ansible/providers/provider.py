@@ -29,7 +29,7 @@ class Provider:
     binding: argument specs of the options that only havip_bind has. Two clouds may share an option of the same spec.
     binding: argument specs of the options that only havip_bind has. Two clouds may share an option with one spec.
     enforce: whether more than that is refused. Otherwise it is a warning.
-    goal(params): what the options in `binding` mean, as arguments of failover.havip.Goal.
+    goal(params): what the options in `binding` mean, as arguments of failover.havip_goal.Goal.
     secrets(params): the values of options that have secrets in them: texts, or dictionaries with texts below names.
     """
 

@@ -18,6 +18,8 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.route_goal import RouteGoal
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.route_table import next_hop_of
 
 NETWORK = "projects/p/global/networks/ip-failover"
 DESTINATION = "10.200.1.1/32"
@@ -35,7 +37,7 @@ A, B, C = instance("node1"), instance("node2", "us-central1-b"), instance("node3
 
 def goal(next_hop, **keys):
     keys.setdefault("check", False)
-    return route.RouteGoal(keys.pop("name", NAME), keys.pop("destination", DESTINATION), NETWORK, next_hop, **keys)
+    return RouteGoal(keys.pop("name", NAME), keys.pop("destination", DESTINATION), NETWORK, next_hop, **keys)
 
 
 class Broken(AssertionError):
@@ -121,7 +123,7 @@ class Cloud:
         """The next hops that get the traffic of all senders without tags, by the rules of the VPC."""
         active = [r for r in self.active() if r["destRange"] == DESTINATION and normalise(r["network"]) == NETWORK]
         best = min((r["priority"] for r in active), default=None)
-        return {route.next_hop_of(r) for r in active if r["priority"] == best}
+        return {next_hop_of(r) for r in active if r["priority"] == best}
 
     def check(self):
         """Invariants (a) and (c)."""
@@ -213,7 +215,7 @@ class Cloud:
             )
 
     def _commit(self, body, began=None, active=True, visible=True):
-        hop = route.next_hop_of(body)
+        hop = next_hop_of(body)
         if not hop and "nextHopNetwork" not in body:
             raise Invalid("The route has no next hop.", status=400)
         self._last_id += 7
@@ -229,7 +231,7 @@ class Cloud:
         return added
 
     def _warnings(self, body):
-        code = self.dead.get(route.next_hop_of(body))
+        code = self.dead.get(next_hop_of(body))
         return [{"code": code, "message": "The next hop is dead."}] if code else []
 
     def _shown(self, each):

@@ -21,7 +21,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Unavailable,
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, instancegroup
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup import Eip, GroupGoal, Vip
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_goal import Eip, GroupGoal, Vip
 
 READS = ("project", "get", "list")
 VIP = "192.168.1.77"

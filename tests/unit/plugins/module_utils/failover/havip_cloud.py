@@ -15,7 +15,14 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Quota,
     Stale,
 )
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, havip, havip_ports, havip_ucloudstack
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import (
+    engine,
+    havip,
+    havip_huaweicloud,
+    havip_ports,
+    havip_ucloudstack,
+)
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.havip_goal import Goal
 
 X, Y = "10.0.0.100", "10.0.0.101"
 CHANGES = (
@@ -218,7 +225,7 @@ class OldNeutron(Neutron):
 
 
 class Huawei(PortCloud):
-    procedure = havip_ports.Huawei()
+    procedure = havip_huaweicloud.Huawei()
     revisions = False
 
     def make(self, address=X, members=(), name="web"):
@@ -353,7 +360,7 @@ CLOUDS = (Neutron, OldNeutron, Huawei, Stack)
 
 def goal(*members, **options):
     given = {"network": "net", "subnet": "sub", "address": X, "name": "web", "members": members or None, **options}
-    return havip.Goal(**given)
+    return Goal(**given)
 
 
 def bind(cloud, wanted, **options):

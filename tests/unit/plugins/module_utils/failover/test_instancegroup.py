@@ -16,7 +16,9 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Unavailable,
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, instancegroup
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup import Eip, GroupGoal, Vip
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_decide import warnings
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_goal import Eip, GroupGoal, Vip
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_look import look
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.group_cloud import (
     VIP,
     Crash,
@@ -228,8 +230,8 @@ def test_an_eip_of_another_project(cloud):
     ):
         refused(cloud, wanted, "has an EIP of another project", "administrator")
     assert not apply(cloud, goal()).changed
-    seen = instancegroup.look(cloud, GroupGoal("web", present=False))
-    assert "has an EIP of another project" in " ".join(instancegroup.warnings(seen))
+    seen = look(cloud, "web")
+    assert "has an EIP of another project" in " ".join(warnings(seen))
     cloud.seen = {"p1", "p2"}
     apply(cloud, GroupGoal("web", present=False))
     assert cloud.groups == {} and sorted(cloud.eips) == ["e2-id", "e3-id", "k1-id"]
@@ -631,7 +633,7 @@ def test_a_group_that_is_stuck_gets_another_eip(cloud, left):
     stuck(cloud)
     if not left:
         del cloud.eips["eip-for-grp-web-id"]
-    told = instancegroup.warnings(instancegroup.look(cloud, GroupGoal("web"), loose=True))
+    told = warnings(look(cloud, "web", loose=True))
     assert "no EIP is on its way" in told[-1] and ("could not be allocated" in told[0]) == left
     wanted = goal(eip=created())
     _observed, steps = engine.preview(instancegroup, cloud, wanted)

@@ -23,7 +23,10 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Unavailable,
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise, parse_time
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route, route_steps
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.route_goal import RouteGoal
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.route_look import Observed
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.route_table import DEAD, MARK, holder_of, next_hop_of
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.cloud import (
     DESTINATION,
     EPOCH,
@@ -41,7 +44,7 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.cl
     written,
 )
 
-MOVE = [route.INSERT_TEMPORARY, route.DELETE, route.INSERT, route.DELETE_TEMPORARY]
+MOVE = [route_steps.INSERT_TEMPORARY, route_steps.DELETE, route_steps.INSERT, route_steps.DELETE_TEMPORARY]
 
 
 def steps(outcome):
@@ -68,7 +71,7 @@ def converged(cloud, wanted):
 def test_a_new_route_takes_one_request():
     cloud = Cloud()
     outcome = apply(cloud, goal(A))
-    assert steps(outcome) == [route.INSERT]
+    assert steps(outcome) == [route_steps.INSERT]
     assert outcome.changed and outcome.before.holder is None and outcome.after.holder == A
     assert converged(cloud, goal(A))
 
@@ -138,7 +141,7 @@ def test_absent():
     cloud = Cloud().put(NAME, A).put("other", B, destRange="10.200.1.2/32")
     stop_after(cloud, goal(B), "insert", 1)
     outcome = apply(cloud, goal(None, present=False))
-    assert sorted(steps(outcome)) == sorted([route.DELETE, route.DELETE_TEMPORARY])
+    assert sorted(steps(outcome)) == sorted([route_steps.DELETE, route_steps.DELETE_TEMPORARY])
     assert cloud.names() == ["other"]
     assert not apply(cloud, goal(None, present=False)).changed
 
@@ -216,7 +219,7 @@ def test_to_an_instance_of_another_project(address):
     assert (observed.holder, route.wanted_diff(observed)["holder"]) == (D, E)
     outcome = apply(cloud, wanted)
     assert steps(outcome) == MOVE
-    assert (outcome.before.holder, outcome.before.previous, outcome.after.holder) == (D, D, E)
+    assert (outcome.before.holder, outcome.after.holder) == (D, E)
     (found,) = cloud.routes
     assert found["nextHopIp"] == "10.100.2.9" and "nextHopInstance" not in found
     assert apply(cloud, wanted).changed is False
@@ -396,7 +399,7 @@ def test_what_was_left_out_survives_a_crash():
     apply(cloud, goal(None))
     (found,) = cloud.routes
     assert (found["priority"], found["tags"], found["description"]) == (700, ["client"], "the floating address")
-    assert route.next_hop_of(found) == B
+    assert next_hop_of(found) == B
 
 
 def test_late_requests_of_a_dead_run():
@@ -418,7 +421,7 @@ def test_periodic_repair_after_a_late_insertion():
     """The temporary of a run that died appears after all others have ended and takes the traffic: a plain run mends."""
     cloud = Cloud().put(NAME, A)
     body = {"network": NETWORK, "destRange": DESTINATION, "priority": 999, "nextHopInstance": A}
-    mark = f"{route._MARK}{NAME} {{}}"
+    mark = f"{MARK}{NAME} {{}}"
     apply(cloud, goal(B))
     cloud.insert_route({**body, "name": f"{NAME}-tmp-0badcafe-1", "description": mark}, "late")
     assert cloud.traffic() == {A}
@@ -511,7 +514,7 @@ def test_a_request_that_took_effect_is_not_made_twice():
     assert outcome.steps[0].attempts == 3
 
 
-DEAD_CODES = sorted(route.DEAD)
+DEAD_CODES = sorted(DEAD)
 
 
 @pytest.mark.parametrize("code", DEAD_CODES)
@@ -522,7 +525,7 @@ def test_a_dead_next_hop_moves_nothing(code):
     with pytest.raises(engine.Failed, match=code) as failed:
         apply(cloud, goal(B))
     assert cloud.names() == [NAME] and cloud.traffic() == {A}
-    assert [step.name for step in failed.value.steps] == [route.INSERT_TEMPORARY, route.DELETE_TEMPORARY]
+    assert [step.name for step in failed.value.steps] == [route_steps.INSERT_TEMPORARY, route_steps.DELETE_TEMPORARY]
     cloud = Cloud()
     cloud.dead[B] = code
     with pytest.raises(engine.Failed, match=code):
@@ -652,10 +655,10 @@ def test_leftovers_with_any_priority(priority):
         cloud = Cloud().put(NAME, A)
         if next_hop.endswith("gone"):
             cloud.dead[next_hop] = "NEXT_HOP_INSTANCE_NOT_FOUND"
-        cloud.put(f"{NAME}-tmp-0badcafe-1", next_hop, priority, description=f"{route._MARK}{NAME} not JSON")
+        cloud.put(f"{NAME}-tmp-0badcafe-1", next_hop, priority, description=f"{MARK}{NAME} not JSON")
         apply(cloud, goal(B))
         assert converged(cloud, goal(B))
-        cloud = Cloud().put(f"{NAME}-tmp-0badcafe-1", next_hop, priority, description=f"{route._MARK}{NAME} []")
+        cloud = Cloud().put(f"{NAME}-tmp-0badcafe-1", next_hop, priority, description=f"{MARK}{NAME} []")
         apply(cloud, goal(B))
         assert converged(cloud, goal(B))
 
@@ -663,9 +666,9 @@ def test_leftovers_with_any_priority(priority):
 def test_no_better_priority_is_left():
     """Equal is tolerated, and the rival goes before the original: they share the traffic for one operation."""
     cloud = Cloud().put(NAME, A)
-    cloud.put(f"{NAME}-tmp-0badcafe-1", C, 0, description=f"{route._MARK}{NAME} {{}}")
+    cloud.put(f"{NAME}-tmp-0badcafe-1", C, 0, description=f"{MARK}{NAME} {{}}")
     outcome = apply(cloud, goal(B))
-    assert steps(outcome)[:2] == [route.INSERT_TEMPORARY, route.DELETE_TEMPORARY]
+    assert steps(outcome)[:2] == [route_steps.INSERT_TEMPORARY, route_steps.DELETE_TEMPORARY]
     assert cloud.log[0][2] == 0 and cloud.log[1] == ("delete", f"{NAME}-tmp-0badcafe-1")
 
 
@@ -691,7 +694,7 @@ def test_names_of_63_characters():
 def test_temporaries_of_another_route_are_not_ours():
     """floating-ip and floating-ip-route begin alike; each knows its own."""
     cloud = Cloud().put("floating-ip", A)
-    cloud.put("floating-ip-tmp-0badcafe-1", A, 500, description=f"{route._MARK}{NAME} {{}}")
+    cloud.put("floating-ip-tmp-0badcafe-1", A, 500, description=f"{MARK}{NAME} {{}}")
     with pytest.raises(engine.Refused, match="floating-ip-tmp-0badcafe-1"):
         apply(cloud, goal(B, name="floating-ip"))
 
@@ -771,7 +774,7 @@ def test_a_temporary_that_is_not_the_newest_protects_nothing():
     cloud = Cloud().put(NAME, A)
     cloud.routes[0]["creationTimestamp"] = written(EPOCH + cloud.clock.now + 7)
     outcome = apply(cloud, goal(B))
-    assert steps(outcome)[:3] == [route.INSERT_TEMPORARY, route.INSERT_TEMPORARY, route.DELETE]
+    assert steps(outcome)[:3] == [route_steps.INSERT_TEMPORARY, route_steps.INSERT_TEMPORARY, route_steps.DELETE]
     assert converged(cloud, goal(B))
 
 
@@ -809,7 +812,7 @@ def test_traffic_is_taken_back_at_once():
     cloud = Cloud().put(NAME, A)
     overtake(cloud, 1, C)
     waited, outcome = waits_for_others(cloud, goal(B))
-    assert waited == 0 and steps(outcome)[:2] == [route.INSERT_TEMPORARY] * 2
+    assert waited == 0 and steps(outcome)[:2] == [route_steps.INSERT_TEMPORARY] * 2
 
 
 def test_a_run_that_insists_is_left_alone_until_its_lease_is_over():
@@ -842,7 +845,7 @@ def test_what_another_run_inserted_is_not_trusted_at_once():
     stop_after(cloud, goal(B), "insert", 3)
     assert len(cloud.names()) == 2
     outcome = apply(cloud, goal(B, lease=20))
-    assert steps(outcome) == [route.DELETE_TEMPORARY]
+    assert steps(outcome) == [route_steps.DELETE_TEMPORARY]
     assert 14_000 < outcome.elapsed_ms < 25_000
 
 
@@ -877,7 +880,7 @@ def test_what_another_run_inserted_is_not_trusted_at_once():
         ({"network": "ip-failover"}, "not of the form projects/P/global/networks/N"),
         ({"network": "projects/p/global/networks/none"}, "networks/none does not exist"),
         ({"description": "x" * 2049}, "longer than 2048"),
-        ({"description": route._MARK + "mine"}, "is the mark of temporary routes"),
+        ({"description": MARK + "mine"}, "is the mark of temporary routes"),
     ],
     ids=lambda value: str(value)[:60],
 )
@@ -890,14 +893,14 @@ def test_bad_wishes_change_nothing(change, says):
     cloud.add_instance(instance("stray"), "10.100.3.3", networkInterfaces=other)
     keys = {"name": NAME, "destination": DESTINATION, "network": NETWORK, "next_hop": A, **change}
     with pytest.raises(engine.Refused) as refused:
-        apply(cloud, route.RouteGoal(**keys))
+        apply(cloud, RouteGoal(**keys))
     assert says in str(refused.value) and refused.value.problems
     assert not any(verb in ("insert", "delete") for verb, _target in cloud.requests)
 
 
 def test_all_mistakes_are_told_at_once():
     with pytest.raises(engine.Refused) as refused:
-        apply(Cloud(), route.RouteGoal("X", "10.200.1.1", "n", "node1", priority=0))
+        apply(Cloud(), RouteGoal("X", "10.200.1.1", "n", "node1", priority=0))
     assert len(refused.value.problems) == 5
 
 
@@ -1002,14 +1005,14 @@ def test_holder_of():
         on("c", C, 800, tags=["server"]),
         on("d", C, 1, network="projects/p/global/networks/other"),
     ]
-    assert route.holder_of(routes, NETWORK, ["client"]) == A
-    assert route.holder_of(routes, NETWORK, ["server"]) == C
-    assert route.holder_of(routes[1:2], NETWORK) is None
+    assert holder_of(routes, NETWORK, ["client"]) == A
+    assert holder_of(routes, NETWORK, ["server"]) == C
+    assert holder_of(routes[1:2], NETWORK) is None
 
 
 def test_shared_traffic_is_told():
     cloud = Cloud().put(NAME, A).put("twin", B)
-    observed = route.Observed(goal(A), *cloud.list_routes(DESTINATION))
+    observed = Observed(goal(A), *cloud.list_routes(DESTINATION))
     assert any("share the traffic" in text for text in observed.warnings)
 
 

@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route, route_decide, route_steps
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.cloud import (
     NAME,
     A,
@@ -144,14 +144,14 @@ def test_runs_that_are_stuck_and_come_back():
 
 
 def careless_by_name(original):
-    def _delete(found, wanted, memory):
+    def _deletion(found, wanted, memory):
         step = original(found, wanted, memory)
         name = found["name"]
         return engine.Step(
             step.name, name, lambda client, request_id: client.delete_route(name, request_id), found["id"]
         )
 
-    return _delete
+    return _deletion
 
 
 def careless_about_age(original):
@@ -159,21 +159,21 @@ def careless_about_age(original):
 
 
 def careless_about_others(original):
-    return lambda found, observed, wanted, memory: (0.0, True, "never")
+    return lambda found, observed, history: (0.0, True, "never")
 
 
 @pytest.mark.parametrize(
-    ("what", "careless", "hops"),
+    ("file", "what", "careless", "hops"),
     [
-        ("_delete", careless_by_name, [A, B]),
-        ("_is_newest", careless_about_age, [A, B]),
-        ("_until_active", careless_about_others, [B, B]),
+        (route_steps, "_deletion", careless_by_name, [A, B]),
+        (route_decide, "is_newest", careless_about_age, [A, B]),
+        (route_decide, "_until_active", careless_about_others, [B, B]),
     ],
     ids=["deletes by name", "deletes what is newer", "relies on what may not be active"],
 )
-def test_each_rule_is_needed(monkeypatch, what, careless, hops):
+def test_each_rule_is_needed(monkeypatch, file, what, careless, hops):
     """The same races find the fault in a procedure without the rule: so they would find it in ours."""
-    monkeypatch.setattr(route, what, careless(getattr(route, what)))
+    monkeypatch.setattr(file, what, careless(getattr(file, what)))
     for seed in range(1000):
         try:
             race(seed, hops, freezes=0.05, crashes=0.02)
