@@ -205,7 +205,7 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import alias_ip, gcp
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, patiently
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, read_with_retries
 
 
 def main() -> None:
@@ -227,7 +227,7 @@ def main() -> None:
     )
     with failures(module):
         client = gcp.compute(module)
-        result = patiently(lambda: alias_ip.info(module.params, client), module.params["timeout"])
+        result = read_with_retries(lambda: alias_ip.info(module.params, client), module.params["timeout"])
         module.exit_json(changed=False, **result)
 
 

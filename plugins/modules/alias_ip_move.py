@@ -147,8 +147,10 @@ options:
     default: 150
   timeout:
     description:
-      - Give up after so many seconds. It is for each part - looking, removing, adding - and for stopping an instance or
-        putting a range back, where that is needed. From 0.001 to 86400.
+      - Give up a part of the move after so many seconds, from 0.001 to 86400. The parts are reading, removing and
+        adding, and where needed stopping an instance or putting a range back.
+      - The limit is for each part and not for the task. A removed range must go somewhere, even if its removal took all
+        the time.
       - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
         pauses.
     type: float
@@ -218,23 +220,23 @@ RETURN = r"""
 address:
   description: The range, if there is one; V(null) if there are several.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: 10.100.9.5/32
 holder:
   description: The instance that has all the ranges now, or would have in check mode; V(null) if they are on several.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: projects/my-project/zones/us-central1-b/instances/node2
 previous_holder:
   description: The instance that had all the ranges before; V(null) if none had them, or several.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: projects/my-project/zones/us-central1-a/instances/node1
 ranges:
   description: Each range.
   type: list
   elements: dict
-  returned: success
+  returned: success, and failure after a first look
   contains:
     address:
       description: The range, in CIDR notation.
@@ -280,12 +282,12 @@ gap_ms:
     - How long a range can have been on no interface, from the first removal to the end of the last addition.
     - V(null) if nothing was moved.
   type: float
-  returned: success
+  returned: success, and failure after a first look
   sample: 4105.2
 elapsed_ms:
   description: How long all took, with reading and checking.
   type: float
-  returned: success
+  returned: always
   sample: 4321.9
 notes:
   description:
@@ -293,7 +295,7 @@ notes:
       about them.
   type: list
   elements: str
-  returned: success
+  returned: success, and failure after a first look
 problems:
   description: What was refused, one message each.
   type: list
@@ -322,7 +324,8 @@ error:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import alias_ip, gcp
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias
 
 
 def main() -> None:
@@ -355,9 +358,19 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    with failures(module):
+    with failures(module) as started:
         client = gcp.compute(module, module.params["timeout"])
-        module.exit_json(**alias_ip.carry_out(module, client))
+        result = carry_out(
+            module,
+            alias,
+            client,
+            alias_ip.goal(module.params, client.project),
+            started,
+            describe=alias_ip.describe,
+            preview=alias_ip.preview,
+            apply=alias_ip.parallel(module),
+        )
+        module.exit_json(**result)
 
 
 if __name__ == "__main__":

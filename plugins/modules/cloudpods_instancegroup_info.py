@@ -175,7 +175,7 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import cloudpods, instancegroup
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, patiently
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, read_with_retries
 
 
 def main() -> None:
@@ -189,7 +189,7 @@ def main() -> None:
     )
     with failures(module):
         client = cloudpods.client(module)
-        result = patiently(lambda: instancegroup.info(client, module.params["group"]), module.params["timeout"])
+        result = read_with_retries(lambda: instancegroup.info(client, module.params["group"]), module.params["timeout"])
         module.exit_json(changed=False, **result)
 
 

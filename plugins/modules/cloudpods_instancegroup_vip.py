@@ -160,7 +160,7 @@ options:
     default: false
   timeout:
     description:
-      - Give up after so many seconds. Creating and binding an EIP is waited for.
+      - Give up so many seconds after the task began. The task waits until an EIP is created and bound.
       - Until then, what may pass (rate limits, failures of the service, lost connections) is tried again, with growing
         pauses.
     type: float
@@ -237,28 +237,28 @@ RETURN = r"""
 address:
   description: The VIP; V(null) if there is none, or in check mode if the service would choose it.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: 192.168.7.246
 eip:
   description: The address of the EIP; V(null) if there is none, or in check mode if it would be created.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: 203.0.113.13
 members:
   description: The names of the members.
   type: list
   elements: str
-  returned: success
+  returned: success, and failure after a first look
   sample: [nginx-master, nginx-slave]
 holder:
   description: The group, if it has a VIP; V(null) if not.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: nginx
 previous_holder:
   description: The group, if it had this VIP before; V(null) if not.
   type: str
-  returned: success
+  returned: success, and failure after a first look
 steps:
   description: Each request that changed something. In check mode those that would be made, without times.
   type: list
@@ -286,7 +286,7 @@ steps:
 elapsed_ms:
   description: How long all took, with reading, checking and waiting.
   type: float
-  returned: success
+  returned: always
   sample: 1874.6
 problems:
   description: What was refused, one message each.
@@ -316,13 +316,17 @@ error:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import cloudpods, instancegroup
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import instancegroup as procedure
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=dict(cloudpods.SPEC, **instancegroup.SPEC), supports_check_mode=True)
-    with failures(module):
-        module.exit_json(**instancegroup.carry_out(module, cloudpods.client(module)))
+    with failures(module) as started:
+        client, goal = cloudpods.client(module), instancegroup.goal(module.params)
+        preview = instancegroup.SettledPreview()
+        result = carry_out(module, procedure, client, goal, started, describe=instancegroup.describe, preview=preview)
+        module.exit_json(**result)
 
 
 if __name__ == "__main__":

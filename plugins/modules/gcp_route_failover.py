@@ -116,7 +116,7 @@ options:
     default: false
   timeout:
     description:
-      - Give up after so many seconds, from 0.001 to 86400, with all that is read before.
+      - Give up so many seconds after the task began, from 0.001 to 86400. The login counts, and so does all reading.
       - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
         pauses.
     type: float
@@ -194,7 +194,7 @@ RETURN = r"""
 address:
   description: The destination of the route.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: 10.200.1.1/32
 holder:
   description:
@@ -202,12 +202,12 @@ holder:
     - The address that the route names, if the caller may not see whose that is.
     - V(null) if it goes to none.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: projects/my-project/zones/us-central1-b/instances/node2
 previous_holder:
   description: The instance that the traffic went to before; as RV(holder).
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: projects/my-project/zones/us-central1-a/instances/node1
 steps:
   description: Each request that changed something, in order. In check mode those that would be made, without times.
@@ -236,12 +236,12 @@ moved_ms:
     - How long it took until the first step was done, with which the traffic moves. The rest is tidying up.
     - V(null) if nothing was changed.
   type: float
-  returned: success
+  returned: success, and failure after a first look
   sample: 2105.2
 elapsed_ms:
   description: How long all took, with reading and checking.
   type: float
-  returned: success
+  returned: always
   sample: 8121.9
 notes:
   description:
@@ -249,7 +249,7 @@ notes:
       about them.
   type: list
   elements: str
-  returned: success
+  returned: success, and failure after a first look
 problems:
   description: What was refused, one message each.
   type: list
@@ -275,12 +275,11 @@ error:
       type: str
 """
 
-import time
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_route
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, move, nothing, patiently
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import named_route
 
 
 def main() -> None:
@@ -308,14 +307,11 @@ def main() -> None:
         required_by={"next_hop_zone": ["next_hop_instance"]},
         supports_check_mode=True,
     )
-    with failures(module):
-        started = time.monotonic()
+    with failures(module) as started:
         client = gcp.compute(module, module.params["timeout"])
-        timeout = module.params["timeout"]
-        goal = patiently(lambda: gcp_route.goal(module.params, client), timeout)
-        # Without a goal there is no such route, and none is wanted.
-        result = move(module, gcp_route.Careful(), client, goal, timeout, started) if goal else nothing()
-        module.exit_json(address=goal and goal.destination, **result)
+        goal = gcp_route.goal(module.params, client)
+        result = carry_out(module, named_route.Procedure(), client, goal, started, describe=gcp_route.describe)
+        module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_route
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, patiently
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, read_with_retries
 
 
 def main() -> None:
@@ -202,7 +202,7 @@ def main() -> None:
     )
     with failures(module):
         client = gcp.compute(module)
-        result = patiently(lambda: gcp_route.look(module.params, client), module.params["timeout"])
+        result = read_with_retries(lambda: gcp_route.info(module.params, client), module.params["timeout"])
         module.exit_json(changed=False, **result)
 
 

@@ -143,7 +143,7 @@ options:
     default: 1
   timeout:
     description:
-      - Give up after so many seconds.
+      - Give up so many seconds after the task began. The login counts, and so does all reading.
       - Until then, what may pass (rate limits, failures of the API, lost connections, changes by others) is tried
         again, with growing pauses.
     type: float
@@ -227,37 +227,37 @@ RETURN = r"""
 address:
   description: The address of the virtual IP. In check mode V(null) if the cloud would choose it.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: 10.0.0.100
 vip_id:
   description: Its id; V(null) if there was none, and is none.
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: 0b7d1d0e-4c3e-4f0e-8f0e-6f5c8c2c6a11
 members:
   description: Who is bound to it now, each with its address in parentheses.
   type: list
   elements: str
-  returned: success
+  returned: success, and failure after a first look
   sample: [web1 (10.0.0.11), web2 (10.0.0.12)]
 previous_members:
   description: Who was bound to it before.
   type: list
   elements: str
-  returned: success
+  returned: success, and failure after a first look
   sample: [web1 (10.0.0.11)]
 external:
   description: The external addresses that are attached to it now.
   type: list
   elements: str
-  returned: success
+  returned: success, and failure after a first look
   sample: [203.0.113.7]
 locking:
   description:
     - How changes by others at the same time are kept. V(revision) is the API's own comparison.
     - V(verify) is reading back until the members have stayed as they are (O(settle)).
   type: str
-  returned: success
+  returned: success, and failure after a first look
   sample: revision
 steps:
   description: Each change, in order. In check mode those that would be made.
@@ -280,7 +280,7 @@ steps:
 elapsed_ms:
   description: How long all took, with reading and checking.
   type: float
-  returned: success
+  returned: always
   sample: 421.9
 problems:
   description: What was refused, one message each.
@@ -310,34 +310,15 @@ error:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import havip
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec=dict(
-            havip.SPEC,
-            state=dict(type="str", choices=["present", "absent"], default="present"),
-            remark=dict(type="str", aliases=["description"]),
-            members=dict(type="list", elements="str"),
-            exclusive=dict(type="bool", default=False),
-            restore_source_check=dict(type="bool"),
-            source_check_off=dict(type="list", elements="str"),
-            external=dict(type="str"),
-            max_members=dict(type="int"),
-            max_vips=dict(type="int"),
-            enforce_limits=dict(type="bool"),
-            vip_type=dict(type="str", choices=["internal", "external"]),
-            segment=dict(type="str"),
-            bandwidth=dict(type="int"),
-            charge_type=dict(type="str", choices=["Dynamic", "Month", "Year"]),
-            quantity=dict(type="int"),
-            settle=dict(type="float", default=1),
-        ),
-        supports_check_mode=True,
-    )
-    with failures(module):
-        module.exit_json(**havip.carry_out(module))
+    module = AnsibleModule(argument_spec=havip.BIND_SPEC, supports_check_mode=True)
+    with failures(module) as started:
+        provider = havip.check_options(module)
+        goal, client = havip.goal(module.params), provider.connect(module)
+        module.exit_json(**carry_out(module, provider.procedure, client, goal, started, describe=havip.describe))
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import fai
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=havip.SPEC, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=havip.INFO_SPEC, supports_check_mode=True)
     with failures(module):
         module.exit_json(changed=False, **havip.info(module))
 

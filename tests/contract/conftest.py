@@ -26,7 +26,7 @@ from lab.openstack import server as openstack  # noqa: E402
 @pytest.fixture(autouse=True)
 def _no_secrets() -> Iterator[None]:
     """What one test's client has learned does not change what another test's client says."""
-    from ansible_collections.cloudha.vip.plugins.module_utils.failover import masking
+    from ansible_collections.cloudha.vip.plugins.module_utils.base import masking
 
     masking.forget()
     yield

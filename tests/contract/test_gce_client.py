@@ -12,11 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken, Metadata, MetadataToken
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     CloudError,
     Denied,
@@ -27,6 +23,10 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken, Metadata, MetadataToken
 from lab import topology
 from lab.gce.server import Local, local
 

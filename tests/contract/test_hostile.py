@@ -24,6 +24,7 @@ import openstack
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.gcp import GoogleSession
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import CloudError, Lost
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds import bounded, session
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.cloudpods import Cloudpods, Login
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
@@ -32,7 +33,6 @@ from ansible_collections.cloudha.vip.plugins.module_utils.clouds.neutron import 
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken, Metadata, MetadataToken
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.ucloudstack import UCloudStack
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import CloudError, Lost
 from ansible_collections.cloudha.vip.plugins.module_utils.node.ask import ask
 
 TIMEOUT = 0.6

@@ -22,10 +22,7 @@ from ucloud.client import Client
 from ucloud.core import exc
 from ucloud.services.ucloudstack.client import UCloudStackClient
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import Response, StdlibSession
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.ucloudstack import UCloudStack
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, havip, havip_ucloudstack
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     CloudError,
     Denied,
@@ -36,6 +33,9 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import Response, StdlibSession
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.ucloudstack import UCloudStack
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, havip, havip_ucloudstack
 from lab.ucloudstack.dataplane import MemoryPlane
 from lab.ucloudstack.emulator import signature
 from lab.ucloudstack.server import Local, local, serve

@@ -10,8 +10,8 @@ import functools
 
 import pytest
 
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Lost, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Lost, Unavailable
 
 # The same figures as in the engine, on purpose: whoever changes those changes what users are promised.
 MAKES_SOMETHING, OVERWRITES = (4, 8), (16, 64)

@@ -49,7 +49,7 @@ nothing_is_spent_beyond_its_budget = budget.nothing_is_spent_beyond_its_budget
 @pytest.fixture(autouse=True)
 def _no_secrets():
     """What one test's client has learned does not change what another test's client says."""
-    from ansible_collections.cloudha.vip.plugins.module_utils.failover import masking
+    from ansible_collections.cloudha.vip.plugins.module_utils.base import masking
 
     masking.forget()
     yield

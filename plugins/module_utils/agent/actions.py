@@ -16,8 +16,8 @@ import threading
 import time
 import traceback
 
+from ..base.errors import CloudError
 from ..failover.engine import AT_WORK, Failed, Refused, Stopped
-from ..failover.errors import CloudError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import time
 
+from ..base.errors import CloudError
 from ..clouds.gce import Compute
 from ..clouds.session import StdlibSession
 from ..clouds.tokens import Metadata, MetadataToken
-from ..failover.errors import CloudError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

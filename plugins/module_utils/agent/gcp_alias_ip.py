@@ -13,12 +13,12 @@ import contextlib
 import threading
 import time
 
+from ..base.errors import AlreadyExists, CloudError, Denied, NotFound, Unavailable
 from ..clouds.gce_names import normalise, parse_range
 from ..failover import alias, engine
 from ..failover.alias_decide import decide
 from ..failover.alias_goal import AliasGoal, Want, spell
 from ..failover.alias_look import Fleet, permission_problems
-from ..failover.errors import AlreadyExists, CloudError, Denied, NotFound, Unavailable
 from .actions import CONTESTED_LOOK, Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 

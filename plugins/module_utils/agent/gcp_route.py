@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
+from ..base.errors import CloudError
 from ..clouds.gce_names import normalise, parse_time
 from ..failover import engine, route
-from ..failover.errors import CloudError
 from .actions import Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 

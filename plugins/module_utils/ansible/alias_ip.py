@@ -2,29 +2,30 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the modules for alias IP ranges have in common: from options to a goal, and what is there as a result."""
+"""The modules for alias IP ranges: from options to a goal, and from observations to results."""
 
 from __future__ import annotations
 
-import time
+import functools
 
+from ..base.errors import Denied
 from ..clouds.gce_names import as_cidr, normalise
 from ..failover import alias, engine
 from ..failover.alias_edit import ADD, REMOVE
 from ..failover.alias_goal import AliasGoal, Want, spell
 from ..failover.alias_look import Fleet, permission_problems
-from ..failover.errors import Denied
 from . import gcp
-from .run import OptionError, patiently
+from .run import OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from ansible.module_utils.basic import AnsibleModule
 
     from ..clouds.gce import Compute
+    from .run import Report
 
     Place = tuple[str, str]
 
@@ -106,55 +107,32 @@ def avoided(params: Mapping[str, Any], wants: list[Want]) -> list[str]:
     return paths
 
 
-def carry_out(module: AnsibleModule, client: Compute) -> dict[str, Any]:
-    """Reaches the goal, or in check mode says how; returns the task's result."""
-    params, timeout = module.params, module.params["timeout"]
-    wanted = goal(params, client.project)
-    started = time.monotonic()
-    events: list[dict[str, Any]] = []
-    steps: list[dict[str, Any]]
+def preview(procedure: Any, client: Compute, wanted: AliasGoal) -> tuple[alias.Survey, list[engine.Step]]:
+    """As the engine's; but a run moves the other ranges before it fails, and check mode must say so at once."""
+    before, planned = engine.preview(procedure, client, wanted)
+    unplaced = before.decision.unplaced
+    if unplaced:
+        raise engine.Refused([f"{cidr}: {why}" for cidr, why in unplaced.items()], before)
+    return before, planned
 
-    if module.check_mode:
-        before, planned = patiently(lambda: engine.preview(alias, client, wanted), timeout)
-        unplaced = before.decision.unplaced
-        if unplaced:
-            raise engine.Refused([f"{cidr}: {why}" for cidr, why in unplaced.items()], before)
-        changed, now, then = bool(planned), before.to_diff(), alias.wanted_diff(before)
-        steps = [{"name": step.name, "resource": step.resource} for step in planned]
-    else:
-        outcome = engine.apply(
-            alias,
-            client,
-            wanted,
-            timeout=timeout,
-            notify=events.append,
-            make_client=lambda: gcp.compute(module, timeout),
-        )
-        before = outcome.before
-        changed, now, then = outcome.changed, before.to_diff(), outcome.after.to_diff()
-        steps = [
-            {"name": step.name, "resource": step.resource, "ms": round(step.ms, 1), "attempts": step.attempts}
-            for step in outcome.steps
-        ]
+
+def parallel(module: AnsibleModule) -> Callable[..., engine.Outcome]:
+    """The engine with several clients, so that it changes several interfaces at the same time."""
+    return functools.partial(engine.apply, make_client=lambda: gcp.compute(module, module.params["timeout"]))
+
+
+def describe(report: Report) -> dict[str, Any]:
+    """What alias_ip_move returns besides what all modules return."""
     ranges = [
-        {"address": cidr, **_place("", there), **_place("previous_", now["ranges"][cidr])}
-        for cidr, there in then["ranges"].items()
+        {"address": cidr, **_place("", there), **_place("previous_", report.now["ranges"].get(cidr))}
+        for cidr, there in report.then["ranges"].items()
     ]
-    result: dict[str, Any] = {
-        "changed": changed,
+    return {
         "address": ranges[0]["address"] if len(ranges) == 1 else None,
-        "holder": then["holder"],
-        "previous_holder": now["holder"],
         "ranges": ranges,
-        "steps": steps,
-        "gap_ms": _gap(events),
-        "elapsed_ms": round((time.monotonic() - started) * 1000, 1),
-        "notes": before.notes,
-        "diff": {"before": now, "after": then},
+        "gap_ms": _gap(report.events),
+        "notes": report.before.notes,
     }
-    if module._verbosity >= 2:
-        result["events"] = events
-    return result
 
 
 def _gap(events: list[dict[str, Any]]) -> float | None:

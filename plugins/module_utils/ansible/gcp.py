@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import env_fallback, missing_required_lib
 
+from ..base.errors import Denied, Lost, NotFound, Unavailable
 from ..clouds.gce import ENDPOINT, Compute
 from ..clouds.session import Response, StdlibSession
 from ..clouds.tokens import FixedToken
-from ..failover.errors import Denied, Lost, NotFound, Unavailable
 from ..failover.gcp_preflight import vrrp_problems
 from .run import OptionError, check_seconds, hide_only_secrets
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import time
 
+from ..base.errors import Unavailable
 from ..failover import engine, instancegroup
-from ..failover.errors import Unavailable
 from ..failover.instancegroup import Eip, GroupGoal, Observed, Vip
-from .run import OptionError, patiently, told
+from .run import OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ansible.module_utils.basic import AnsibleModule
-
     from ..clouds.cloudpods import Cloudpods
+    from .run import Report
 
 _STATE = dict(type="str", choices=["present", "absent"], default="present")
 SPEC = dict(
@@ -95,48 +94,39 @@ def goal(params: Mapping[str, Any]) -> GroupGoal:
     )
 
 
-def carry_out(module: AnsibleModule, client: Cloudpods) -> dict[str, Any]:
-    """Reaches the goal, or in check mode says how; returns the task's result."""
-    timeout, wanted = module.params["timeout"], goal(module.params)
-    started = time.monotonic()
-    events: list[dict[str, Any]] = []
-    if module.check_mode:
-        doubted: list[float] = []
+class SettledPreview:
+    """As the engine's preview, but only of a group that is not being changed just now: until then, Unavailable.
 
-        def settled() -> tuple[Observed, list[engine.Step]]:
-            seen, steps = engine.preview(instancegroup, client, wanted)
-            reason = seen.waiting
-            if seen.doubt and steps:
-                # A run lets a moment pass as well, before its first step.
-                doubted.append(time.monotonic())
-                reason = seen.doubt if doubted[-1] - doubted[0] < instancegroup.LATE else ""
-            if reason:
-                raise Unavailable(f"it cannot be told what would be done: {reason}")
-            return seen, steps
+    A run that doubts what it sees lets a moment pass before its first step; so does this.
+    """
 
-        seen, planned = patiently(settled, timeout)
-        changed = bool(planned)
-        now, then = seen.to_diff(), instancegroup.wanted_diff(seen) if planned else seen.to_diff()
-        steps = [{"name": step.name, "resource": step.resource} for step in planned]
-    else:
-        outcome = engine.apply(instancegroup, client, wanted, timeout=timeout, notify=events.append)
-        changed, steps = outcome.changed, told(outcome.steps)
-        now, then = outcome.before.to_diff(), outcome.after.to_diff()
+    def __init__(self) -> None:
+        self._doubted_at: float | None = None
+
+    def __call__(self, procedure: Any, client: Cloudpods, wanted: GroupGoal) -> tuple[Observed, list[engine.Step]]:
+        seen, steps = engine.preview(procedure, client, wanted)
+        reason = seen.waiting
+        if seen.doubt and steps:
+            now = time.monotonic()
+            if self._doubted_at is None:
+                self._doubted_at = now
+            reason = seen.doubt if now - self._doubted_at < instancegroup.LATE else ""
+        if reason:
+            raise Unavailable(f"it cannot be told what would be done: {reason}")
+        return seen, steps
+
+
+def describe(report: Report) -> dict[str, Any]:
+    """What cloudpods_instancegroup_vip returns besides what all modules return."""
+    now, then = report.now, report.then
     address = then["vips"][0] if then["vips"] else None
-    result: dict[str, Any] = {
-        "changed": changed,
+    return {
         "address": address,
         "eip": then["eip"],
         "members": then["members"],
-        "holder": then["holder"],
+        # Nobody held this VIP before, if it is new.
         "previous_holder": now["holder"] if address is None or address in now["vips"] else None,
-        "steps": steps,
-        "elapsed_ms": round((time.monotonic() - started) * 1000, 1),
-        "diff": {"before": now, "after": then},
     }
-    if module._verbosity >= 2:
-        result["events"] = events
-    return result
 
 
 def info(client: Cloudpods, group: str) -> dict[str, Any]:

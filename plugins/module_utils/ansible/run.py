@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs a procedure as a task: check mode, diff, result, and how what goes wrong is told."""
+"""Carries out a procedure as a task: check mode, result, diff, and the report of a failure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import contextlib
 import time
 import traceback
 
-from ..failover import engine, masking
-from ..failover.errors import CloudError, NotFound, Unavailable
+from ..base import masking
+from ..base.errors import CloudError, NotFound, Unavailable
+from ..failover import engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,36 +44,36 @@ def check_seconds(params: Mapping[str, Any], **ranges: tuple[float, float]) -> N
 
 
 @contextlib.contextmanager
-def failures(module: AnsibleModule) -> Iterator[None]:
-    """Ends the task with what is known, whatever is raised; but with no secret, be it given or fetched."""
+def failures(module: AnsibleModule) -> Iterator[float]:
+    """Ends the task with what is known, whatever is raised; but with no secret, be it given or fetched.
+
+    Yields when the task began, by the monotonic clock.
+    """
+    started = time.monotonic()
     # Ansible takes them out of all that it tells: results, differences, notes and the invocation.
     masking.watch(module.no_log_values.add)
     masking.keep(*masking.passwords_in_urls(module.params))
-    try:
-        yield
-    except OptionError as e:
-        module.fail_json(msg=masking.masked(str(e)), steps=[])
-    except engine.Refused as e:
-        problems = [masking.masked(problem) for problem in e.problems]
-        module.fail_json(msg=masking.masked(f"nothing was changed: {e}"), problems=problems, steps=[], elapsed_ms=0.0)
-    except engine.Failed as e:
+
+    def fail(message: str, **more: Any) -> None:
         module.fail_json(
-            msg=masking.masked(f"{e}{_hint(e.error)}"),
-            # What was asked for and not answered may have happened.
-            changed=bool(e.steps) or e.unsure,
-            steps=told(e.steps),
-            error=_error(e.error),
+            msg=masking.masked(message), **{"changed": False, "steps": [], "elapsed_ms": _elapsed_ms(started), **more}
         )
+
+    try:
+        yield started
+    except OptionError as e:
+        fail(str(e))
+    except engine.Refused as e:
+        fail(f"nothing was changed: {e}", problems=[masking.masked(problem) for problem in e.problems])
+    except engine.Failed as e:
+        fail(f"{e}{_hint(e.error)}", changed=e.changed, steps=steps_done(e.steps), error=_error(e.error))
     except CloudError as e:
-        module.fail_json(msg=f"{str(e).rstrip('.')}; nothing was changed{_hint(e)}", steps=[], error=_error(e))
+        fail(f"{str(e).rstrip('.')}; nothing was changed{_hint(e)}", error=_error(e))
     except Exception as e:
         # Python's own report would quote whatever it met.
-        module.fail_json(
-            msg=masking.masked(
-                f"{type(e).__name__}: {e}. This is a mistake in the collection, or an answer that the API should not"
-                " give; what was asked for before may have been done. Run the task with -vvv, to see where it happened"
-            ),
-            steps=[],  # none is known
+        fail(
+            f"{type(e).__name__}: {e}. This is a mistake in the collection, or an answer that the API should not"
+            " give; what was asked for before may have been done. Run the task with -vvv, to see where it happened",
             exception=masking.masked(traceback.format_exc()),
         )
 
@@ -96,16 +97,25 @@ def _error(error: CloudError) -> dict[str, Any]:
     return {"resource": error.resource, "status": error.status, "code": error.code, "message": str(error)}
 
 
-def told(steps: list[engine.Done]) -> list[dict[str, Any]]:
-    """The steps that were done, as a result has them."""
+def _elapsed_ms(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 1)
+
+
+def steps_done(steps: list[engine.Done]) -> list[dict[str, Any]]:
+    """The steps that were carried out, as a result lists them."""
     return [
         {"name": step.name, "resource": step.resource, "ms": round(step.ms, 1), "attempts": step.attempts}
         for step in steps
     ]
 
 
-def patiently(read: Callable[[], T], timeout: float) -> T:
-    """What read() returns. What may pass is tried again, as the engine does it when it changes something."""
+def steps_planned(steps: list[engine.Step]) -> list[dict[str, Any]]:
+    """The steps that a run would take, as a result lists them."""
+    return [{"name": step.name, "resource": step.resource} for step in steps]
+
+
+def read_with_retries(read: Callable[[], T], timeout: float) -> T:
+    """What read() returns. Passing failures are tried again within the timeout, as the engine does it for a change."""
     deadline = time.monotonic() + timeout
     pause = engine.FIRST_BACK_OFF
     while True:
@@ -119,47 +129,88 @@ def patiently(read: Callable[[], T], timeout: float) -> T:
             pause = min(2 * pause, engine.LONGEST_BACK_OFF)
 
 
-def nothing() -> dict[str, Any]:
-    """The result if there is neither anything to do nor anything to look at."""
-    diff: dict[str, Any] = {"before": {}, "after": {}}
-    return {
-        "changed": False,
-        "holder": None,
-        "previous_holder": None,
-        "steps": [],
-        "moved_ms": None,
-        "elapsed_ms": 0.0,
-        "notes": [],
-        "diff": diff,
-    }
+class Report:
+    """A run of a procedure, for the adapter of a module to describe.
+
+    before, after: the first and the last observation; in check mode both are the first one. now, then: the same as
+    data, but in check mode `then` is the wanted state. events: those of the engine, in order. warnings: for the
+    adapter to add to; Ansible shows them.
+    """
+
+    def __init__(
+        self, procedure: Any, before: Any, after: Any, then: dict[str, Any], events: list[engine.Event]
+    ) -> None:
+        self.procedure = procedure
+        self.before = before
+        self.after = after
+        self.now: dict[str, Any] = before.to_diff()
+        self.then = then
+        self.events = events
+        self.warnings: list[str] = []
 
 
-def move(
-    module: AnsibleModule, procedure: Any, client: Any, goal: Any, timeout: float, started: float
+def carry_out(
+    module: AnsibleModule,
+    procedure: Any,
+    client: Any,
+    goal: Any,
+    started: float,
+    *,
+    describe: Callable[[Report], dict[str, Any]] = lambda report: {},
+    preview: Callable[[Any, Any, Any], tuple[Any, list[engine.Step]]] | None = None,
+    apply: Callable[..., engine.Outcome] | None = None,
 ) -> dict[str, Any]:
-    """Reaches the goal, or in check mode says how; returns the task's result. The timeout begins when the task did."""
+    """Reaches the goal, or in check mode finds out how; returns the task's result. Ends a task that fails.
+
+    The one place where the result of a module is made, also that of a failure:
+
+    changed: whether this run changed something. That is so if a step was done, or if the answer to a request was lost
+    and its effect can be seen; after a failure, if it may have taken effect. In check mode: whether there are steps.
+    steps: what was done, in order; in check mode, what would be done.
+    diff: the first and the last observation; in check mode the first one and the wanted state.
+    holder, previous_holder: as in the diff, if the procedure knows a holder.
+    elapsed_ms: since the task began.
+
+    started: when the task began, from failures(). The option timeout is for the whole task, from then on.
+    describe: what else the module returns. preview, apply: those of the engine, unless the procedure needs its own.
+    """
+    timeout = module.params["timeout"]
     spent = time.monotonic() - started
-    events: list[dict[str, Any]] = []
-    if module.check_mode:
-        before, planned = patiently(lambda: engine.preview(procedure, client, goal), timeout - spent)
-        changed = bool(planned)
-        now, then = before.to_diff(), procedure.wanted_diff(before) if changed else before.to_diff()
-        steps = [{"name": step.name, "resource": step.resource} for step in planned]
-    else:
-        outcome = engine.apply(procedure, client, goal, timeout=timeout, spent=spent, notify=events.append)
-        changed, before = outcome.changed, outcome.before
-        now, then = before.to_diff(), outcome.after.to_diff()
-        steps = told(outcome.steps)
-    result: dict[str, Any] = {
-        "changed": changed,
-        "holder": then["holder"],
-        "previous_holder": now["holder"],
-        "steps": steps,
-        "moved_ms": next((round(event["ms"], 1) for event in events if event["event"] == "done"), None),
-        "elapsed_ms": round((time.monotonic() - started) * 1000, 1),
-        "notes": procedure.notes,
-        "diff": {"before": now, "after": then},
-    }
-    if module._verbosity >= 2:
-        result["events"] = events
-    return result
+    events: list[engine.Event] = []
+
+    def result(
+        changed: bool, steps: list[dict[str, Any]], before: Any, after: Any, then: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        report = Report(procedure, before, after, after.to_diff() if then is None else then, events)
+        told: dict[str, Any] = {
+            "changed": changed,
+            "steps": steps,
+            "diff": {"before": report.now, "after": report.then},
+            "elapsed_ms": _elapsed_ms(started),
+        }
+        if "holder" in report.now or "holder" in report.then:
+            told.update(holder=report.then.get("holder"), previous_holder=report.now.get("holder"))
+        told.update(describe(report))
+        for warning in report.warnings:
+            module.warn(warning)
+        if module._verbosity >= 2:
+            told["events"] = events
+        return told
+
+    try:
+        if module.check_mode:
+            look = preview or engine.preview
+            before, planned = read_with_retries(lambda: look(procedure, client, goal), timeout - spent)
+            wanted = procedure.wanted_diff(before) if planned else None
+            return result(bool(planned), steps_planned(planned), before, before, wanted)
+        outcome = (apply or engine.apply)(procedure, client, goal, timeout=timeout, spent=spent, notify=events.append)
+        return result(outcome.changed, steps_done(outcome.steps), outcome.before, outcome.after)
+    except engine.Failed as e:
+        if e.before is None or e.observed is None:
+            raise  # nothing was seen
+        module.fail_json(
+            **result(e.changed, steps_done(e.steps), e.before, e.observed),
+            msg=masking.masked(f"{e}{_hint(e.error)}"),
+            error=_error(e.error),
+        )
+        raise

@@ -14,7 +14,7 @@ import http.client
 import threading
 import time
 
-from ..failover import masking
+from ..base import masking
 from .session import Reader, within
 
 TYPE_CHECKING = False

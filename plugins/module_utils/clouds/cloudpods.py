@@ -13,8 +13,8 @@ import json
 import random
 from urllib.parse import quote, urlencode
 
-from ..failover import masking
-from ..failover.errors import (
+from ..base import masking
+from ..base.errors import (
     AlreadyExists,
     CloudError,
     Denied,

@@ -11,8 +11,8 @@ import time
 from email.utils import mktime_tz, parsedate_tz
 from urllib.parse import quote, urlencode
 
-from ..failover import masking
-from ..failover.errors import (
+from ..base import masking
+from ..base.errors import (
     AlreadyExists,
     CloudError,
     Denied,

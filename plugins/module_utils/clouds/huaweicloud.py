@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ..failover.errors import AlreadyExists, CloudError, Denied, Invalid, NotFound, Stale, Unavailable
+from ..base.errors import AlreadyExists, CloudError, Denied, Invalid, NotFound, Stale, Unavailable
 from .neutron import BY_CODE, Neutron
 
 TYPE_CHECKING = False

@@ -10,7 +10,7 @@ exactly the keys that are meant, and its revision is compared also where nothing
 
 from __future__ import annotations
 
-from ..failover.errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Quota, Stale, Unavailable
+from ..base.errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Quota, Stale, Unavailable
 from .session import read_json, retry_after
 
 TYPE_CHECKING = False

@@ -18,8 +18,8 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-from ..failover import masking
-from ..failover.errors import Denied, Lost, Unavailable
+from ..base import masking
+from ..base.errors import Denied, Lost, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

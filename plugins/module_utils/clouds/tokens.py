@@ -10,8 +10,8 @@ import contextlib
 import threading
 import time
 
-from ..failover import masking
-from ..failover.errors import CloudError, Denied, NotFound, Unavailable
+from ..base import masking
+from ..base.errors import CloudError, Denied, NotFound, Unavailable
 from .session import StdlibSession, read_json
 
 TYPE_CHECKING = False

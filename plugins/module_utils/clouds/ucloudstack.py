@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 from urllib.parse import urlencode
 
-from ..failover import masking
-from ..failover.errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Quota, Stale, Unavailable
+from ..base import masking
+from ..base.errors import AlreadyExists, CloudError, Denied, Invalid, Lost, NotFound, Quota, Stale, Unavailable
 from .session import read_answer, retry_after
 
 TYPE_CHECKING = False

@@ -23,6 +23,7 @@ alias_edit: the changes. alias_moves: which of them can be made at which moment.
 
 from __future__ import annotations
 
+from ..base.errors import CloudError, Unavailable
 from ..clouds.gce_names import zone_of
 from .alias_decide import Decision, decide
 from .alias_edit import ADD, REMOVE, Edit
@@ -30,7 +31,6 @@ from .alias_goal import goal_problems, spell
 from .alias_look import Fleet, no_answer, permission_problems, see
 from .alias_moves import Moves
 from .engine import Stopped
-from .errors import CloudError, Unavailable
 from .parallel import Together, Unwanted
 
 TYPE_CHECKING = False

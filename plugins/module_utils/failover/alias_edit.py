@@ -11,10 +11,10 @@ changed it meanwhile, the API refuses; then it is read, merged and sent again, s
 
 from __future__ import annotations
 
+from ..base.errors import AlreadyExists, CloudError, Invalid, Lost, NotFound, Stale, Unavailable
 from ..clouds.gce_names import as_cidr
 from .alias_goal import LIMIT, spell
 from .engine import Step
-from .errors import AlreadyExists, CloudError, Invalid, Lost, NotFound, Stale, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 
+from ..base.errors import Unavailable
 from ..clouds.gce_names import normalise, parse_range, zone_of
-from .errors import Unavailable
 from .route import unchecked
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ FOLLOW = "compute.zoneOperations.get"
 
 
 class AliasApi(Protocol):
-    """What this procedure needs of a client. Errors are those of errors.py."""
+    """What this procedure needs of a client. Errors are those of base/errors.py."""
 
     def list_instances(self) -> tuple[list[dict[str, Any]], list[str]]:
         """All instances of the project, and the zones that did not answer."""

@@ -12,12 +12,12 @@ the edit is not whole, and may wait for them a little. A range that cannot be ad
 
 from __future__ import annotations
 
+from ..base.errors import AlreadyExists, CloudError, Denied, Unavailable
 from ..clouds.gce_names import as_cidr, zone_of
 from .alias_edit import ADD, REMOVE, RESTORE, Edit, Stop, Stuck
 from .alias_goal import spell
 from .alias_look import no_answer
 from .engine import TimedOut
-from .errors import AlreadyExists, CloudError, Denied, Unavailable
 from .parallel import Crashed, Unwanted
 
 TYPE_CHECKING = False

@@ -7,8 +7,8 @@
 A procedure is a module, or an object, with two functions:
 
 observe(client, goal, memory) -> observed
-    Reads what is there, and checks what can be checked. observed.problems holds what forbids to go on, a sentence each;
-    observed.state() says in a sentence what is there.
+    Reads what is there, and checks what can be checked. observed.problems lists blocking problems, a sentence each;
+    observed.state() says in a sentence what is there, and observed.to_diff() says it as data.
 plan(observed, goal, memory) -> iterable of Step, Pause and Together
     A pure function. All that is left to do, in order, as far as can be foreseen: a preview shows it all. A run does
     the first and looks again, so that what another actor does meanwhile, or did while this one was stuck, is just
@@ -22,8 +22,8 @@ from __future__ import annotations
 import os
 import time
 
+from ..base.errors import AlreadyExists, CloudError, Lost, NotFound, Stale, Unavailable
 from . import parallel
-from .errors import AlreadyExists, CloudError, Lost, NotFound, Stale, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -195,10 +195,19 @@ class Stopped(Exception):
 
 
 class Failed(Exception):
-    """It went wrong for good, or the time is over: why, what state things are in, what to do next."""
+    """It went wrong for good, or the time is over: why, what state things are in, what to do next.
+
+    before, observed: the first and the last observation, or None.
+    """
 
     def __init__(
-        self, error: CloudError, steps: list[Done], step: Step | None, observed: Any, unsure: bool = False
+        self,
+        error: CloudError,
+        steps: list[Done],
+        step: Step | None,
+        observed: Any,
+        unsure: bool = False,
+        before: Any = None,
     ) -> None:
         said = str(error).rstrip(".")
         parts = [f"{step.name} {step.resource}: {said}" if step else said]
@@ -217,8 +226,14 @@ class Failed(Exception):
         self.error = error
         self.steps = steps
         self.step = step
+        self.before = before
         self.observed = observed
         self.unsure = unsure
+
+    @property
+    def changed(self) -> bool:
+        """Whether something was changed, or may have been: a request without an answer may have taken effect."""
+        return bool(self.steps) or self.unsure
 
 
 class TimedOut(CloudError):
@@ -290,15 +305,12 @@ def run(
         seconds = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2 ** min(times, 10)) * (0.5 + chance() / 2)
         return max(seconds, error.retry_after or 0)
 
+    def failed(error: CloudError, step: Step | None = None) -> Failed:
+        return Failed(error, memory.steps, step, observed, memory.unsure or error.accepted, before)
+
     def check_time(seconds: float, error: CloudError | None, reason: str, step: Step | None) -> None:
         if clock() + seconds > deadline:
-            raise Failed(
-                error or TimedOut(f"not done within {timeout:g} s: {reason}"),
-                memory.steps,
-                step,
-                observed,
-                memory.unsure,
-            )
+            raise failed(error or TimedOut(f"not done within {timeout:g} s: {reason}"), step)
 
     def finish(step: Step, begun: float, attempts: int, result: Any = None) -> None:
         took = (clock() - begun) * 1000
@@ -320,7 +332,7 @@ def run(
             if observed.problems:
                 if not memory.steps and not memory.unsure:
                     raise Refused(observed.problems, observed)
-                raise Failed(CloudError("; ".join(observed.problems)), memory.steps, None, observed, memory.unsure)
+                raise failed(CloudError("; ".join(observed.problems)))
             items = list(procedure.plan(observed, goal, memory))
         except Unavailable as error:
             wait = back_off(error, looks_failed)
@@ -330,7 +342,7 @@ def run(
             yield Pause(wait, str(error))
             continue
         except CloudError as error:
-            raise Failed(error, memory.steps, None, observed, memory.unsure) from error
+            raise failed(error) from error
         looks_failed = 0
         left = {each.key for each in items if isinstance(each, Step)}
         planned = planned or len(left)
@@ -367,10 +379,9 @@ def run(
                 continue
         if just_done and not just_done.contested:
             invisible = Unseen(just_done, memory.done[just_done.key].result)
-            raise Failed(invisible, memory.steps, just_done, observed, memory.unsure)
+            raise failed(invisible, just_done)
         if sent[step.contested] >= budget(planned, step.contested):
-            overspent = Overspent(step, sum(sent.values()), planned)
-            raise Failed(overspent, memory.steps, step, observed, memory.unsure)
+            raise failed(Overspent(step, sum(sent.values()), planned), step)
         in_vain += 1 if just_done else 0
         just_done = unseen = None
         request_ids.setdefault(step.key, _request_id())
@@ -417,8 +428,7 @@ def run(
                 check_time(wait, error, "", step)
                 yield Pause(wait, str(error))
             except CloudError as error:
-                unsure = memory.unsure or error.accepted
-                raise Failed(error, memory.steps, step, observed, unsure) from error
+                raise failed(error, step) from error
             else:
                 finish(step, begun, attempts, result)
                 just_done, looked_again = step, False

@@ -23,8 +23,8 @@ from __future__ import annotations
 import functools
 import ipaddress
 
+from ..base.errors import AlreadyExists
 from .engine import Pause, Step
-from .errors import AlreadyExists
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _BINDING = (BIND, UNBIND, MEMBERS, CHECK_OFF, CHECK_ON)
 
 
 class PortsApi(Protocol):
-    """What is needed of a client of Neutron, and of Huawei Cloud, whose API is like it. Errors are those of errors.py.
+    """What is needed of a client of Neutron, and of Huawei Cloud, whose API is like it. Errors: see base/errors.py.
 
     A port is a dictionary with the API's own names: id, name, description, network_id, mac_address, fixed_ips
     [{subnet_id, ip_address}], device_id, device_owner, port_security_enabled, allowed_address_pairs [{ip_address,
@@ -93,7 +93,7 @@ class PortsApi(Protocol):
 
 
 class UCloudStackApi(Protocol):
-    """What is needed of a client of UCloudStack. Errors are those of errors.py.
+    """What is needed of a client of UCloudStack. Errors are those of base/errors.py.
 
     Dictionaries have the API's own names (VIPInfo, VMInstanceInfo, NICInfo, SubnetInfo). Lists are whole: the client
     reads all pages. The client knows the region and, where they are set, the company and the project.
@@ -379,6 +379,10 @@ class Havip:
 
     def plan(self, s: Survey, goal: Goal, memory: Memory) -> Iterator[Step | Pause]:
         return self._present(s, goal, memory) if goal.present else self._absent(s, memory)
+
+    @staticmethod
+    def wanted_diff(s: Survey) -> dict[str, Any]:
+        return s.wanted_diff()
 
     def _present(self, s: Survey, goal: Goal, memory: Memory) -> Iterator[Step | Pause]:
         vip = s.vip

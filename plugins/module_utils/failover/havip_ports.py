@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from ..base.errors import NotFound, Stale
 from .engine import Step
-from .errors import NotFound, Stale
 from .havip import (
     ATTACH,
     BIND,

@@ -10,8 +10,8 @@ it has settled.
 
 from __future__ import annotations
 
+from ..base.errors import NotFound, Stale
 from .engine import Step
-from .errors import NotFound, Stale
 from .havip import (
     BUSY,
     CREATE,

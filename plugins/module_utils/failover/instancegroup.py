@@ -26,8 +26,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from ..base.errors import AlreadyExists, Denied, Invalid, Lost, NotFound, Unavailable
 from .engine import AT_WORK, Pause, Step
-from .errors import AlreadyExists, Denied, Invalid, Lost, NotFound, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ _TAKEN = 3  # times in a row that the service refuses a thing which looks as if 
 
 
 class GroupApi(Protocol):
-    """What this procedure needs of a client. Errors are those of errors.py. A name or an id says which one."""
+    """What this procedure needs of a client. Errors are those of base/errors.py. A name or an id says which one."""
 
     def project(self) -> dict[str, str]:
         """Of the login: its id and its name."""

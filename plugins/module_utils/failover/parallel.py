@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 
-from .errors import CloudError
+from ..base.errors import CloudError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

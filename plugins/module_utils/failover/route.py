@@ -28,6 +28,7 @@ from __future__ import annotations
 import contextlib
 import json
 
+from ..base.errors import AlreadyExists, Denied, Invalid, NotFound, Stale, Unavailable
 from ..clouds.gce_names import (
     NAME_CHARACTERS,
     NAME_LENGTH,
@@ -40,7 +41,6 @@ from ..clouds.gce_names import (
     project_of,
 )
 from .engine import AT_WORK, Fact, Pause, Step
-from .errors import AlreadyExists, Denied, Invalid, NotFound, Stale, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ _TAKEN = 5  # conflicts in a row, before a name counts as taken by a route to so
 
 
 class RouteApi(Protocol):
-    """What this procedure needs of a client. Errors are those of errors.py."""
+    """What this procedure needs of a client. Errors are those of base/errors.py."""
 
     def list_routes(self, destination: str) -> tuple[list[Route], float]:
         """All routes of the project with exactly this destination, and the server's clock in seconds since 1970."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     CloudError,
     Denied,
     Invalid,

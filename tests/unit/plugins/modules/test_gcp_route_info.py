@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, NotFound, Unavailable
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, NotFound, Unavailable
 from ansible_collections.cloudha.vip.plugins.modules import gcp_route_info
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.cloud import (
     DESTINATION,

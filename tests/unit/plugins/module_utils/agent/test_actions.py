@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.actions import Seen, Worker
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Done, Failed, Outcome, Refused, Stopped
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, Unavailable
 
 HERE, PEER = "instances/node1", "instances/node2"
 

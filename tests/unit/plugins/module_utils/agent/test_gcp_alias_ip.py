@@ -15,11 +15,11 @@ import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.agent import gcp, gcp_alias_ip
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import parse
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Lost, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_edit import ADD, REMOVE, STOP
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_look import FOLLOW, UPDATE, USE
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Failed, Refused, Stopped
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, Lost, Unavailable
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.alias_cloud import (
     POD,
     A,

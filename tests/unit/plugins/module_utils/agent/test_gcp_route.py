@@ -12,8 +12,8 @@ import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.agent import gcp, gcp_route
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import parse
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, NotFound, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Refused
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, NotFound, Unavailable
 
 ME = "projects/home/zones/zone-a/instances/node1"
 PEER = "projects/home/zones/zone-b/instances/node2"

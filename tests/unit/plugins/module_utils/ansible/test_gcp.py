@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import OptionError
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Denied, Lost, Unavailable
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Lost, Unavailable
 
 KEY = {
     "type": "service_account",

@@ -11,13 +11,19 @@ import pytest
 import yaml
 from ansible.module_utils.common.parameters import _list_no_log_values
 
+from ansible_collections.cloudha.vip.plugins.doc_fragments.havip import ModuleDocFragment
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import havip
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.providers.provider import Provider
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import OptionError
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.huaweicloud import HuaweiCloud
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.neutron import Neutron
-from ansible_collections.cloudha.vip.plugins.modules import havip_bind
+from ansible_collections.cloudha.vip.plugins.modules import havip_bind, havip_info
 
-OPTIONS = (*havip.SPEC, *yaml.safe_load(havip_bind.DOCUMENTATION)["options"])
+OPTIONS = tuple(havip.BIND_SPEC)
+
+
+def connect(module):
+    return havip.PROVIDERS[module.params["provider"]].connect(module)
 
 
 class Failed(Exception):
@@ -59,15 +65,15 @@ HUAWEI = {"user_name": "ops", "password": "sekret", "domain_name": "account", "r
 
 def test_openstack(connected):
     module = Module("openstack", cloud="production", region_name="r1", validate_certs=False, ca_cert="/ca")
-    assert havip.connect(module).__class__ is Neutron
+    assert connect(module).__class__ is Neutron
     module = Module("openstack", auth=AUTH)
-    havip.connect(module)
+    connect(module)
     assert connected == [
         {"cloud": "production", "region_name": "r1", "verify": False, "cacert": "/ca", "api_timeout": 30.0},
         {"auth": AUTH, "api_timeout": 30.0},
     ]
     module = Module("openstack", cloud={"auth": AUTH, "token": "t0ken"})
-    havip.connect(module)
+    connect(module)
     assert connected[-1]["auth"] == AUTH
 
 
@@ -93,13 +99,13 @@ def test_openstack(connected):
 def test_only_secrets_are_hidden(options, hidden):
     module = Module("openstack", **options)
     # As Ansible does with options that may not be logged.
-    module.no_log_values = _list_no_log_values(havip.SPEC, options)
+    module.no_log_values = _list_no_log_values(havip.INFO_SPEC, options)
     havip.hide(module)
     assert module.no_log_values == hidden
 
 
 def test_huawei(connected, monkeypatch):
-    assert havip.connect(Module("huaweicloud", **HUAWEI)).__class__ is HuaweiCloud
+    assert connect(Module("huaweicloud", **HUAWEI)).__class__ is HuaweiCloud
     assert connected.pop() == {
         "auth": {
             "auth_url": "https://iam.cn-north-4.myhuaweicloud.com/v3",
@@ -116,22 +122,22 @@ def test_huawei(connected, monkeypatch):
     }
     monkeypatch.setenv("HW_PROJECT_ID", "p1")
     monkeypatch.setenv("HW_REGION_NAME", "from-the-environment")
-    havip.connect(Module("huaweicloud", **{**HUAWEI, "region_name": None}))
+    connect(Module("huaweicloud", **{**HUAWEI, "region_name": None}))
     assert connected[-1]["auth"]["project_id"] == "p1" and "project_name" not in connected[-1]["auth"]
     assert connected[-1]["region_name"] == "from-the-environment"
-    havip.connect(Module("huaweicloud", cloud="hw"))
+    connect(Module("huaweicloud", cloud="hw"))
     assert connected[-1]["cloud"] == "hw" and "auth" not in connected[-1]
 
 
 def test_a_login_that_cannot_be(connected, monkeypatch):
     for option in ("password", "domain_name"):
         with pytest.raises(OptionError, match=f"^{option}: a login at Huawei Cloud needs"):
-            havip.connect(Module("huaweicloud", **{**HUAWEI, option: None}))
+            connect(Module("huaweicloud", **{**HUAWEI, option: None}))
     with pytest.raises(OptionError, match=r"^region_name: "):
-        havip.connect(Module("huaweicloud", **{**HUAWEI, "region_name": None}))
+        connect(Module("huaweicloud", **{**HUAWEI, "region_name": None}))
     monkeypatch.setitem(sys.modules, "openstack", None)
     with pytest.raises(Failed, match="openstacksdk"):
-        havip.connect(Module("openstack", cloud="production"))
+        connect(Module("openstack", cloud="production"))
 
 
 def test_a_configuration_that_is_not_there(monkeypatch, tmp_path):
@@ -139,14 +145,14 @@ def test_a_configuration_that_is_not_there(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "none.yaml"))
     with pytest.raises(OptionError, match=r"^cloud: there is no way to log in: .*nosuch.* clouds\.yaml"):
-        havip.connect(Module("openstack", cloud="nosuch"))
+        connect(Module("openstack", cloud="nosuch"))
 
 
 STACK = {"endpoint": "https://console.example.com/api", "public_key": "pub", "private_key": "priv", "region_name": "cn"}
 
 
 def test_ucloudstack(monkeypatch):
-    client = havip.connect(Module("ucloudstack", **STACK, company_id=5))
+    client = connect(Module("ucloudstack", **STACK, company_id=5))
     assert (client.endpoint, client.region, client.company_id, client.project_id) == (
         "https://console.example.com/api",
         "cn",
@@ -154,13 +160,13 @@ def test_ucloudstack(monkeypatch):
         None,
     )
     monkeypatch.setenv("UCLOUD_REGION", "other")
-    assert havip.connect(Module("ucloudstack", **{**STACK, "region_name": None})).region == "other"
+    assert connect(Module("ucloudstack", **{**STACK, "region_name": None})).region == "other"
     for option in ("endpoint", "public_key", "private_key"):
         with pytest.raises(OptionError, match=f"^{option}: provider=ucloudstack needs it"):
-            havip.connect(Module("ucloudstack", **{**STACK, option: None}))
+            connect(Module("ucloudstack", **{**STACK, option: None}))
     for endpoint in ("console.example.com", "ftp://x/api", "https://user@x/api", "https:///api"):
         with pytest.raises(OptionError, match=r"^endpoint: .* is not the URL"):
-            havip.connect(Module("ucloudstack", **{**STACK, "endpoint": endpoint}))
+            connect(Module("ucloudstack", **{**STACK, "endpoint": endpoint}))
 
 
 @pytest.mark.parametrize(
@@ -207,3 +213,41 @@ def test_goals():
     ):
         with pytest.raises(OptionError, match=f"^{said}"):
             havip.goal(Module("openstack", **options).params)
+
+
+def test_the_table_has_all_that_is_documented():
+    fragment = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+    assert {*yaml.safe_load(havip_bind.DOCUMENTATION)["options"], *fragment} == set(havip.BIND_SPEC)
+    assert {*yaml.safe_load(havip_info.DOCUMENTATION)["options"], *fragment} == set(havip.INFO_SPEC)
+    assert fragment["provider"]["choices"] == list(havip.PROVIDERS)
+
+
+def test_a_new_cloud_is_an_entry(monkeypatch):
+    """Its options are known, are refused with another provider, and reach its goal; nothing else changes."""
+    toy = Provider(
+        "toy",
+        procedure=None,
+        connect=lambda module: ("client", module.params["toy_token"]),
+        login={"toy_token": {"type": "str", "no_log": True}},
+        binding={"toy_colour": {"type": "str"}},
+        goal=lambda params: {"creation": {"Colour": params["toy_colour"]}},
+        secrets=lambda params: [{"toy_token": params.get("toy_token")}],
+        most_members=2,
+    )
+    monkeypatch.setitem(havip.PROVIDERS, "toy", toy)
+    spec = havip._compose(havip.BIND_SPEC, toy.login, toy.binding)
+    monkeypatch.setattr(havip, "BIND_SPEC", spec)
+    module = Module("toy", name="x", toy_token="sekret", toy_colour="red")
+    assert havip.check_options(module).connect(module) == ("client", "sekret")
+    assert module.no_log_values == {"sekret"}
+    goal = havip.goal(module.params)
+    assert (goal.creation, goal.limits, goal.enforce) == ({"Colour": "red"}, (2, None), True)
+    with pytest.raises(OptionError, match=r"^toy_colour: not with provider=openstack, only with toy$"):
+        havip.check_options(Module("openstack", name="x", toy_colour="red"))
+    with pytest.raises(OptionError, match=r"^bandwidth: not with provider=toy, only with ucloudstack$"):
+        havip.check_options(Module("toy", name="x", bandwidth=5))
+
+
+def test_two_clouds_cannot_mean_different_things_by_an_option():
+    with pytest.raises(ValueError, match="bandwidth"):
+        havip._compose(havip.BIND_SPEC, {"bandwidth": {"type": "str"}})

@@ -10,8 +10,7 @@ import copy
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.cloudpods import Cloudpods, Login
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     CloudError,
     Denied,
@@ -21,6 +20,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Quota,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.cloudpods import Cloudpods, Login
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds import recorded
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import Script
 

@@ -8,11 +8,7 @@ import calendar
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     CloudError,
     Denied,
@@ -23,6 +19,10 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import (
     SILENT,
     Clock,

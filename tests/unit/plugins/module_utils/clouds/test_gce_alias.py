@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import AlreadyExists, Stale, Unavailable
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import AlreadyExists, Stale, Unavailable
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.test_gce import (
     API,
     DONE,

@@ -10,10 +10,7 @@ import json
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds import neutron
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.huaweicloud import HuaweiCloud
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.neutron import Neutron
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     CloudError,
     Denied,
@@ -24,6 +21,9 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds import neutron
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.huaweicloud import HuaweiCloud
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.neutron import Neutron
 
 keystoneauth = pytest.importorskip("keystoneauth1.exceptions")
 sdk = pytest.importorskip("openstack.exceptions")

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import CloudError, Denied, Lost, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds import session as session_module
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import CloudError, Denied, Lost, Unavailable
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import (
     CLOSE,
     HANG,

@@ -10,14 +10,14 @@ import traceback
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken, Metadata, MetadataToken
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     CloudError,
     Denied,
     Lost,
     NotFound,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken, Metadata, MetadataToken
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import (
     Clock,
     Script,

@@ -9,9 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import Response, StdlibSession
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.ucloudstack import UCloudStack, flatten, sign
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     CloudError,
     Denied,
@@ -22,6 +20,8 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import Response, StdlibSession
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.ucloudstack import UCloudStack, flatten, sign
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import SILENT, server
 
 API = "https://console.example/api"

@@ -10,16 +10,16 @@ import copy
 import ipaddress
 import threading
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias, engine
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_goal import AliasGoal, Want
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_look import FOLLOW
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     Invalid,
     NotFound,
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias, engine
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_goal import AliasGoal, Want
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_look import FOLLOW
 
 URL = "https://www.googleapis.com/compute/v1/"
 NETWORK = "projects/p/global/networks/net"

@@ -9,15 +9,15 @@ from __future__ import annotations
 import copy
 import math
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     Invalid,
     Lost,
     NotFound,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
 
 NETWORK = "projects/p/global/networks/ip-failover"
 DESTINATION = "10.200.1.1/32"

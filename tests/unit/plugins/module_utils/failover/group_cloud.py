@@ -13,14 +13,14 @@ from __future__ import annotations
 import copy
 import ipaddress
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, instancegroup
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     Denied,
     Invalid,
     NotFound,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, instancegroup
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup import Eip, GroupGoal, Vip
 
 READS = ("project", "get", "list")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import pickle
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, havip, havip_ports, havip_ucloudstack
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     Invalid,
     NotFound,
     Quota,
     Stale,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, havip, havip_ports, havip_ucloudstack
 
 X, Y = "10.0.0.100", "10.0.0.101"
 CHANGES = (

@@ -10,10 +10,7 @@ import itertools
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias, engine
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_edit import ADD, REMOVE, RESTORE, STOP
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_look import FOLLOW, UPDATE, USE
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     CloudError,
     Denied,
@@ -24,6 +21,9 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias, engine
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_edit import ADD, REMOVE, RESTORE, STOP
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_look import FOLLOW, UPDATE, USE
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.alias_cloud import (
     OTHER,
     POD,

@@ -11,8 +11,8 @@ import threading
 
 import pytest
 
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import CloudError, Lost, Stale
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import CloudError, Lost, Stale
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.alias_cloud import (
     A,
     Aliases,

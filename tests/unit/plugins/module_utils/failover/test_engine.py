@@ -10,8 +10,7 @@ import uuid
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     CloudError,
     Denied,
     Lost,
@@ -19,6 +18,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
 
 
 class Seen:
@@ -28,6 +28,9 @@ class Seen:
 
     def state(self):
         return f"the counter is at {self.number}"
+
+    def to_diff(self):
+        return {"number": self.number}
 
 
 class Counting:
@@ -434,3 +437,36 @@ def test_what_is_spent_beyond_the_budget_would_be_noticed(monkeypatch, nothing_i
     counted = [each.split(",")[0] for each in nothing_is_spent_beyond_its_budget]
     nothing_is_spent_beyond_its_budget.clear()
     assert counted == ["300 changes", "300 changes"]
+
+
+@pytest.mark.parametrize(("effect", "steps"), [(True, []), (False, ["1"])])
+def test_a_lost_answer_is_a_change_only_where_its_effect_shows(effect, steps):
+    """The request took effect, its answer was lost, and the repetition is refused as out of date: no step says so."""
+
+    class Losing(Counter):
+        def write(self, number, request_id):
+            error = self.errors.pop(0) if self.errors else None
+            if effect or error is None:
+                self.number = number
+            if error:
+                raise error
+
+    counter = Losing(Lost("the connection was lost"), Stale("it has changed"))
+    outcome = apply(counter, 1)
+    assert [step.resource for step in outcome.steps] == steps
+    assert outcome.changed and outcome.unsure is effect
+
+
+def test_a_lost_answer_without_effect_is_no_change():
+    """Somebody else puts back what was there, or it was never done: the goal is reached, and nothing differs."""
+    before, same, other = Seen(1, []), Seen(1, []), Seen(2, [])
+    assert not engine.Outcome(before, same, [], 0.0, unsure=True).changed
+    assert not engine.Outcome(before, other, [], 0.0).changed  # somebody else did it
+    assert engine.Outcome(before, other, [], 0.0, unsure=True).changed
+
+
+def test_a_failure_has_what_was_seen_at_first_and_at_last():
+    counter = Counter(None, Denied("no"))
+    with pytest.raises(engine.Failed) as failed:
+        apply(counter, 2)
+    assert (failed.value.before.number, failed.value.observed.number, failed.value.changed) == (0, 1, True)

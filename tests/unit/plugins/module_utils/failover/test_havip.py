@@ -8,8 +8,7 @@ import copy
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     Denied,
     Invalid,
@@ -19,6 +18,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.havip_cloud import (
     CLOUDS,
     Crash,

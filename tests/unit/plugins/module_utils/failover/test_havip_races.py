@@ -11,8 +11,8 @@ import threading
 
 import pytest
 
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Lost, Stale
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, havip
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import Lost, Stale
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.havip_cloud import (
     CHANGES,
     CLOUDS,

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, instancegroup
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Denied,
     Lost,
     NotFound,
     Quota,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, instancegroup
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup import Eip, GroupGoal, Vip
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.group_cloud import (
     VIP,

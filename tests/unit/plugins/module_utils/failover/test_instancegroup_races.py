@@ -11,8 +11,8 @@ import itertools
 
 import pytest
 
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import CloudError, Lost
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, instancegroup
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import CloudError, Lost
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup import Eip, GroupGoal, Vip
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.group_cloud import (
     VIP,

@@ -11,9 +11,7 @@ import datetime
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise, parse_time
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import (
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     CloudError,
     Denied,
@@ -24,6 +22,8 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import
     Stale,
     Unavailable,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise, parse_time
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.cloud import (
     DESTINATION,
     EPOCH,

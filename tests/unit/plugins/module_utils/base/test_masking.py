@@ -12,8 +12,8 @@ from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import masking
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.errors import TEXT_LIMIT, CloudError, Lost
+from ansible_collections.cloudha.vip.plugins.module_utils.base import masking
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import TEXT_LIMIT, CloudError, Lost
 
 TOKEN = "ya29.c.b0AXv0zTP+/9_kQwertyuiopASDFGHJKLzxcvbnm1234567890-_" + "aB3dE5gH7jK9" * 20
 SECRETS = [

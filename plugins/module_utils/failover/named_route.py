@@ -1,0 +1,198 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The procedure for a route that is known by its name, as a person asks for it.
+
+It adds to route.py what an operator needs and the agent does not: the destination and the network are read from the
+existing route where they are not given, the name must not belong to another route, and the caller's permissions are
+checked before the first change.
+"""
+
+from __future__ import annotations
+
+from ..base.errors import Denied, NotFound, Unavailable
+from ..clouds.gce_names import is_name, normalise
+from . import engine, route
+from .gcp_preflight import ROUTE_PERMISSIONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any, Protocol
+
+    class NamedRouteApi(route.RouteApi, Protocol):
+        """What this procedure needs of a client besides."""
+
+        project: str
+
+        def all_routes(self) -> list[dict[str, Any]]: ...
+
+        def named_route(self, name: str) -> dict[str, Any] | None: ...
+
+        def test_permissions(self, path: str, permissions: list[str]) -> set[str]: ...
+
+        def may_follow_operations(self) -> bool: ...
+
+
+class NamedGoal:
+    """A route by its name. destination, network: None to take those of the existing route.
+
+    more: the other arguments of route.RouteGoal.
+    """
+
+    __slots__ = ("destination", "more", "name", "network", "present")
+
+    def __init__(
+        self, name: str, destination: str | None, network: str | None, present: bool = True, **more: Any
+    ) -> None:
+        self.name = name
+        self.destination = destination
+        self.network = network
+        self.present = present
+        self.more = more
+
+
+class NoRoute:
+    """There is no route of this name, and where it would lead is not known. Nothing can be done, or has to be."""
+
+    goal = None
+
+    def __init__(self, name: str, problems: Iterable[str] = ()) -> None:
+        self.name = name
+        self.problems = list(problems)
+
+    def state(self) -> str:
+        return f"there is no route {self.name}"
+
+    def to_diff(self) -> dict[str, Any]:
+        return {"holder": None, "routes": []}
+
+
+class Procedure:
+    """observe, plan and wanted_diff for one run. notes: what could not be checked before the first change."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def observe(self, client: NamedRouteApi, goal: NamedGoal, memory: engine.Memory) -> route.Observed | NoRoute:
+        facts = memory.facts
+        if "goal" not in facts:
+            found = find(client, goal)
+            if isinstance(found, NoRoute):
+                return found
+            facts["goal"] = found
+        observed = route.observe(client, facts["goal"], memory)
+        if observed.problems or "asked" in facts:
+            return observed
+        if "named" not in facts:
+            observed.problems = name_problems(client, observed)
+            facts["named"] = True
+        if not observed.problems and any(isinstance(item, engine.Step) for item in self.plan(observed, goal, memory)):
+            self._check_permissions(client, goal.name)
+            facts["asked"] = True
+        return observed
+
+    def plan(
+        self, observed: route.Observed | NoRoute, goal: NamedGoal, memory: engine.Memory
+    ) -> Iterator[engine.Step | engine.Pause]:
+        if isinstance(observed, NoRoute):
+            return iter(())
+        return route.plan(observed, observed.goal, memory)
+
+    @staticmethod
+    def wanted_diff(observed: route.Observed | NoRoute) -> dict[str, Any]:
+        return observed.to_diff() if isinstance(observed, NoRoute) else route.wanted_diff(observed)
+
+    def _check_permissions(self, client: NamedRouteApi, name: str) -> None:
+        """A caller that can insert but not delete would leave a half-finished move.
+
+        Without an answer the move goes on, with a note.
+        """
+        missing = missing_permissions(client, {route_path(client, name): ROUTE_PERMISSIONS}, self.notes)
+        if missing:
+            raise Denied("; ".join(missing), resource=name, status=403)
+
+
+def find(client: NamedRouteApi, goal: NamedGoal) -> route.RouteGoal | NoRoute:
+    """The goal with its destination and its network; or why there is none."""
+    destination, network = goal.destination, goal.network
+    if not destination or not network:
+        routes = client.all_routes()
+        problem = mismatch(next((each for each in routes if each["name"] == goal.name), None), destination, network)
+        if problem:
+            return NoRoute(goal.name, [problem])
+        candidates = [
+            each
+            for each in routes
+            # A killed run may have left nothing but a temporary route.
+            if (each["name"] == goal.name or route.is_temporary(each, goal.name))
+            and destination in (None, each["destRange"])
+            and network in (None, normalise(each["network"]))
+        ]
+        if candidates:
+            best = min(candidates, key=lambda each: each["name"] != goal.name)
+            destination, network = best["destRange"], normalise(best["network"])
+    if destination and network:
+        return route.RouteGoal(goal.name, destination, network, present=goal.present, **goal.more)
+    missing = "network" if destination else "destination"
+    problem = f"{missing}: give it, as there is no route {goal.name} in {client.project} that has one"
+    return NoRoute(goal.name, [problem] if goal.present else [])
+
+
+def name_problems(client: NamedRouteApi, observed: route.Observed) -> list[str]:
+    """A route of the wanted name that is for something else: it is not in the list for the wanted destination."""
+    goal = observed.goal
+    if observed.original or not is_name(goal.name):
+        return []
+    problem = mismatch(client.named_route(goal.name), goal.destination, goal.network)
+    return [problem] if problem else []
+
+
+def mismatch(found: dict[str, Any] | None, destination: str | None, network: str | None) -> str:
+    """Why the route of the wanted name is not the one that is meant; empty if it is."""
+    if not found:
+        return ""
+    is_for, on = found["destRange"], normalise(found["network"])
+    if destination in (None, is_for) and network in (None, on):
+        return ""
+    return (
+        f"name: the route {found['name']} is for {is_for} on {on}, and not for {destination or is_for} on"
+        f" {network or on}: choose another name, or correct the options destination and network"
+    )
+
+
+def missing_permissions(
+    client: NamedRouteApi, wanted: Mapping[str, tuple[str, ...]], unasked: list[str] | None = None
+) -> list[str]:
+    """What the caller may not do with resources, and whether it may learn what becomes of its changes.
+
+    unasked: gets why something could not be asked, and then the rest is not asked; a refusal to answer is ignored.
+    Without it, the former is raised, and the latter is a problem.
+    """
+    missing = []
+    try:
+        for path, permissions in wanted.items():
+            try:
+                granted = client.test_permissions(path, list(permissions))
+            except NotFound:
+                continue  # the procedure itself says that it is not there
+            except Denied as e:
+                missing += [str(e)] if unasked is None else []
+                continue
+            missing += [_lacking(permission, path) for permission in permissions if permission not in granted]
+        if not client.may_follow_operations():
+            missing.append(_lacking("compute.globalOperations.get", f"projects/{client.project}"))
+    except Unavailable as e:
+        if unasked is None:
+            raise
+        unasked.append(route.unchecked(e))
+    return missing
+
+
+def _lacking(permission: str, path: str) -> str:
+    return f"the caller does not have the permission {permission} on {path}: give it a role that has it"
+
+
+def route_path(client: NamedRouteApi, name: str) -> str:
+    return f"projects/{client.project}/global/routes/{name}"

@@ -1,0 +1,179 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One rule for the result of every module, however the run ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import run
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Lost, NotFound, Unavailable
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
+
+ALWAYS = {"changed", "steps", "elapsed_ms"}
+SEEN = {"diff", "holder", "previous_holder", "address"}
+
+
+class Ended(SystemExit):
+    """As AnsibleModule ends a task: nothing that catches an Exception catches it."""
+
+    def __init__(self, result):
+        self.result = result
+
+
+class Module:
+    """As much of an AnsibleModule as is needed."""
+
+    _verbosity = 0
+
+    def __init__(self, check_mode=False, **params):
+        self.params = {"timeout": 30.0, **params}
+        self.check_mode = check_mode
+        self.no_log_values = set()
+        self.warnings = []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+    def fail_json(self, **result):
+        raise Ended({"failed": True, **result})
+
+
+class Seen:
+    def __init__(self, holder, problems=()):
+        self.holder = holder
+        self.problems = list(problems)
+
+    def state(self):
+        return f"{self.holder} has it"
+
+    def to_diff(self):
+        return {"holder": self.holder}
+
+
+class Moving:
+    """A procedure of one step, which gives a thing to somebody."""
+
+    def observe(self, client, goal, memory):
+        return client.look()
+
+    def plan(self, observed, goal, memory):
+        if observed.holder != goal:
+            yield engine.Step("move", "thing", lambda client, request_id: client.move(goal))
+
+    def wanted_diff(self, observed):
+        return {"holder": "b"}
+
+
+class Client:
+    def __init__(self, *errors, problems=(), look_errors=()):
+        self.holder = "a"
+        self.errors = list(errors)
+        self.look_errors = list(look_errors)
+        self.problems = problems
+
+    def look(self):
+        if self.look_errors:
+            raise self.look_errors.pop(0)
+        return Seen(self.holder, self.problems)
+
+    def move(self, goal):
+        if self.errors:
+            raise self.errors.pop(0)
+        self.holder = goal
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    """Time passes only where somebody waits."""
+    now = [100.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(run.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(run.time, "sleep", sleep)
+    real = engine.apply
+    monkeypatch.setattr(engine, "apply", lambda *args, **keys: real(*args, clock=lambda: now[0], sleep=sleep, **keys))
+    return now
+
+
+def end(client, goal="b", raised=None, **keys):
+    module = Module(**keys)
+    try:
+        with run.failures(module) as started:
+            if raised:
+                raise raised
+            client = client() if callable(client) else client
+            return run.carry_out(module, Moving(), client, goal, started, describe=lambda _: {"address": "the thing"})
+    except Ended as ended:
+        return ended.result
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_success(check_mode):
+    client = Client()
+    result = end(client, check_mode=check_mode)
+    assert set(result) == ALWAYS | SEEN
+    assert (result["changed"], result["holder"], result["previous_holder"]) == (True, "b", "a")
+    assert result["diff"] == {"before": {"holder": "a"}, "after": {"holder": "b"}}
+    assert [step["name"] for step in result["steps"]] == ["move"] and ("ms" in result["steps"][0]) is not check_mode
+    assert client.holder == ("a" if check_mode else "b")
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_nothing_to_do(check_mode):
+    result = end(Client(), goal="a", check_mode=check_mode)
+    assert (result["changed"], result["steps"], result["holder"], result["previous_holder"]) == (False, [], "a", "a")
+    assert result["diff"]["before"] == result["diff"]["after"]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(
+    ("raised", "client"),
+    [
+        (run.OptionError("option: no"), {}),
+        (Denied("no"), {}),
+        (KeyError("odd"), {}),
+        (None, {"problems": ["it must not be done"]}),
+        (None, {"look_errors": [NotFound("there is none")]}),
+        (None, {"look_errors": [Unavailable("not now")] * 99}),
+    ],
+)
+def test_a_failure_before_anything_was_changed(raised, client, check_mode):
+    result = end(Client(**client), raised=raised, check_mode=check_mode)
+    assert result["failed"] and set(result) >= ALWAYS and result["msg"]
+    assert (result["changed"], result["steps"]) == (False, [])
+
+
+def test_a_failure_tells_who_has_it():
+    result = end(Client(Denied("no")))
+    assert result["failed"] and set(result) == ALWAYS | SEEN | {"failed", "msg", "error"}
+    assert (result["changed"], result["holder"], result["previous_holder"]) == (False, "a", "a")
+    assert result["error"]["message"] == "no"
+
+
+def test_a_failure_after_a_lost_answer_may_have_changed_something():
+    result = end(Client(*[Lost("the connection was lost")] * 99))
+    assert result["failed"] and result["changed"] and result["steps"] == []
+    assert "may have taken effect" in result["msg"]
+
+
+def test_one_timeout_from_the_beginning_of_the_task(no_waiting):
+    def login():
+        no_waiting[0] += 25
+        return Client(look_errors=[Unavailable("not now")] * 99)
+
+    result = end(login)
+    assert result["failed"] and 25_000 < result["elapsed_ms"] <= 30_000
+
+
+def test_warnings_of_the_adapter():
+    module = Module()
+    with run.failures(module) as started:
+        run.carry_out(
+            module, Moving(), Client(), "b", started, describe=lambda report: report.warnings.append("beware") or {}
+        )
+    assert module.warnings == ["beware"]
