@@ -13,7 +13,8 @@ import sys
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias, engine
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_goal import AliasGoal, Want
 
 move = json.loads(os.environ["BENCH_MOVE"])
 
@@ -24,9 +25,8 @@ def make_client() -> Compute:
     return Compute(session, move["project"], tokens=FixedToken(move["token"]), endpoint=move["endpoint"])
 
 
-# One for each interface.
-clients = [make_client(), make_client()]
-goal = alias.AliasGoal([alias.Want(move["range"], [(move["instance"], "nic0")], move["range_name"])])
+client = make_client()
+goal = AliasGoal([Want(move["range"], [(move["instance"], "nic0")], move["range_name"])])
 print("ready", flush=True)
 sys.stdin.readline()
-alias.move(clients.pop, goal)
+engine.apply(alias, client, goal, make_client=make_client)

@@ -14,8 +14,11 @@ import threading
 import time
 
 from ..base.errors import AlreadyExists, CloudError, Denied, NotFound, Unavailable
-from ..clouds.gce_names import normalise
+from ..clouds.gce_names import normalise, parse_range
 from ..failover import alias, engine
+from ..failover.alias_decide import decide
+from ..failover.alias_goal import AliasGoal, Want, spell
+from ..failover.alias_look import Fleet, permission_problems
 from .actions import CONTESTED_LOOK, Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..clouds.gce import Compute
     from ..clouds.session import StdlibSession
+    from ..failover.alias_goal import Place
     from .config import GcpAliasIpAction
 
     Connection = tuple[StdlibSession, Compute]
@@ -44,14 +48,14 @@ class GcpAliasIp:
         self.name = config.name
         self.instance = config.instance
         self.check_interval = config.check_interval
-        self.ranges = [alias.canonical(text)[0] for text in config.ranges]
+        self.ranges = [parse_range(text)[0] for text in config.ranges]
         self._node = Identity(config)
         self._api = _Instances(self._connect, Answers(config.endpoint))
-        self._holders: dict[str, alias.Place | None] = dict.fromkeys(self.ranges)
+        self._holders: dict[str, Place | None] = dict.fromkeys(self.ranges)
         self._under_way = UNDER_WAY
 
     @property
-    def here(self) -> alias.Place:
+    def here(self) -> Place:
         return self._node.me, self.config.interface
 
     def prepare(self) -> None:
@@ -68,12 +72,10 @@ class GcpAliasIp:
         """Only of this instance: what is wrong with a peer may be why this one is needed."""
         api = self._client(REQUEST_TIMEOUT)
         api.forget_subnetworks()
-        survey = alias.Survey(self._goal(), [api.get_instance(self._node.me)])
-        for subnetwork in api.list_subnetworks(""):
-            survey.subnetworks[normalise(subnetwork["selfLink"])] = subnetwork
-        alias.decide(survey)
-        problems = survey.problems + [f"{cidr}: {why}" for cidr, why in survey.unplaced.items()]
-        return problems or alias.permission_problems(api, survey, [self.here])
+        fleet = Fleet([api.get_instance(self._node.me)], (), api.list_subnetworks(""))
+        decision = decide(fleet, self._goal())
+        problems = decision.problems + [f"{cidr}: {why}" for cidr, why in decision.unplaced.items()]
+        return problems or permission_problems(api, fleet, [self.here], decision.leaving)
 
     def look(self) -> Seen:
         try:
@@ -84,22 +86,22 @@ class GcpAliasIp:
         self._holders = survey.holders
         away = {cidr: place for cidr, place in survey.holders.items() if place != self.here}
         holder = survey.holder
-        if survey.spared:
-            holder = " and ".join(sorted({path for path, _nic in survey.spared.values()}))
+        if survey.decision.spared:
+            holder = " and ".join(sorted({path for path, _nic in survey.decision.spared.values()}))
         elif holder != self._node.me and away:
             holder = None
         return Seen(
             holder,
             not away,
             [f"{step.name} {step.resource}" for step in steps],
-            "; ".join(_why(survey, cidr, place) for cidr, place in away.items() if cidr not in survey.spared),
+            "; ".join(_why(survey, cidr, place) for cidr, place in away.items() if cidr not in survey.decision.spared),
             self._under_way,
             "; ".join(
-                f"{cidr} is on {alias.spell(place)}, {self._how(place)}" for cidr, place in survey.spared.items()
+                f"{cidr} is on {spell(place)}, {self._how(place)}" for cidr, place in survey.decision.spared.items()
             ),
         )
 
-    def _how(self, place: alias.Place) -> str:
+    def _how(self, place: Place) -> str:
         if place[0] in self._api.forbidden:
             return "which this node may not look at any more"
         return "whose zone does not answer" if place[0] in self._api.unheard else "which is alive"
@@ -122,20 +124,22 @@ class GcpAliasIp:
             # What has been removed is put somewhere, wanted or not: and that must not be tried without a pause.
             (sleep if still_wanted() else time.sleep)(seconds)
 
-        def changed(place: alias.Place, ranges: set[str]) -> None:
+        def changed(place: Place, ranges: set[str]) -> None:
             if place == self.here and ranges.issuperset(self.ranges):
                 tell({"event": "moved", "resource": ", ".join(self.ranges)})
 
         api.asked = lambda: tell({"event": "mutation"})
         api.changed = changed
         try:
-            outcome = alias.move(
-                lambda: api,
+            outcome = engine.apply(
+                alias,
+                api,
                 self._goal(spare=not take),
                 timeout=self.config.timeout,
                 still_wanted=still_wanted,
                 notify=tell,
                 sleep=pause,
+                make_client=lambda: api,
             )
         except (engine.Refused, engine.Failed) as error:
             if error.observed and error.observed.holders:
@@ -150,13 +154,13 @@ class GcpAliasIp:
         return {
             "self": self._node.me or None,
             "interface": self.config.interface,
-            "ranges": {cidr: place and alias.spell(place) for cidr, place in self._holders.items()},
+            "ranges": {cidr: place and spell(place) for cidr, place in self._holders.items()},
             "api": self._api.answers.status(),
         }
 
-    def _goal(self, spare: bool = False) -> alias.AliasGoal:
-        return alias.AliasGoal(
-            [alias.Want(cidr, [self.here], self.config.range_name) for cidr in self.ranges],
+    def _goal(self, spare: bool = False) -> AliasGoal:
+        return AliasGoal(
+            [Want(cidr, [self.here], self.config.range_name) for cidr in self.ranges],
             stop_source=self.config.stop_source,
             check=False,  # of what cannot change by itself; see preflight
             partial=True,
@@ -174,15 +178,15 @@ class GcpAliasIp:
         return self._api
 
 
-def _why(survey: alias.Survey, cidr: str, place: alias.Place | None) -> str:
+def _why(survey: alias.Survey, cidr: str, place: Place | None) -> str:
     """Why a repair moves a range."""
     if place is None:
         return f"{cidr} is on no instance"
-    return f"{cidr} is on {alias.spell(place)}, which is {survey.instances[place[0]].get('status')}"
+    return f"{cidr} is on {spell(place)}, which is {survey.fleet.instances[place[0]].get('status')}"
 
 
 class _Instances:
-    """This instance and its peers, as alias.AliasApi wants it; threads may share it.
+    """This instance and its peers, as alias_look.AliasApi wants it; threads may share it.
 
     Requests that are made at the same time have a connection each. All are kept. Of an instance whose zone does not
     answer it tells what was seen last: who has a range is needed to have it removed, or stopped. So it does of a peer
@@ -191,11 +195,11 @@ class _Instances:
 
     def __init__(self, connect: Callable[[], Connection], answers: Answers) -> None:
         self.answers = answers
-        self.here: alias.Place = ("", "")
+        self.here: Place = ("", "")
         self.paths: list[str] = []
         self.timeout = REQUEST_TIMEOUT
         self.asked: Callable[[], None] = lambda: None  # called before each change
-        self.changed: Callable[[alias.Place, set[str]], None] = lambda place, ranges: None
+        self.changed: Callable[[Place, set[str]], None] = lambda place, ranges: None
         self.unheard: set[str] = set()  # the instances that did not answer when they were last asked for
         self.forbidden: dict[str, Denied] = {}  # the peers that it may not look at
         self._connect = connect

@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+import functools
+
 from ..base.errors import Denied
-from ..clouds.gce_names import normalise
+from ..clouds.gce_names import as_cidr, normalise
 from ..failover import alias, engine
+from ..failover.alias_edit import ADD, REMOVE
+from ..failover.alias_goal import AliasGoal, Want, spell
+from ..failover.alias_look import Fleet, permission_problems
 from . import gcp
 from .run import OptionError
 
@@ -36,7 +41,7 @@ ASSIGNMENT = dict(
 )
 
 
-def goal(params: Mapping[str, Any], project: str) -> alias.AliasGoal:
+def goal(params: Mapping[str, Any], project: str) -> AliasGoal:
     """What alias_ip_move shall do."""
     if params["assignment"] is not None:
         for option in ("target_instance", "source_instance", "range_name"):
@@ -47,7 +52,7 @@ def goal(params: Mapping[str, Any], project: str) -> alias.AliasGoal:
         wants = assigned(params, project)
     else:
         wants = single(params, project)
-    return alias.AliasGoal(
+    return AliasGoal(
         wants,
         avoid=avoided(params, wants),
         expected_holder=params["expected_holder"],
@@ -57,7 +62,7 @@ def goal(params: Mapping[str, Any], project: str) -> alias.AliasGoal:
     )
 
 
-def single(params: Mapping[str, Any], project: str) -> list[alias.Want]:
+def single(params: Mapping[str, Any], project: str) -> list[Want]:
     target, source = params["target_instance"], params["source_instance"]
     if params["state"] == "absent":
         if target:
@@ -73,11 +78,11 @@ def single(params: Mapping[str, Any], project: str) -> list[alias.Want]:
         path = gcp.instance_path("source_instance", source, project, params["source_zone"])
         place = (path, params["source_interface"] or "")
         if place in candidates or (not place[1] and candidates and candidates[0][0] == path):
-            raise OptionError(f"source_instance: source and target are the same, {alias.spell(candidates[0])}")
-    return [alias.Want(cidr, candidates, params["range_name"], place) for cidr in params["ranges"]]
+            raise OptionError(f"source_instance: source and target are the same, {spell(candidates[0])}")
+    return [Want(cidr, candidates, params["range_name"], place) for cidr in params["ranges"]]
 
 
-def assigned(params: Mapping[str, Any], project: str) -> list[alias.Want]:
+def assigned(params: Mapping[str, Any], project: str) -> list[Want]:
     wants = []
     for entry in params["assignment"]:
         paths = [gcp.instance_path("assignment: instances", each, project) for each in entry["instances"]]
@@ -85,11 +90,11 @@ def assigned(params: Mapping[str, Any], project: str) -> list[alias.Want]:
             raise OptionError(f"assignment: instances: none may hold {', '.join(entry['ranges'])}; name at least one")
         candidates = [(path, entry["interface"]) for path in paths]
         for cidr in entry["ranges"]:
-            wants.append(alias.Want(cidr, candidates, entry["range_name"], stay=not params["preempt"]))
+            wants.append(Want(cidr, candidates, entry["range_name"], stay=not params["preempt"]))
     return wants
 
 
-def avoided(params: Mapping[str, Any], wants: list[alias.Want]) -> list[str]:
+def avoided(params: Mapping[str, Any], wants: list[Want]) -> list[str]:
     """The paths of instances that are given by name or by path."""
     known = {path for want in wants for path, _nic in want.candidates}
     paths = []
@@ -102,36 +107,18 @@ def avoided(params: Mapping[str, Any], wants: list[alias.Want]) -> list[str]:
     return paths
 
 
-def preview(procedure: Any, client: Compute, wanted: alias.AliasGoal) -> tuple[alias.Survey, list[engine.Step]]:
+def preview(procedure: Any, client: Compute, wanted: AliasGoal) -> tuple[alias.Survey, list[engine.Step]]:
     """As the engine's; but a run moves the other ranges before it fails, and check mode must say so at once."""
     before, planned = engine.preview(procedure, client, wanted)
-    if before.unplaced:
-        raise engine.Refused([f"{cidr}: {why}" for cidr, why in before.unplaced.items()], before)
+    unplaced = before.decision.unplaced
+    if unplaced:
+        raise engine.Refused([f"{cidr}: {why}" for cidr, why in unplaced.items()], before)
     return before, planned
 
 
 def parallel(module: AnsibleModule) -> Callable[..., engine.Outcome]:
-    """How alias_ip_move applies its goal: with several clients, to change several interfaces at the same time.
-
-    Here the timeout is for each part and not for the whole run: a range that was removed has to be put somewhere, also
-    when its removal took all the time that was given.
-    """
-
-    def apply(
-        procedure: Any,
-        first: Compute,
-        wanted: alias.AliasGoal,
-        *,
-        timeout: float,
-        spent: float,
-        notify: Callable[[engine.Event], None],
-    ) -> engine.Outcome:
-        clients = [first]
-        return alias.move(
-            lambda: clients.pop() if clients else gcp.compute(module, timeout), wanted, timeout=timeout, notify=notify
-        )
-
-    return apply
+    """The engine with several clients, so that it changes several interfaces at the same time."""
+    return functools.partial(engine.apply, make_client=lambda: gcp.compute(module, module.params["timeout"]))
 
 
 def describe(report: Report) -> dict[str, Any]:
@@ -150,8 +137,8 @@ def describe(report: Report) -> dict[str, Any]:
 
 def _gap(events: list[dict[str, Any]]) -> float | None:
     """How long a range can have been on no interface, in ms: from the first removal to the end of the last addition."""
-    removals = [event["ms"] for event in events if event["event"] == "step" and event["name"] == alias.REMOVE]
-    additions = [event["ms"] for event in events if event["event"] == "done" and event["name"] == alias.ADD]
+    removals = [event["ms"] for event in events if event["event"] == "step" and event["name"] == REMOVE]
+    additions = [event["ms"] for event in events if event["event"] == "done" and event["name"] == ADD]
     return round(additions[-1] - removals[0], 1) if removals and additions else None
 
 
@@ -163,19 +150,19 @@ def _place(prefix: str, text: str | None) -> dict[str, Any]:
 def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
     """Who has what, and who could."""
     instances, silent = client.list_instances()
-    everything = alias.Survey(alias.AliasGoal([]), instances, silent)
+    everything = Fleet(instances, silent)
     if params["assignment"] is not None:
         wants = assigned({**params, "preempt": False}, client.project)
     else:
         wants = [
-            alias.Want(cidr, _candidates(cidr, params, everything, client.project), params["range_name"], stay=True)
+            Want(cidr, _candidates(cidr, params, everything, client.project), params["range_name"], stay=True)
             for cidr in params["ranges"] or ()
         ]
-    survey = alias.look(client, alias.AliasGoal(wants, avoid=avoided(params, wants), partial=True))
+    survey = alias.look(client, AliasGoal(wants, avoid=avoided(params, wants), partial=True))
     explicit = params["assignment"] is not None or params["instances"]
     ranges = [_told(survey, want, bool(explicit)) for want in wants if not want.problem]
-    problems = [*survey.problems, *survey.waiting.values()]
-    problems += [f"{cidr}: {why}" for cidr, why in survey.unplaced.items()]
+    problems = [*survey.problems, *survey.decision.waiting.values()]
+    problems += [f"{cidr}: {why}" for cidr, why in survey.decision.unplaced.items()]
     if explicit and params["preflight"]:
         problems += _standby_problems(ranges)
         problems += _requirements(client, survey, wants, ranges, params["vrrp"])
@@ -183,7 +170,7 @@ def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
         "ranges": ranges,
         "held": _held(everything),
         "problems": list(dict.fromkeys(problems)),
-        "silent_zones": sorted(survey.silent),
+        "silent_zones": sorted(survey.fleet.silent),
     }
 
 
@@ -200,30 +187,27 @@ def _standby_problems(ranges: list[dict[str, Any]]) -> list[str]:
 
 
 def _requirements(
-    client: Compute, survey: alias.Survey, wants: list[alias.Want], ranges: list[dict[str, Any]], vrrp: bool
+    client: Compute, survey: alias.Survey, wants: list[Want], ranges: list[dict[str, Any]], vrrp: bool
 ) -> list[str]:
     """What a move would need that is not there: permissions, and between the instances VRRP."""
     problems = []
     fit = {(each["instance"], each["interface"]) for told in ranges for each in told["candidates"] if each["fit"]}
     try:
-        problems += alias.permission_problems(client, survey, fit)
+        problems += permission_problems(client, survey.fleet, fit, survey.decision.leaving)
     except Denied as e:
         problems.append(str(e))
-    places = {place for want in wants for place in want.candidates if place in survey.interfaces}
-    for network in sorted({normalise(survey.interfaces[place]["network"]) for place in places if vrrp}):
-        nodes = {path for path, nic in places if normalise(survey.interfaces[path, nic]["network"]) == network}
+    places = {place for want in wants for place in want.candidates if place in survey.fleet.interfaces}
+    for network in sorted({survey.fleet.network(place) for place in places if vrrp}):
+        nodes = {place[0] for place in places if survey.fleet.network(place) == network}
         problems += gcp.firewall_problems(client, sorted(nodes), network)
     return problems
 
 
-def _candidates(cidr: str, params: Mapping[str, Any], everything: alias.Survey, project: str) -> list[Place]:
+def _candidates(cidr: str, params: Mapping[str, Any], everything: Fleet, project: str) -> list[Place]:
     """As given; else every interface of the network that the range is on."""
     if params["instances"]:
         return [(gcp.instance_path("instances", each, project), params["interface"]) for each in params["instances"]]
-    try:
-        cidr = alias.canonical(cidr)[0]
-    except ValueError:
-        return []
+    cidr = as_cidr(cidr)
     networks = [
         interface.get("network")
         for interface in everything.interfaces.values()
@@ -232,11 +216,11 @@ def _candidates(cidr: str, params: Mapping[str, Any], everything: alias.Survey, 
     return [place for place, interface in sorted(everything.interfaces.items()) if interface["network"] in networks]
 
 
-def _told(survey: alias.Survey, want: alias.Want, explicit: bool) -> dict[str, Any]:
-    holder, target = survey.holders.get(want.cidr), survey.targets.get(want.cidr)
+def _told(survey: alias.Survey, want: Want, explicit: bool) -> dict[str, Any]:
+    holder, target = survey.holders.get(want.cidr), survey.decision.targets.get(want.cidr)
     candidates = [
         {"instance": place[0], "interface": place[1], "fit": not why, "reason": why}
-        for place, why in ((place, survey.unfit.get((want.cidr, place), "")) for place in want.candidates)
+        for place, why in ((place, survey.decision.unfit.get((want.cidr, place), "")) for place in want.candidates)
         if explicit or not why
     ]
     # Where nobody has it, it is the target that may fail.
@@ -252,7 +236,7 @@ def _told(survey: alias.Survey, want: alias.Want, explicit: bool) -> dict[str, A
     }
 
 
-def _held(everything: alias.Survey) -> list[dict[str, Any]]:
+def _held(everything: Fleet) -> list[dict[str, Any]]:
     return [
         {
             "address": each.get("ipCidrRange"),

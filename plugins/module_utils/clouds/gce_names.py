@@ -37,6 +37,11 @@ def project_of(path: str) -> str:
     return path.split("/")[1] if path.startswith("projects/") else ""
 
 
+def zone_of(path: str) -> str:
+    """The zone in the path of an instance."""
+    return path.split("/")[3]
+
+
 def last_part(url: Any) -> str:
     """The name at the end of a path or URL."""
     return str(url).rpartition("/")[2]
@@ -84,6 +89,25 @@ def parse_cidr(text: str) -> tuple[int, int]:
         base = dotted(first - first % size)
         raise ValueError(f"{text!r} has bits beyond its prefix length: write {base}/{length}, or {address}/32")
     return first, first + size - 1
+
+
+def parse_range(text: str) -> tuple[str, tuple[int, int]]:
+    """An IPv4 address or network in CIDR notation, and its first and last address. ValueError says what is wrong."""
+    cidr = text if "/" in text else f"{text}/32"
+    return cidr, parse_cidr(cidr)
+
+
+def as_cidr(text: Any) -> str:
+    """An IPv4 address or network in CIDR notation; any other text as it is."""
+    try:
+        return parse_range(str(text))[0]
+    except ValueError:
+        return str(text)
+
+
+def format_cidr(first: int, last: int) -> str:
+    """The text of an IPv4 network, of which the first and the last address are given as numbers."""
+    return f"{dotted(first)}/{33 - (last - first + 1).bit_length()}"
 
 
 def parse_time(text: str) -> float:

@@ -9,10 +9,10 @@ A procedure is a module, or an object, with two functions:
 observe(client, goal, memory) -> observed
     Reads what is there, and checks what can be checked. observed.problems lists blocking problems, a sentence each;
     observed.state() says in a sentence what is there, and observed.to_diff() says it as data.
-plan(observed, goal, memory) -> iterable of Step and Pause
+plan(observed, goal, memory) -> iterable of Step, Pause and Together
     A pure function. All that is left to do, in order, as far as can be foreseen: a preview shows it all. A run does
     the first and looks again, so that what another actor does meanwhile, or did while this one was stuck, is just
-    another observation.
+    another observation. Steps that cannot wait for each other are planned Together.
 
 What a run knows about itself, and no observation can tell, is in its Memory.
 """
@@ -23,13 +23,14 @@ import os
 import time
 
 from ..base.errors import AlreadyExists, CloudError, Lost, NotFound, Stale, Unavailable
+from . import parallel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
     from typing import Any, Union
 
-    Item = Union["Step", "Pause", "Look"]
+    Item = Union["Step", "Pause", "Look", parallel.Together]
     Event = dict[str, Any]
 
 # How many changes a run may make, by whether they are contested: so many for each step of its first plan, and at least
@@ -129,7 +130,7 @@ class Fact:
 class Memory:
     """What a run knows about itself. Only the run writes it, and observe() to `facts`."""
 
-    __slots__ = ("conflicts", "done", "facts", "nonce", "now", "steps", "unsure")
+    __slots__ = ("conflicts", "done", "facts", "nonce", "now", "steps", "unanswered", "unsure")
 
     def __init__(self, nonce: str | None = None) -> None:
         self.nonce = nonce or os.urandom(4).hex()
@@ -140,6 +141,7 @@ class Memory:
         self.conflicts: dict[Hashable, list[tuple[float, CloudError]]] = {}
         self.facts: dict[str, Any] = {}
         self.unsure = False  # whether a request may have taken effect, of which nothing was heard
+        self.unanswered = False  # whether a part reached its goal, perhaps by such a request
 
     def copy(self) -> Memory:
         other = Memory(self.nonce)
@@ -351,11 +353,17 @@ def run(
             just_done, in_vain = None, 0
         item = items[0] if items else None
         if item is None:
-            return Outcome(before, observed, memory.steps, (clock() - started) * 1000, memory.unsure)
+            unsure = memory.unsure or memory.unanswered
+            return Outcome(before, observed, memory.steps, (clock() - started) * 1000, unsure)
         if isinstance(item, Pause):
             tell("wait", reason=item.reason, wait_s=round(item.seconds, 3))
             check_time(item.seconds, None, item.reason, None)
             yield item
+            continue
+        if isinstance(item, parallel.Together):
+            yield item  # its driver carries it out
+            memory.done[item.key] = Fact(clock(), None, item.schedule)
+            deadline = clock() + timeout
             continue
 
         step: Step = item
@@ -440,12 +448,43 @@ def apply(
     sleep: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
     chance: Callable[[], float] | None = None,
+    make_client: Callable[[], Any] | None = None,
 ) -> Outcome:
-    """Do what is needed to reach the goal. spent: so many seconds of the timeout are over already.
+    """Do what is needed to reach the goal.
+
+    spent: so many seconds of the timeout are over already. make_client: makes another client for a part that is
+    carried out at the same time as others; without it, parts are carried out one after the other. notify, sleep,
+    clock, chance and still_wanted are then called by several threads.
 
     Raises Refused (nothing was changed), Stopped (still_wanted() said no) or Failed.
     """
     memory = Memory(getattr(goal, "run", None))
+    started = clock()
+    together = False
+
+    def tell(event: Event) -> None:
+        """With the time since the beginning of all, and not of a part."""
+        notify({**event, "ms": round((clock() - started) * 1000, 3)})
+
+    def run_part(part: Any, its_client: Any) -> parallel.Ended:
+        try:
+            done = apply(
+                part,
+                its_client,
+                None,
+                timeout=timeout,
+                still_wanted=lambda: part.bound or still_wanted(),
+                notify=tell,
+                sleep=sleep,
+                clock=clock,
+                chance=chance,
+            )
+        except Failed as failed:
+            return parallel.Ended(failed.steps, failed.error, failed.unsure)
+        except Stopped as stopped:
+            return parallel.Ended(stopped.steps, None if stopped.steps else parallel.Unwanted())
+        return parallel.Ended(done.steps, None, done.unsure)
+
     items = run(
         procedure, client, goal, timeout=timeout, spent=spent, clock=clock, notify=notify, memory=memory, chance=chance
     )
@@ -455,9 +494,13 @@ def apply(
                 item = next(items)
             except StopIteration as end:
                 return end.value
+            if isinstance(item, parallel.Together):
+                together = True
+                parallel.carry_out(item.schedule, run_part, parallel.Clients(client, make_client), memory)
+                continue
             left = item.seconds if isinstance(item, Pause) else 0.0
             while True:
-                if not still_wanted():
+                if not together and not still_wanted():
                     raise Stopped(memory.steps)
                 if left <= 0:
                     break
@@ -476,7 +519,10 @@ def preview(procedure: Any, client: Any, goal: Any) -> tuple[Any, list[Step]]:
     observed = procedure.observe(client, goal, memory)
     if observed.problems:
         raise Refused(observed.problems, observed)
-    return observed, [item for item in procedure.plan(observed, goal, memory) if isinstance(item, Step)]
+    steps: list[Step] = []
+    for item in procedure.plan(observed, goal, memory):
+        steps += item.steps if isinstance(item, parallel.Together) else [item] if isinstance(item, Step) else []
+    return observed, steps
 
 
 def budget(planned: int, contested: bool) -> int:

@@ -16,7 +16,9 @@ import pytest
 from ansible_collections.cloudha.vip.plugins.module_utils.agent import gcp, gcp_alias_ip
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import parse
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Lost, Unavailable
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_edit import ADD, REMOVE, STOP
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_look import FOLLOW, UPDATE, USE
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Failed, Refused, Stopped
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.alias_cloud import (
     POD,
@@ -60,15 +62,15 @@ def cloud():
 
 @pytest.fixture
 def make(cloud, monkeypatch):
-    move = alias.move
+    apply = engine.apply
 
     def with_virtual_time(*arguments, **keys):
-        keys.update(clock=cloud.clock, sleep=cloud.clock.sleep, chance=lambda: 0.5, threads=False)
-        return move(*arguments, **keys)
+        keys.update(clock=cloud.clock, sleep=cloud.clock.sleep, chance=lambda: 0.5, make_client=None)
+        return apply(*arguments, **keys)
 
     monkeypatch.setattr(gcp, "Metadata", Metadata)
     monkeypatch.setattr(gcp, "Compute", functools.partial(Compute, cloud))
-    monkeypatch.setattr(alias, "move", with_virtual_time)
+    monkeypatch.setattr(engine, "apply", with_virtual_time)
 
     def make(**keys):
         whole = {"type": "gcp_alias_ip", "instance": "VI_1", "name": "database", "ranges": [X], "peers": [A, B, C]}
@@ -368,7 +370,7 @@ def test_the_source_is_stopped_where_that_was_chosen(make, cloud):
         run(make())
     assert cloud.instances[A]["status"] == "RUNNING"
     outcome, _told = run(make(on_source_failure="stop"))
-    assert [step.name for step in outcome.steps] == [alias.STOP, alias.REMOVE, alias.ADD]
+    assert [step.name for step in outcome.steps] == [STOP, REMOVE, ADD]
     assert cloud.holders(X) == [(B, "nic0")] and cloud.on(A) == {MINE}
 
 
@@ -436,11 +438,11 @@ def test_preflight(make, cloud):
     action = make()
     assert action.preflight() == []
     assert {path for verb, path in cloud.requests if verb == "get"} == {"b"}
-    cloud.denied = {alias.UPDATE}
+    cloud.denied = {UPDATE}
     assert action.preflight() == [
-        f"the caller does not have the permission {alias.UPDATE} on {B}: give it a role that has it"
+        f"the caller does not have the permission {UPDATE} on {B}: give it a role that has it"
     ]
-    cloud.denied = {alias.USE, alias.FOLLOW}
+    cloud.denied = {USE, FOLLOW}
     assert len(action.preflight()) == 2
     cloud.denied = set()
     assert "has no interface nic3, but nic0" in make(interface="nic3").preflight()[0]

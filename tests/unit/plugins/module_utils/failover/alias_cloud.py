@@ -17,7 +17,9 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Stale,
     Unavailable,
 )
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias, engine
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_goal import AliasGoal, Want
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_look import FOLLOW
 
 URL = "https://www.googleapis.com/compute/v1/"
 NETWORK = "projects/p/global/networks/net"
@@ -171,7 +173,7 @@ class Aliases:
 
     def may_follow_operations(self, scope):
         self._send("before", "operations", scope)
-        return alias.FOLLOW not in self.denied
+        return FOLLOW not in self.denied
 
     def update_network_interface(self, path, interface, body, request_id):
         self._send("before", "patch", path)
@@ -220,14 +222,15 @@ class Aliases:
 
 def want(cidr=X, target=B, source=None, **keys):
     candidates = [(target, "nic0")] if isinstance(target, str) else target or []
-    return alias.Want(cidr, candidates, source=(source, "") if isinstance(source, str) else source, **keys)
+    return Want(cidr, candidates, source=(source, "") if isinstance(source, str) else source, **keys)
 
 
 def goal(*wants, **keys):
-    return alias.AliasGoal(wants or [want()], **keys)
+    return AliasGoal(wants or [want()], **keys)
 
 
-def move(cloud, wanted, **keys):
+def move(cloud, wanted, threads=False, **keys):
     keys.setdefault("chance", lambda: 0.5)
-    keys.setdefault("threads", False)
-    return alias.move(lambda: cloud, wanted, sleep=cloud.clock.sleep, clock=cloud.clock, **keys)
+    make_client = (lambda: cloud) if threads else None
+    clock = cloud.clock
+    return engine.apply(alias, cloud, wanted, sleep=clock.sleep, clock=clock, make_client=make_client, **keys)

@@ -22,6 +22,8 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Unavailable,
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias, engine
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_edit import ADD, REMOVE, RESTORE, STOP
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_look import FOLLOW, UPDATE, USE
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.alias_cloud import (
     OTHER,
     POD,
@@ -51,7 +53,7 @@ def names(outcome):
 
 def test_moves_with_two_requests_and_reads_nothing_in_between(cloud):
     outcome = move(cloud, goal())
-    assert outcome.changed and names(outcome) == [alias.REMOVE, alias.ADD]
+    assert outcome.changed and names(outcome) == [REMOVE, ADD]
     assert cloud.on(A) == {MINE} and cloud.on(B) == {THEIRS, X}
     verbs = [verb for verb, _path in cloud.requests]
     assert verbs == ["list", "subnetworks", "permissions", "permissions", "operations", "patch", "patch", "list"]
@@ -66,7 +68,7 @@ def test_source_given_or_found_or_none(cloud):
     move(cloud, goal(want(source=A)))
     assert cloud.holders(X) == [(B, "nic0")]
     cloud.take(B, X)
-    assert names(move(cloud, goal(want(target=C)))) == [alias.ADD]
+    assert names(move(cloud, goal(want(target=C)))) == [ADD]
     assert cloud.holders(X) == [(C, "nic0")]
 
 
@@ -95,7 +97,7 @@ def test_between_interfaces_of_one_instance(cloud):
 
 def test_absent(cloud):
     outcome = move(cloud, goal(want(target=None)))
-    assert names(outcome) == [alias.REMOVE] and cloud.on(A) == {MINE}
+    assert names(outcome) == [REMOVE] and cloud.on(A) == {MINE}
     assert not move(cloud, goal(want(target=None))).changed
     with pytest.raises(engine.Refused, match="not by the source"):
         move(cloud, goal(want(THEIRS, None, source=A)))
@@ -104,8 +106,8 @@ def test_absent(cloud):
 def test_preview(cloud):
     observed, steps = engine.preview(alias, cloud, goal())
     assert [(step.name, step.resource) for step in steps] == [
-        (alias.REMOVE, f"{A} nic0: {X}"),
-        (alias.ADD, f"{B} nic0: {X}"),
+        (REMOVE, f"{A} nic0: {X}"),
+        (ADD, f"{B} nic0: {X}"),
     ]
     assert alias.wanted_diff(observed)["ranges"] == {X: f"{B} nic0"}
     assert cloud.mutations == []
@@ -154,7 +156,7 @@ def test_refused_for_what_is_wanted_together(cloud):
     with pytest.raises(engine.Refused, match="not RUNNING but TERMINATED"):
         move(cloud, goal())
     cloud.instances[B]["status"] = "RUNNING"
-    for permission in (alias.UPDATE, alias.USE, alias.FOLLOW):
+    for permission in (UPDATE, USE, FOLLOW):
         cloud.denied = {permission}
         with pytest.raises(engine.Refused, match=f"does not have the permission {permission}"):
             move(cloud, goal())
@@ -188,8 +190,8 @@ def test_a_permission_that_is_missing_counts_though_another_could_not_be_asked(c
             raise Unavailable("503", status=503)
 
     cloud.fault = fault
-    cloud.denied = {alias.USE}
-    with pytest.raises(engine.Refused, match=alias.USE):
+    cloud.denied = {USE}
+    with pytest.raises(engine.Refused, match=USE):
         move(cloud, goal())
     assert cloud.mutations == []
 
@@ -208,7 +210,7 @@ def test_nothing_is_taken_from_another_instance_that_runs(cloud):
     cloud.instances[C]["status"] = "TERMINATED"
     outcome = move(cloud, goal(*wants, spare=True))
     assert cloud.on(A) == {MINE, X} and cloud.on(B) == {THEIRS, Y, POD, "10.0.9.3/32"}
-    assert outcome.after.holder is None and outcome.before.spared == {X: (A, "nic0")}
+    assert outcome.after.holder is None and outcome.before.decision.spared == {X: (A, "nic0")}
     assert not move(cloud, goal(*wants, spare=True)).changed
     # Nor does it matter what becomes of it meanwhile.
     cloud.take(B, Y)
@@ -268,7 +270,7 @@ def test_an_add_that_fails_goes_back(cloud, error):
         move(cloud, goal())
     assert cloud.holders(X) == [(A, "nic0")] and cloud.on(A) == {X, MINE}
     assert f"{X} is on {A} nic0" in str(failed.value) and "it was put back" in str(failed.value)
-    assert [step.name for step in failed.value.steps] == [alias.REMOVE, alias.RESTORE]
+    assert [step.name for step in failed.value.steps] == [REMOVE, RESTORE]
 
 
 def test_an_add_that_cannot_go_back_says_that_it_is_nowhere(cloud):
@@ -353,7 +355,7 @@ def test_a_source_that_lets_go_when_it_is_stopped(cloud):
         move(cloud, goal(), timeout=10)
     assert cloud.instances[A]["status"] == "RUNNING"
     outcome = move(cloud, goal(stop_source=True), timeout=10)
-    assert names(outcome) == [alias.STOP, alias.REMOVE, alias.ADD]
+    assert names(outcome) == [STOP, REMOVE, ADD]
     assert cloud.holders(X) == [(B, "nic0")]
 
 
@@ -420,7 +422,7 @@ def test_no_longer_wanted_by_some_of_several(cloud):
     cloud.put(C, Y)
     with pytest.raises(engine.Stopped) as stopped:
         move(cloud, goal(want(), want(Y)), still_wanted=lambda: not cloud.mutations)
-    assert [step.name for step in stopped.value.steps] == [alias.REMOVE, alias.ADD]
+    assert [step.name for step in stopped.value.steps] == [REMOVE, ADD]
     assert cloud.holders(X) == [(B, "nic0")] and cloud.holders(Y) == [(C, "nic0")]
 
 
