@@ -8,7 +8,7 @@ RUN := tests/run
 # Another ansible-core for this one command: make demo ANSIBLE=2.17
 export ANSIBLE
 
-.PHONY: help setup demo test fresh versions lint sanity units clean-lab bench-failover bench-gcp-route bench-alias bench-havip bench-nodes killed molecule
+.PHONY: help setup demo test fresh versions lint sanity units clean-lab bench-failover bench-gcp-route bench-alias bench-havip bench-nodes killed molecule release docs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -72,6 +72,12 @@ bench-havip: ## Who binds virtual IPs of OpenStack while others do: ours, openst
 
 killed: ## A first deployment is killed at each of its tasks, which takes hours [MINUTES=20 does the first ones]
 	$(RUN) python bench/killed.py $(MINUTES)
+
+docs: ## The documentation as HTML, in build/docs
+	@tests/docs
+
+release: ## Build the release of the last commit and check it as Galaxy does; publishes nothing
+	@tests/release
 
 clean-lab: ## Remove every lab of this machine, one that runs too, and what a killed one left behind
 	$(RUN) python -m lab clean

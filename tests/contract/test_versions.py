@@ -145,3 +145,4 @@ def test_a_verb_begins_and_says_what_it_needs(installed: Path, verb: str) -> Non
 def test_the_releases_are_those_the_collection_claims(request: pytest.FixtureRequest) -> None:
     claimed = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["requires_ansible"]
     assert claimed == f">={next(iter(SUPPORTED))}.0"
+    assert f"| ansible-core | {', '.join(SUPPORTED)} |" in (ROOT / "README.md").read_text()
