@@ -16,7 +16,7 @@ help: ## Show this list
 setup: ## Install what is missing: Debian packages (as root) and the Python tools (in the cache)
 	@tests/setup
 
-demo: ## Build a topology in the lab, break it in every way, show what clients lost [TOPOLOGY=onprem_active_standby FAULTS=a,b ANSIBLE=2.17]
+demo: ## Build a topology in the lab, break it in every way, show what clients lost [TOPOLOGY=onprem_active_standby FAULTS=a,b VERBOSE=1 ANSIBLE=2.17]
 	@tests/demo $(TOPOLOGY) $(FAULTS)
 
 fresh: ## Do what the README says on a new Debian root that has nothing but the base system [ROOT=bookworm, by default trixie, too]

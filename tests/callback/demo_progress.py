@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,76 +14,123 @@ from ansible.plugins.callback import CallbackBase
 DOCUMENTATION = """
 name: demo_progress
 type: aggregate
-short_description: Tell in a line per fault how far a drill is
+short_description: Tell in words what a deployment or a drill is doing
 description:
-  - Prints lines that begin with C(PROGRESS), which tests/demo shows while the rest goes to its log.
-  - C(PROGRESS now) is what is being done at the moment, C(PROGRESS done) is worth keeping.
+  - Prints lines that begin with C(PROGRESS), followed by an object of JSON. tests/demo_run.py reads them, while the
+    rest goes to its log.
+  - Their C(kind) is C(now), what is being done; C(to come), one more C(fault) that will be injected; C(fault), that one
+    of them begins; C(over), that it has ended and with what; or C(error). Their C(text) is for people.
 requirements:
   - enable it in E(ANSIBLE_CALLBACKS_ENABLED)
 """
 
-# How long a fault takes, until the first one is over and it is known.
-USUAL_S = 20
-# Tasks of the role drill, up to the colon -> what they are to somebody who watches.
+# What the collection's roles do, to somebody who watches.
+ROLES = {
+    "health_check": "installing the check of the service",
+    "holder": "asking the nodes which of them holds the address",
+    "keepalived": "installing keepalived, which gives the address to one node",
+    "local_address": "giving the nodes an address of their own that clients ask",
+    "lvs_director": "preparing the directors, which spread the clients' requests",
+    "lvs_real_server": "preparing the servers behind the directors",
+    "nginx": "installing nginx, the service behind the address",
+    "switchover": "keeping others' work away from the nodes",
+    "vip_agent": "installing vip-agent, which checks the service",
+}
+# What is done to a node by a fault of the drill's catalog.
+FAULTS = {
+    "agent_kill": "keepalived stops, and the new holder's agent is killed at work",
+    "api_refuse": "the node is lost, and the cloud's API refuses for a while",
+    "api_slow": "the node is lost, and the cloud's API is slow",
+    "keepalived_kill": "keepalived is killed",
+    "keepalived_stop": "keepalived is stopped",
+    "link_down": "the node's network interface goes down",
+    "node_hang": "the node hangs",
+    "node_power_off": "the node loses its power",
+    "partition": "the network around the node drops everything",
+    "partition_peers": "the nodes lose sight of each other",
+    "planned_switchover": "the address is moved as planned",
+    "real_server_drain": "a real server is drained",
+    "real_server_hang": "the service on a real server hangs",
+    "real_server_kill": "the service on a real server is killed",
+    "service_hang": "the service hangs",
+    "service_kill": "the service is killed",
+    "token_expired": "the node is lost, and the nodes' tokens have ended",
+    "zone_outage": "the node's zone is lost",
+}
+# Tasks of the role drill, up to the colon: of a fault, and outside of faults.
 PHASES = {
     "Inject": "breaking it",
     "Wait for another node to answer": "waiting for another node to answer",
-    "Audit": "counting who holds the address",
+    "Audit": "counting which nodes hold the address",
     "Repair": "repairing it",
     "Fail back": "moving the address back",
     "Move the address back": "moving the address back",
     "Wait for the end": "waiting until clients are served as before",
     "Repair all the same": "repairing it, as something went wrong",
 }
+AROUND = {
+    "Ask the nodes what they are, and what cannot be done to them": "asking the nodes what can be done to them",
+    "Look for a steady state": "making sure that all is well before anything is broken",
+    "Start to ask": "starting the clients' requests, 250 a second",
+    "Stop asking": "stopping the clients' requests",
+    "Fetch what clients saw": "collecting what clients and nodes recorded",
+    "Work out what clients lost": "working out what clients lost",
+}
 EACH_FAULT = "Break, measure, mend"
 BEGIN, END = "Begin", "Keep the record"
 ANSWERS = "Wait until clients get good answers"
 
 
-def duration(seconds: float) -> str:
-    """As one says it."""
-    seconds = round(seconds)
-    return f"{seconds} s" if seconds < 100 else f"{seconds // 60} min {seconds % 60:02d} s"
-
-
 class Progress:
-    """What to tell of a drill, from the names of its tasks and a few results."""
+    """What to tell of a playbook, from the names of its tasks and a few results."""
 
-    def __init__(self, tell: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, tell: Callable[[dict[str, Any]], object]) -> None:
         self._tell = tell
-        self._clock = clock
-        self._began = clock()
-        self._spent = 0.0  # on the faults that are done
         self.total = self._done = 0
-        self._fault = self._phase = self._answered = ""
+        self._fault = self._phase = self._answered = self._role = ""
         self._injected = 0
         self._failed = False
 
+    def play(self, name: str) -> None:
+        """A play begins."""
+        self._role = ""
+        if name and "{{" not in name:
+            self._now(name[0].lower() + name[1:])
+
     def task(self, name: str) -> None:
         """A task begins."""
-        what, _colon, where = name.rpartition(" : ")[2].partition(": ")
+        role, _colon, own = name.rpartition(" : ")
+        what, _colon, where = own.partition(": ")
+        role = role.rpartition(".")[2]
         if what == BEGIN:
             self._fault, self._answered, self._injected, self._failed = where, "", 0, False
-            self._began = self._clock()
             self._phase = "beginning"
-            self._tell(f"begin {self._line()}")
+            words = f" ({FAULTS[where]})" if where in FAULTS else ""
+            self._tell({"kind": "fault", "fault": where, "text": f"{self._place()}{where}{words}"})
         elif what == END and self._fault:
-            self._done += 1
-            took = self._clock() - self._began
-            self._spent += took
-            self._phase = ""
             said = "FAILED" if self._failed else self._answered or "done"
-            self._tell(f"done {self._place(self._done)}{self._fault}: {said} ({duration(took)}{self._left()})")
-            self._fault = ""
+            text = f"{self._place()}{self._fault}: {said}"
+            self._done += 1
+            self._tell({"kind": "over", "fault": self._fault.partition(" ")[0], "text": text})
+            self._fault = self._phase = ""
         elif what in PHASES and self._fault:
             self._phase = PHASES[what]
             self._fault = where or self._fault
             self._failed = self._failed or what == "Repair all the same"
-            self._tell(f"now {self._line()}")
+            self._now(f"{self._place()}{self._fault}: {self._phase}")
+        elif own.startswith("Wait ") and ANSWERS not in own and "{{" not in own:
+            # Also within a phase: "Wait a second, as node1: does not answer".
+            self._now(f"waiting{own[4:]}")
+        elif what in AROUND and not self._fault:
+            self._now(AROUND[what])
+        elif role in ROLES and role != self._role and not self._fault:
+            self._role = role
+            self._now(ROLES[role])
 
-    def included(self) -> None:
+    def to_come(self, fault: str) -> None:
         """One more fault is to come."""
         self.total += 1
+        self._tell({"kind": "to come", "fault": fault})
 
     def result(self, name: str, result: Mapping[str, Any]) -> None:
         """A task has ended well."""
@@ -102,18 +148,31 @@ class Progress:
                 return
             self._answered = f"{by} answers after {max(after, 0):,.0f} ms, {lost} of {found['requests']} requests lost"
 
-    def _place(self, number: int) -> str:
-        return f"{number} of {self.total}: " if self.total else ""
+    def failed(self, task: str, host: str, result: Mapping[str, Any]) -> None:
+        """A task has failed, and that matters."""
+        self._tell({"kind": "error", "text": f"{task}\n{host}: {wholly(result)}"})
 
-    def _line(self) -> str:
-        return f"{self._place(self._done + 1)}{self._fault}: {self._phase}{self._left()}"
+    def _now(self, text: str) -> None:
+        self._tell({"kind": "now", "text": text})
 
-    def _left(self) -> str:
-        if not self.total or self._done >= self.total:
-            return ""
-        one = self._spent / self._done if self._done else USUAL_S
-        running = self._clock() - self._began if self._phase else 0
-        return f"; about {duration(max(one * (self.total - self._done) - running, 1))} to go"
+    def _place(self) -> str:
+        return f"fault {self._done + 1} of {self.total}: " if self.total else ""
+
+
+def wholly(result: Mapping[str, Any]) -> str:
+    """All that Ansible says of a failure, the message first. What it is told to keep to itself is not in the result."""
+    rest = {
+        name: value
+        for name, value in result.items()
+        if not name.startswith("_ansible")
+        and name not in ("invocation", "msg", "stdout_lines", "stderr_lines")
+        and value
+    }
+    lines = [str(result.get("msg") or "failed")]
+    for name, value in rest.items():
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        lines.append(f"{name}: {text}")
+    return "\n".join(lines)
 
 
 class CallbackModule(CallbackBase):
@@ -124,20 +183,20 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self._progress: Progress | None = None
+        self.progress = Progress(lambda event: self._display.display(f"PROGRESS {json.dumps(event)}"))
 
-    @property
-    def progress(self) -> Progress:
-        """Begins with the first task."""
-        self._progress = self._progress or Progress(lambda text: self._display.display(f"PROGRESS {text}"))
-        return self._progress
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        self.progress.play(play.get_name().strip())
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self.progress.task(task.get_name())
 
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
+        self.progress.task(task.get_name())
+
     def v2_playbook_on_include(self, included_file: Any) -> None:
         if EACH_FAULT in included_file._task.get_name():
-            self.progress.included()
+            self.progress.to_come(str(included_file._vars["drill_run"][0]))
 
     def v2_runner_on_ok(self, result: Any) -> None:
         self._seen(result)
@@ -145,8 +204,26 @@ class CallbackModule(CallbackBase):
     def v2_runner_item_on_ok(self, result: Any) -> None:
         self._seen(result)
 
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            self._lost(result)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        if not _task(result).ignore_unreachable:
+            self._lost(result)
+
     def _seen(self, result: Any) -> None:
-        # Public since ansible-core 2.19.
-        task = getattr(result, "task", None) or result._task
-        values = getattr(result, "result", None) or result._result
-        self.progress.result(task.get_name(), values)
+        self.progress.result(_task(result).get_name(), _values(result))
+
+    def _lost(self, result: Any) -> None:
+        host = getattr(result, "host", None) or result._host
+        self.progress.failed(_task(result).get_name(), host.get_name(), _values(result))
+
+
+# Public since ansible-core 2.19.
+def _task(result: Any) -> Any:
+    return getattr(result, "task", None) or result._task
+
+
+def _values(result: Any) -> Any:
+    return getattr(result, "result", None) or result._result

@@ -14,7 +14,6 @@ from __future__ import annotations
 import ast
 import functools
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +30,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.keepalived import conf
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems import find_problems
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.render import render
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settings import settings
+from ansible_collections.cloudha.vip.plugins.module_utils.topology.scripts import track_scripts
 from ansible_collections.cloudha.vip.plugins.module_utils.topology.values import value_problems
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -606,7 +606,7 @@ def test_what_is_safe(grammar: str, text: str, known: dict[str, Any], safe: bool
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_check_of_health_check_gets_its_words_as_they_are(hostile: str) -> None:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
-    environment.filters["quote"] = shlex.quote
+    environment.filters["cloudha.vip.health_check_scripts"] = track_scripts
     template = environment.from_string(role_variables("health_check")["health_check_track_scripts"])
     check = {"name": "app", "url": f"http://127.0.0.1/{hostile}", "process": f"a{hostile}", "restart": f"b{hostile}"}
     given = {**role_variables("health_check"), "health_check_checks": [check], "health_check_user": "u"}

@@ -17,7 +17,6 @@ NOT_YET = {
     "playbooks/vars/havip.yml",
     "playbooks/vars/lvs.yml",
     "playbooks/vars/vrrp.yml",
-    "roles/health_check/vars/main.yml",
     "roles/holder/tasks/gcp_alias_ip.yml",
     "roles/holder/tasks/gcp_route.yml",
     "roles/holder/vars/main.yml",

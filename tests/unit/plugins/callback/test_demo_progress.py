@@ -8,10 +8,12 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("ansible.plugins.callback")
+yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).resolve().parents[4]
 _SPEC = importlib.util.spec_from_file_location("demo_progress", ROOT / "tests/callback/demo_progress.py")
@@ -23,52 +25,145 @@ ROLE = "cloudha.vip.drill : "
 SINCE = 1_800_000_000_000_000_000
 
 
-def one_fault(progress, clock, fault, first_ms):
-    where = f"{fault} on node1"
-    progress.task(f"{ROLE}Begin: {fault}")
-    progress.task(f"{ROLE}Inject: {where}")
-    progress.result(
-        f"{ROLE}Break it by the inventory's hook, which also arms the undo: {where}", {"stdout": f"{SINCE}\n"}
-    )
-    progress.task(f"{ROLE}Wait for another node to answer: {where}")
-    answer = {"ok": True, "first": SINCE + first_ms * 10**6, "by": "node2", "requests": 90, "lost": 7}
-    progress.result(f"{ROLE}Wait until clients get good answers not-by node1", {"stdout": json.dumps(answer)})
-    clock[0] += 10
-    progress.task(f"{ROLE}Repair: {where}")
-    clock[0] += 20
-    progress.task(f"{ROLE}Keep the record: {where}")
-
-
-def test_a_drill_is_told_fault_by_fault_with_what_is_left():
-    told, clock = [], [0.0]
-    progress = demo_progress.Progress(told.append, lambda: clock[0])
-    for _turn in range(3):
-        progress.included()
-    clock[0] += 100  # what the drill begins with is no measure of what is left
-    one_fault(progress, clock, "service_kill", 12)
-    one_fault(progress, clock, "partition", 512)
-    assert told[0] == "begin 1 of 3: service_kill: beginning; about 60 s to go"
-    done = [each for each in told if each.startswith("done")]
-    assert done == [
-        "done 1 of 3: service_kill on node1: node2 answers after 12 ms, 7 of 90 requests lost (30 s; about 60 s to go)",
-        "done 2 of 3: partition on node1: node2 answers after 512 ms, 7 of 90 requests lost (30 s; about 30 s to go)",
-    ]
-    assert "now 2 of 3: partition on node1: repairing it; about 50 s to go" in told
-
-
-def test_a_fault_that_failed_is_told_so():
+@pytest.fixture
+def run(monkeypatch):
+    """The callback, as Ansible would call it, and what it has told."""
     told = []
-    progress = demo_progress.Progress(told.append, lambda: 0.0)
-    progress.task(f"{ROLE}Begin: partition")
-    progress.task(f"{ROLE}Repair all the same: partition on node1")
-    progress.task(f"{ROLE}Keep the record: partition on node1")
-    assert told[-1].startswith("done partition on node1: FAILED")
+    callback = demo_progress.CallbackModule()
+
+    def display(text):
+        assert text.startswith("PROGRESS ")
+        told.append(json.loads(text.removeprefix("PROGRESS ")))
+
+    monkeypatch.setattr(callback, "_display", SimpleNamespace(display=display))
+    return SimpleNamespace(callback=callback, told=told)
+
+
+def task(name, ignore_unreachable=False):
+    return SimpleNamespace(get_name=lambda: name, ignore_unreachable=ignore_unreachable)
+
+
+def result(name, values, **more):
+    # The names before and since ansible-core 2.19.
+    host = SimpleNamespace(get_name=lambda: "node1")
+    return SimpleNamespace(_task=task(name, **more), _result=values, _host=host)
+
+
+def one_fault(callback, fault, first_ms):
+    where = f"{fault} on node1"
+
+    def begin(name):
+        callback.v2_playbook_on_task_start(task(f"{ROLE}{name}"), False)
+
+    begin(f"Begin: {fault}")
+    begin(f"Inject: {where}")
+    callback.v2_runner_on_ok(result(f"{ROLE}Arm the undo, then break it: {where}", {"stdout": f"boot x\n{SINCE}\n"}))
+    begin(f"Wait for another node to answer: {where}")
+    answer = {"ok": True, "first": SINCE + first_ms * 10**6, "by": "node2", "requests": 90, "lost": 7}
+    callback.v2_runner_item_on_ok(
+        result(f"{ROLE}Wait until clients get good answers not-by node1", {"stdout": json.dumps(answer)})
+    )
+    begin("Wait a second, as node1: does not answer")
+    begin(f"Repair: {where}")
+    begin(f"Keep the record: {where}")
+
+
+def test_a_drill_is_told_fault_by_fault(run):
+    for fault in ("service_kill", "partition"):
+        included = SimpleNamespace(
+            _task=task("cloudha.vip.drill : Break, measure, mend"), _vars={"drill_run": [fault, 1]}
+        )
+        run.callback.v2_playbook_on_include(included)
+    one_fault(run.callback, "service_kill", 12)
+    one_fault(run.callback, "partition", 1512)
+    assert [(each["kind"], each.get("text", each.get("fault"))) for each in run.told] == [
+        ("to come", "service_kill"),
+        ("to come", "partition"),
+        ("fault", "fault 1 of 2: service_kill (the service is killed)"),
+        ("now", "fault 1 of 2: service_kill on node1: breaking it"),
+        ("now", "fault 1 of 2: service_kill on node1: waiting for another node to answer"),
+        ("now", "waiting a second, as node1: does not answer"),
+        ("now", "fault 1 of 2: service_kill on node1: repairing it"),
+        ("over", "fault 1 of 2: service_kill on node1: node2 answers after 12 ms, 7 of 90 requests lost"),
+        ("fault", "fault 2 of 2: partition (the network around the node drops everything)"),
+        ("now", "fault 2 of 2: partition on node1: breaking it"),
+        ("now", "fault 2 of 2: partition on node1: waiting for another node to answer"),
+        ("now", "waiting a second, as node1: does not answer"),
+        ("now", "fault 2 of 2: partition on node1: repairing it"),
+        ("over", "fault 2 of 2: partition on node1: node2 answers after 1,512 ms, 7 of 90 requests lost"),
+    ]
+    assert {each["fault"] for each in run.told if each["kind"] in ("fault", "over")} == {"service_kill", "partition"}
+
+
+def test_a_fault_that_failed_is_told_so(run):
+    for name in ("Begin: partition", "Repair all the same: partition on node1", "Keep the record: partition on node1"):
+        run.callback.v2_playbook_on_task_start(task(ROLE + name), False)
+    assert run.told[-1]["text"] == "partition on node1: FAILED"
+
+
+def test_a_deployment_is_told_role_by_role_in_words(run):
+    run.callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: "Deploy web servers"))
+    for name in (
+        "Gathering Facts",
+        "cloudha.vip.nginx : Install nginx",
+        "cloudha.vip.nginx : Lay the configuration",
+        "cloudha.vip.keepalived : Write the configuration",
+        "cloudha.vip.keepalived : Wait until the group is at rest",
+        "cloudha.vip.keepalived : Wait for {{ what_is_not_known }}",
+    ):
+        run.callback.v2_playbook_on_task_start(task(name), False)
+    run.callback.v2_playbook_on_handler_task_start(task("cloudha.vip.vip_agent : Restart the agent"))
+    assert [each["text"] for each in run.told] == [
+        "deploy web servers",
+        "installing nginx, the service behind the address",
+        "installing keepalived, which gives the address to one node",
+        "waiting until the group is at rest",
+        "installing vip-agent, which checks the service",
+    ]
+
+
+def test_an_error_is_told_wholly_and_what_is_ignored_is_none(run):
+    values = {
+        "msg": "no such package",
+        "stderr": "line 1\nline 2",
+        "stdout": "",
+        "rc": 100,
+        "_ansible_no_log": False,
+        "invocation": {"module_args": {}},
+    }
+    run.callback.v2_runner_on_failed(result("Install nginx", values), ignore_errors=True)
+    run.callback.v2_runner_on_unreachable(result("Ask the node", {"msg": "timed out"}, ignore_unreachable=True))
+    assert run.told == []
+    run.callback.v2_runner_on_failed(result("Install nginx", values))
+    run.callback.v2_runner_on_unreachable(result("Ask the node", {"msg": "timed out", "unreachable": True}))
+    assert [each["kind"] for each in run.told] == ["error", "error"]
+    assert run.told[0]["text"] == "Install nginx\nnode1: no such package\nstderr: line 1\nline 2\nrc: 100"
+    assert run.told[1]["text"] == "Ask the node\nnode1: timed out\nunreachable: true"
+
+
+def test_the_names_of_new_releases_of_ansible_are_read(run):
+    host = SimpleNamespace(get_name=lambda: "node2")
+    run.callback.v2_runner_on_failed(SimpleNamespace(task=task("A task"), result={"msg": "no"}, host=host))
+    assert run.told == [{"kind": "error", "text": "A task\nnode2: no"}]
 
 
 @pytest.mark.parametrize(
     "name",
-    [*demo_progress.PHASES, demo_progress.BEGIN, demo_progress.END, demo_progress.EACH_FAULT, demo_progress.ANSWERS],
+    [
+        *demo_progress.PHASES,
+        *demo_progress.AROUND,
+        demo_progress.BEGIN,
+        demo_progress.END,
+        demo_progress.EACH_FAULT,
+        demo_progress.ANSWERS,
+    ],
 )
 def test_the_role_has_the_tasks_that_are_looked_for(name):
     tasks = "".join(path.read_text() for path in (ROOT / "roles/drill/tasks").glob("*.yml"))
-    assert re.search(rf'- name: "?{name}\b', tasks)
+    assert re.search(rf'- name: "?{re.escape(name)}[":\n {{]', tasks)
+
+
+def test_every_fault_and_every_role_has_words():
+    catalog = yaml.safe_load((ROOT / "roles/drill/vars/main.yml").read_text())["drill_catalog"]
+    assert set(demo_progress.FAULTS) == set(catalog)
+    assert set(demo_progress.ROLES) | {"drill"} == {path.name for path in (ROOT / "roles").iterdir() if path.is_dir()}
