@@ -17,7 +17,7 @@ import sys
 import time
 from collections import deque
 
-from . import checks, guard, lock, verdict
+from . import checks, guard, kinds, lock, verdict
 from .events import EventLog, newest_first
 from .fifo import Fifo, Spool, parse_line
 from .loop import READ, Failed, Loop, Timeout, in_one_line
@@ -406,17 +406,11 @@ def _worker(agent: Agent, action: Action) -> Worker:
     # Imported only for who has an action: HTTP and TLS cost 8 MiB.
     from .actions import Worker
 
-    kind: Any
-    if action.type == "gcp_route":
-        from .gcp_route import GcpRoute as kind
-    else:
-        from .gcp_alias_ip import GcpAliasIp as kind
-
     def tell(what: str, text: str | None) -> None:
         agent.call(lambda: agent._problem(f"{action.name}: {what}", text))
 
     return Worker(
-        kind(action),
+        kinds.find(action.type)(action),
         agent.record_of_thread,
         tell,
         lambda: agent.call(agent._has_news),
