@@ -56,7 +56,7 @@ class GcpAliasIpAction(gcp.GcpAction):
 @kinds.register
 class GcpAliasIp:
     type = "gcp_alias_ip"
-    options = {
+    options: dict[str, Any] = {
         "ranges": list,
         "range_name": str,
         "interface": str,

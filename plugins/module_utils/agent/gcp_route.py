@@ -39,7 +39,7 @@ class GcpRouteAction(gcp.GcpAction):
 @kinds.register
 class GcpRoute:
     type = "gcp_route"
-    options = {
+    options: dict[str, Any] = {
         "destination": str,
         "network": str,
         "project": str,

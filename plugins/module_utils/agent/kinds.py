@@ -18,7 +18,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, ClassVar, Protocol, TypeVar
+    from typing import Any, Protocol, TypeVar
 
     from .actions import Seen
     from .config import Action, Section
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     class Kind(Protocol):
         """One kind of action. The worker's thread makes all calls, except those of the class itself."""
 
-        type: ClassVar[str]
+        type: str
         """The kind's name in the configuration, which is also the name of its file."""
-        options: ClassVar[dict[str, type]]
+        options: dict[str, Any]
         """The kind's own options, each with its type: str, int, bool, list or Path."""
 
         name: str

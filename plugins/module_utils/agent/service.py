@@ -261,6 +261,7 @@ class Agent:
                 if renewed:  # otherwise the watch may be right
                     runner.repair()
             self._ask_guard()
+            self._forget_removed()
             self._write_status()
 
     def _longest(self) -> int:
@@ -308,6 +309,17 @@ class Agent:
         if now - self.guard_heard > guard.SILENT:
             problems = [guard.PROBLEM]
         self._problem("keepalived", "; ".join(problems) if self.keepalived else None)
+
+    def _forget_removed(self) -> None:
+        """Of an instance that a reload removes, keepalived 2.2 says FAULT, and nothing more."""
+        known = guard.in_force(self.config.keepalived_health)
+        if not known:
+            return
+        since, members = known
+        wanted = {*members, *(f"INSTANCE {instance.name}" for instance in self.config.instances)}
+        for name in [name for name, state in self.states.items() if name not in wanted and state["since"] < since]:
+            del self.states[name]
+            self.news = True
 
     def _write_status(self) -> None:
         self.news = False
