@@ -15,10 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ansible_collections.cloudha.vip.plugins.module_utils.agent import cli, gcp_alias_ip, gcp_route
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.events import newest_first
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.service import read_status
-from ansible_collections.cloudha.vip.plugins.module_utils.node.code import code_of
+from ansible_collections.cloudha.vip.plugins.plugin_utils.library import collect
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import Node, until
 
 NOBODY = 65534
@@ -32,10 +31,10 @@ class AgentNode(Node):
         self.action = action
         self.errors = path / "stderr"
         (path / "lib/vip_agent/agent").unlink()
-        for name, source in code_of(cli, gcp_alias_ip, gcp_route).items():
+        for name, source in collect(["agent/*.py"]).items():
             target = path / "lib/vip_agent" / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source)
+            target.write_text(source)
         self.act()
         shutil.copy("/bin/sleep", path / "keepalived")
         self.keepalived = None

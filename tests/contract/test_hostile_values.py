@@ -25,7 +25,10 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from jinja2 import meta, nodes
 
 from ansible_collections.cloudha.vip.plugins.filter.local_address_problems import local_address_problems
+from ansible_collections.cloudha.vip.plugins.filter.vip_agent_config import vip_agent_config
 from ansible_collections.cloudha.vip.plugins.filter.vip_agent_problems import vip_agent_problems
+from ansible_collections.cloudha.vip.plugins.module_utils.agent import kinds
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import ACTION_OPTIONS
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived import conf
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems import find_problems
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.render import render
@@ -85,7 +88,15 @@ class Option(NamedTuple):
 
 @functools.cache
 def specs(role: str) -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    found = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    if role == "vip_agent":
+        # Ansible's validation does not know them: the agent's kinds of actions declare them.
+        types = {str: "str", int: "int", bool: "bool", list: "list", kinds.Path: "path"}
+        declared = [ACTION_OPTIONS, *(kinds.find(kind).options for kind in kinds.known())]
+        found["main"]["options"]["vip_agent_actions"]["options"] = {
+            name: {"type": types[kind]} for options_of in declared for name, kind in options_of.items()
+        }
+    return found
 
 
 def options() -> Iterator[Option]:
@@ -145,6 +156,8 @@ GOOD = {
     "drill_url": "http://127.0.0.1/x",
     "host": "127.0.0.1",
     "instance": "VI_1",
+    "vip_agent_actions.type": "gcp_route",
+    "on_source_failure": "stop",
     "destination": "10.2.1.1/32",
     "project": "p-roject",
     "network": "n",
@@ -221,7 +234,10 @@ def hostile_values(option: Option) -> list[str]:
 def problems(option: Option, value: str) -> list[str]:
     """What a user reads who gives the option this value; empty if it is taken."""
     name, variable = option.path[0], given(option, value)
-    validator = ArgumentSpecValidator({name: as_ansible(spec_of(option, 1))})
+    spec = spec_of(option, 1)
+    if name == "vip_agent_actions":
+        spec = {key: item for key, item in spec.items() if key != "options"}
+    validator = ArgumentSpecValidator({name: as_ansible(spec)})
     found = validator.validate({name: variable}).error_messages
     if found or option.role == "keepalived":
         return found or keepalived_problems(name, variable)
@@ -231,8 +247,8 @@ def problems(option: Option, value: str) -> list[str]:
     if option.role == "local_address":
         return local_address_problems(variable) if name == "local_address_addresses" else []
     if option.role == "vip_agent" and name in ("vip_agent_checks", "vip_agent_actions"):
-        typed = given(option, AS_CONFIGURED.get(spec_of(option).get("elements") or spec_of(option)["type"], str)(value))
-        return vip_agent_problems(agent_config(name.removeprefix("vip_agent_"), typed, option.path[-1]))
+        config = agent_config(name.removeprefix("vip_agent_"), variable, option.path[-1])
+        return vip_agent_problems(vip_agent_config(config))
     known = {**role_variables(option.role), **HOST, **wanted}
     return value_problems(evaluated(known.get(f"{option.role}_values", {}), known, tuple(wanted)))
 
@@ -265,8 +281,6 @@ def as_ansible(spec: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-# What config.json.j2 makes of numbers and booleans.
-AS_CONFIGURED = {"int": int, "bool": lambda value: value.strip() == "true"}
 HOST = {
     "inventory_hostname": "node1",
     "ansible_host": "192.168.7.247",
@@ -282,6 +296,7 @@ def agent_config(key: str, value: Any, option: str) -> dict[str, Any]:
     config = {
         "node": "n",
         "fifo": "/run/f",
+        "event_log_max_mb": 16,
         "instances": [{"name": "VI_1", "addresses": []}],
         "checks": [],
         "actions": [],
@@ -420,8 +435,12 @@ def commands_of(directory: Path, task: dict[str, Any]) -> Iterator[tuple[str, st
             yield grammar, command
         elif command and "cmd" in command:
             yield grammar, command["cmd"]
-    source = task.get("ansible.builtin.template", {}).get("src")
-    if source:
+    program = task.get("cloudha.vip.node_program", {}).get("files", ())
+    yield from (("plain", file["content"]) for file in program if "content" in file)
+    yield from (("shell", file["validate"]) for file in program if "validate" in file)
+    for source in [task.get("ansible.builtin.template", {}).get("src"), *(file.get("template") for file in program)]:
+        if not source:
+            continue
         grammars = {"nginx.conf.j2": "nginx", "config.json.j2": "json", "companion.j2": "shell"}
         yield grammars.get(source, "plain"), (directory / "templates" / source).read_text()
     yield "plain", str(task.get("ansible.builtin.copy", {}).get("content", ""))

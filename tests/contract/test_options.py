@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.cloudha.vip.plugins.module_utils.agent import kinds
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import ACTION_OPTIONS
+
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent.parent.name for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
 # What runs on machines: the scenarios, the tests of whole topologies, the lab's inventories.
@@ -50,6 +53,9 @@ def options(role: str) -> Iterator[tuple[str, ...]]:
 
     entries = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
     yield from dict.fromkeys(path for entry in entries.values() for path in walk(entry.get("options", {})))
+    if role == "vip_agent":  # the kinds of actions declare their own
+        for options_of in (ACTION_OPTIONS, *(kinds.find(kind).options for kind in kinds.known())):
+            yield from (("vip_agent_actions", name) for name in options_of)
 
 
 def of_yaml(path: Path) -> list[Any]:

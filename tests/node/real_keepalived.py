@@ -19,6 +19,7 @@ import yaml
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems import find_problems
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.render import render
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settings import settings
+from ansible_collections.cloudha.vip.plugins.plugin_utils.library import collect
 from lab.image import PACKAGES, ensure
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/keepalived"
@@ -91,10 +92,9 @@ def lay_companion(shared: Path) -> None:
         keepalived_python="/usr/bin/python3",
     )
     (shared / "companion").write_text(companion)
-    install = yaml.safe_load((ROLE / "tasks/install.yml").read_text())
-    for file in next(task["loop"] for task in install if task["name"] == "Install the guard's code"):
-        (shared / "cloudha_vip" / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROLE.parents[1] / "plugins/module_utils" / file, shared / "cloudha_vip" / file)
+    for name, text in collect(["node/guard.py"]).items():
+        (shared / "cloudha_vip" / name).parent.mkdir(parents=True, exist_ok=True)
+        (shared / "cloudha_vip" / name).write_text(text)
 
 
 class RealKeepalived:

@@ -22,43 +22,9 @@ from ..failover.engine import AT_WORK, Failed, Refused, Stopped
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Protocol
+    from typing import Any
 
-    class Kind(Protocol):
-        """What a type of action is made of. All of it is called by the worker's thread."""
-
-        name: str
-        type: str
-        instance: str
-        check_interval: float
-
-        def prepare(self) -> None:
-            """Find out who this node is; raises CloudError until that is known."""
-
-        def preflight(self) -> list[str]:
-            """What would keep this node from ever succeeding."""
-
-        def warm(self) -> None:
-            """Have all at hand that the first request needs."""
-
-        def look(self) -> Seen:
-            """One look, which changes nothing."""
-
-        def assert_here(
-            self,
-            take: bool,
-            still_wanted: Callable[[], bool],
-            notify: Callable[[dict[str, Any]], None],
-            sleep: Callable[[float], None],
-        ) -> Any:
-            """Bring the address here: an engine's Outcome, or Refused, Stopped, Failed, CloudError.
-
-            take: also from a live peer.
-            """
-
-        def status(self) -> dict[str, Any]:
-            """What only this type can tell."""
-
+    from .kinds import Kind
 
 WARM_EVERY = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0

@@ -14,7 +14,7 @@ import re
 import sys
 import time
 
-from . import lock, service, verdict
+from . import kinds, lock, service, verdict
 from .config import DEFAULT_PATH, ConfigError, load
 from .events import oldest_first, utc
 from .loop import Failed, Loop, in_one_line
@@ -169,17 +169,10 @@ def _print_action(name: str, action: dict[str, Any], now: int) -> None:
 
 
 def _whereabouts(action: dict[str, Any]) -> str:
-    if "ranges" not in action:
-        holder = (action["holder"] or "").rpartition("/")[2]
-        return (
-            f"{action.get('destination')} leads {'here' if action['here'] else f'to {holder}' if holder else 'NOWHERE'}"
-        )
-    here = f"{action['self']} {action['interface']}"
-    places: dict[str, list[str]] = {}
-    for cidr, place in action["ranges"].items():
-        where = "here" if place == here else f"on {place.rpartition('/')[2]}" if place else "NOWHERE"
-        places.setdefault(where, []).append(cidr)
-    return "; ".join(f"{', '.join(cidrs)} {where}" for where, cidrs in places.items())
+    try:
+        return kinds.find(action["type"]).describe(action)
+    except kinds.UnknownKind:  # the status of an older agent
+        return "of a kind that this agent does not know"
 
 
 def _recent(config: Config, count: int) -> list[dict[str, Any]]:

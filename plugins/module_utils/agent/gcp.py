@@ -2,28 +2,68 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the actions in Google Cloud have in common: who this node is, its token, and a client of the API."""
+"""What the actions in Google Cloud have in common: options, the node's identity, its token, and a client of the API."""
 
 from __future__ import annotations
 
 import contextlib
+import re
+import socket
 import time
 
 from ..base.errors import CloudError
 from ..clouds.gce import Compute
 from ..clouds.session import StdlibSession
 from ..clouds.tokens import Metadata, MetadataToken
+from . import kinds
+from .config import URL, Action
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from .config import GcpAction
+    from .config import Section
 
 # A look is one short request. It must not stand in the way of a run for longer than this.
 LOOK_TIMEOUT = 3.0
 REQUEST_TIMEOUT = 10.0
+NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
+NAME_IN_WORDS = "1 to 63 small letters, digits or '-', a letter first, and no '-' at the end"
+PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][-a-z0-9]{2,62}[a-z0-9]")
+OPTIONS: dict[str, type] = {"endpoint": str, "ca_file": kinds.Path, "metadata_url": str}
+
+
+class GcpAction(Action):
+    endpoint: str
+    ca_file: str | None
+    metadata_url: str
+
+
+def parse(section: Section, action: GcpAction) -> None:
+    """Take the options of ``OPTIONS``."""
+    action.endpoint = _service(section, "endpoint", "https://compute.googleapis.com/compute/v1")
+    action.ca_file = section.path("ca_file", None)
+    action.metadata_url = _service(section, "metadata_url", "http://169.254.169.254")
+
+
+def _service(section: Section, key: str, default: str) -> str:
+    url = str(section.take(key, str, default)).rstrip("/")
+    match = URL.fullmatch(url)
+    if not match or not 1 <= int(match[3] or 80) <= 65535 or set("?#") & set(url):
+        section.problem(key, f"must be like {default}, not {url!r}")
+    return url
+
+
+def span(cidr: str) -> tuple[int, int] | None:
+    """First and last address of an IPv4 network; None if it is none."""
+    address, _slash, length = cidr.partition("/")
+    try:
+        first = int.from_bytes(socket.inet_pton(socket.AF_INET, address), "big")
+    except (OSError, ValueError):
+        return None
+    rest = (1 << 32 - int(length)) - 1 if re.fullmatch("[0-9]|[12][0-9]|3[0-2]", length) else -1
+    return None if rest < 0 or first & rest else (first, first | rest)
 
 
 class Identity:

@@ -10,6 +10,8 @@ A node reads itself and its peers by name, and so needs no permission to list wh
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import threading
 import time
 
@@ -19,6 +21,7 @@ from ..failover import alias, engine
 from ..failover.alias_decide import decide
 from ..failover.alias_goal import AliasGoal, Want, spell
 from ..failover.alias_look import Fleet, permission_problems
+from . import gcp, kinds
 from .actions import CONTESTED_LOOK, Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from ..clouds.gce import Compute
     from ..clouds.session import StdlibSession
     from ..failover.alias_goal import Place
-    from .config import GcpAliasIpAction
+    from .config import Action, Section
 
     Connection = tuple[StdlibSession, Compute]
     Answer = Union[dict[str, Any], CloudError]
@@ -38,10 +41,33 @@ if TYPE_CHECKING:
 # The API does not tell since when a range is where it is. What a peer had under way when it lost mastership, a removal
 # and an addition, takes about as long as they took here, which is doubled; and this long at most, as a rule.
 UNDER_WAY = 20.0
+INTERFACE = re.compile(r"nic[0-9]{1,2}(?:\.[0-9]{1,4})?")
 
 
+class GcpAliasIpAction(gcp.GcpAction):
+    """ranges: in CIDR notation. range_name: "" for the primary range of the subnet, None to find it out.
+
+    peers: from which the ranges may be taken, as projects/P/zones/Z/instances/I.
+    """
+
+    ranges: list[str]
+    range_name: str | None
+    interface: str
+    peers: list[str]
+    stop_source: bool
+
+
+@kinds.register
 class GcpAliasIp:
     type = "gcp_alias_ip"
+    options: dict[str, Any] = {
+        "ranges": list,
+        "range_name": str,
+        "interface": str,
+        "peers": list,
+        "on_source_failure": str,
+        **gcp.OPTIONS,
+    }
 
     def __init__(self, config: GcpAliasIpAction) -> None:
         self.config = config
@@ -53,6 +79,33 @@ class GcpAliasIp:
         self._api = _Instances(self._connect, Answers(config.endpoint))
         self._holders: dict[str, Place | None] = dict.fromkeys(self.ranges)
         self._under_way = UNDER_WAY
+
+    @classmethod
+    def parse(cls, section: Section) -> Action:
+        action = GcpAliasIpAction()
+        action.ranges = _ranges(section)
+        action.range_name = section.take("range_name", str, None)
+        if action.range_name and not gcp.NAME.fullmatch(action.range_name):
+            section.problem("range_name", f"{action.range_name!r} is no name of a secondary range: {gcp.NAME_IN_WORDS}")
+        action.interface = section.take("interface", str, "nic0")
+        if not INTERFACE.fullmatch(action.interface):
+            section.problem("interface", f"must be like nic0, not {action.interface!r}")
+        action.peers = _peers(section)
+        choice = section.take("on_source_failure", str, "fail")
+        if choice not in ("fail", "stop"):
+            section.problem("on_source_failure", f"must be one of fail, stop, not {choice!r}")
+        action.stop_source = choice == "stop"
+        gcp.parse(section, action)
+        return action
+
+    @staticmethod
+    def describe(status: dict[str, Any]) -> str:
+        here = f"{status['self']} {status['interface']}"
+        places: dict[str, list[str]] = {}
+        for cidr, place in status["ranges"].items():
+            where = "here" if place == here else f"on {place.rpartition('/')[2]}" if place else "NOWHERE"
+            places.setdefault(where, []).append(cidr)
+        return "; ".join(f"{', '.join(cidrs)} {where}" for where, cidrs in places.items())
 
     @property
     def here(self) -> Place:
@@ -183,6 +236,44 @@ def _why(survey: alias.Survey, cidr: str, place: Place | None) -> str:
     if place is None:
         return f"{cidr} is on no instance"
     return f"{cidr} is on {spell(place)}, which is {survey.fleet.instances[place[0]].get('status')}"
+
+
+def _ranges(section: Section) -> list[str]:
+    ranges: list[str] = []
+    spans: list[tuple[int, int]] = []
+    for index, text in enumerate(section.some("ranges")):
+        cidr = text if isinstance(text, str) and "/" in text else f"{text}/32"
+        span = gcp.span(cidr) if isinstance(text, str) else None
+        if span is None:
+            section.problem(
+                f"ranges[{index}]",
+                "must be an IPv4 address, or a range with its length and no bits beyond that, such as 10.100.9.0/28, "
+                f"not {json.dumps(text)}",
+            )
+            continue
+        other = next((ranges[n] for n, (first, last) in enumerate(spans) if first <= span[1] and span[0] <= last), None)
+        if other:
+            section.problem(f"ranges[{index}]", f"{cidr} overlaps {other}")
+        ranges.append(cidr)
+        spans.append(span)
+    return ranges
+
+
+def _peers(section: Section) -> list[str]:
+    """With or without what the API writes before a path."""
+    peers: list[str] = []
+    for index, text in enumerate(section.some("peers")):
+        path = re.fullmatch(r"(?:https?://.*/)?projects/([^/]+)/zones/([^/]+)/instances/([^/]+)", str(text))
+        if not path or not gcp.PROJECT.fullmatch(path[1]) or not all(map(gcp.NAME.fullmatch, path.groups()[1:])):
+            section.problem(
+                f"peers[{index}]", f"must be like projects/PROJECT/zones/ZONE/instances/NAME, not {json.dumps(text)}"
+            )
+            continue
+        peer = "projects/{}/zones/{}/instances/{}".format(*path.groups())
+        if peer in peers:
+            section.problem(f"peers[{index}]", f"{peer} is there twice")
+        peers.append(peer)
+    return peers
 
 
 class _Instances:

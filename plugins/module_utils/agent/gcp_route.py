@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import re
+
 from ..base.errors import CloudError
 from ..clouds.gce_names import normalise, parse_time
 from ..failover import engine, route
 from ..failover.route_goal import RouteGoal
 from ..failover.route_table import dead_codes
+from . import gcp, kinds
 from .actions import Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 
@@ -21,11 +24,36 @@ if TYPE_CHECKING:
 
     from ..clouds.gce import Compute
     from ..failover.route_look import Observed
-    from .config import GcpRouteAction
+    from .config import Action, Section
 
 
+class GcpRouteAction(gcp.GcpAction):
+    """None: the metadata server's project; the priority, tags and description that the route has."""
+
+    destination: str
+    network: str
+    project: str | None
+    priority: int | None
+    tags: list[str] | None
+    description: str | None
+    lease: float
+    settle: float
+
+
+@kinds.register
 class GcpRoute:
     type = "gcp_route"
+    options: dict[str, Any] = {
+        "destination": str,
+        "network": str,
+        "project": str,
+        "priority": int,
+        "tags": list,
+        "description": str,
+        "lease_s": int,
+        "settle_ms": int,
+        **gcp.OPTIONS,
+    }
 
     def __init__(self, config: GcpRouteAction) -> None:
         self.config = config
@@ -38,6 +66,55 @@ class GcpRoute:
         self._session = self._node.session()
         self._answers = Answers(config.endpoint)
         self._api: _Watched | None = None
+
+    @classmethod
+    def parse(cls, section: Section) -> Action:
+        action = GcpRouteAction()
+        action.destination = section.take("destination", str)
+        if action.destination and not gcp.span(action.destination):
+            section.problem(
+                "destination",
+                f"must be an IPv4 range with its length and no bits beyond that, such as 10.200.1.1/32, "
+                f"not {action.destination!r}",
+            )
+        action.project = section.take("project", str, None)
+        if action.project is not None and not gcp.PROJECT.fullmatch(action.project):
+            section.problem("project", f"{action.project!r} is no id of a project")
+        action.network = section.take("network", str)
+        # A path as the API writes it, with or without what stands before it, or a name in the project.
+        path = re.fullmatch(r"(?:https?://.*/)?projects/([^/]+)/global/networks/([^/]+)", action.network)
+        if path and gcp.PROJECT.fullmatch(path[1]) and gcp.NAME.fullmatch(path[2]):
+            action.network = f"projects/{path[1]}/global/networks/{path[2]}"
+        elif action.network and not gcp.NAME.fullmatch(action.network):
+            section.problem(
+                "network", f"must be a name or like projects/PROJECT/global/networks/NAME, not {action.network!r}"
+            )
+        if path and action.project not in (None, path[1]):
+            # The API takes no route elsewhere.
+            section.problem(
+                "project", f"must be that of the network, {path[1]}, or be left out, and not {action.project!r}"
+            )
+        action.priority = section.take("priority", int, None)
+        if action.priority is not None and not 1 <= action.priority <= 65535:
+            # 0 would leave no room for the temporary route that has to be better.
+            section.problem("priority", f"must be from 1 to 65535, not {action.priority}")
+        action.tags = section.take("tags", list, None)
+        if not all(isinstance(tag, str) and gcp.NAME.fullmatch(tag) for tag in action.tags or ()):
+            section.problem("tags", f"must be a list of network tags, each {gcp.NAME_IN_WORDS}")
+        action.description = section.take("description", str, None)
+        action.lease = section.number("lease_s", 1, 600, 20)
+        action.settle = section.number("settle_ms", 0, 60_000, 1000) / 1000
+        gcp.parse(section, action)
+        name = section.data.get("name")
+        if isinstance(name, str) and name.strip() and name.isprintable() and not gcp.NAME.fullmatch(name):
+            section.problem("name", f"{name!r} is no name of a route: {gcp.NAME_IN_WORDS}")
+        return action
+
+    @staticmethod
+    def describe(status: dict[str, Any]) -> str:
+        holder = (status["holder"] or "").rpartition("/")[2]
+        leads = "here" if status["here"] else f"to {holder}" if holder else "NOWHERE"
+        return f"{status.get('destination')} leads {leads}"
 
     @property
     def me(self) -> str:

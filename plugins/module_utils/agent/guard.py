@@ -19,6 +19,19 @@ PROBLEM = (
 )
 
 
+def in_force(file: str) -> tuple[int, list[str]] | None:
+    """The instances and groups of the configuration that keepalived runs, and when it had read that (ns since 1970).
+
+    They are named as in the FIFO, ``INSTANCE VI_1``. None if the guard does not know them.
+    """
+    try:
+        with open(file, encoding="utf-8") as stream:
+            said = json.loads(stream.read(SIZE_LIMIT))["in_force"]
+        return int(said["since"]), [str(member) for member in said["members"]]
+    except Exception:  # as below
+        return None
+
+
 def last_word(file: str, unit: str) -> tuple[float | None, list[str]]:
     """How many seconds old it is, and what was amiss. None: this node has no guard; infinity: it has never spoken."""
     try:

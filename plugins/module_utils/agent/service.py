@@ -17,7 +17,7 @@ import sys
 import time
 from collections import deque
 
-from . import checks, guard, lock, verdict
+from . import checks, guard, kinds, lock, verdict
 from .events import EventLog, newest_first
 from .fifo import Fifo, Spool, parse_line
 from .loop import READ, Failed, Loop, Timeout, in_one_line
@@ -261,6 +261,7 @@ class Agent:
                 if renewed:  # otherwise the watch may be right
                     runner.repair()
             self._ask_guard()
+            self._forget_removed()
             self._write_status()
 
     def _longest(self) -> int:
@@ -308,6 +309,17 @@ class Agent:
         if now - self.guard_heard > guard.SILENT:
             problems = [guard.PROBLEM]
         self._problem("keepalived", "; ".join(problems) if self.keepalived else None)
+
+    def _forget_removed(self) -> None:
+        """Of an instance that a reload removes, keepalived 2.2 says FAULT, and nothing more."""
+        known = guard.in_force(self.config.keepalived_health)
+        if not known:
+            return
+        since, members = known
+        wanted = {*members, *(f"INSTANCE {instance.name}" for instance in self.config.instances)}
+        for name in [name for name, state in self.states.items() if name not in wanted and state["since"] < since]:
+            del self.states[name]
+            self.news = True
 
     def _write_status(self) -> None:
         self.news = False
@@ -406,17 +418,11 @@ def _worker(agent: Agent, action: Action) -> Worker:
     # Imported only for who has an action: HTTP and TLS cost 8 MiB.
     from .actions import Worker
 
-    kind: Any
-    if action.type == "gcp_route":
-        from .gcp_route import GcpRoute as kind
-    else:
-        from .gcp_alias_ip import GcpAliasIp as kind
-
     def tell(what: str, text: str | None) -> None:
         agent.call(lambda: agent._problem(f"{action.name}: {what}", text))
 
     return Worker(
-        kind(action),
+        kinds.find(action.type)(action),
         agent.record_of_thread,
         tell,
         lambda: agent.call(agent._has_news),

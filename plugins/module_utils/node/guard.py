@@ -267,10 +267,23 @@ def deaf(names: Iterable[str], before: Mapping[str, int], now: Mapping[str, int]
 
 def configuration(runtime: Path = RUNTIME) -> list[conf.Statement]:
     """The one in force, empty if it is not known."""
+    return known_configuration(runtime) or []
+
+
+def known_configuration(runtime: Path = RUNTIME) -> list[conf.Statement] | None:
+    """The one in force; None if it is not known."""
     try:
-        return conf.load(str(runtime / LOADED)) or []
-    except (conf.ConfError, PermissionError):
-        return []
+        return conf.load(str(runtime / LOADED))
+    except (conf.ConfError, OSError):
+        return None
+
+
+def members(statements: Iterable[conf.Statement] | None) -> list[str] | None:
+    """The instances and groups, as keepalived names them to its FIFO: ``INSTANCE VI_1``. None of None."""
+    kinds = {"vrrp_instance": "INSTANCE", "vrrp_sync_group": "GROUP"}
+    if statements is None:
+        return None
+    return [f"{kinds[s.keyword]} {s.arguments[0]}" for s in statements if s.keyword in kinds and s.arguments]
 
 
 def in_force(runtime: Path = RUNTIME, written: Path = CONFIGURATION) -> bool:
@@ -419,6 +432,7 @@ class Guard:
         self.reloading: subprocess.Popen[bytes] | None = None
         self.reloads, self.reload_due = 0, 0.0
         self.instances: list[Instance] = []
+        self.members: list[str] | None = None
         self.code, self.outdated = _versions(CODE), False
         self.read_as: tuple[int, int] | None = None
         self._configuration()
@@ -452,7 +466,8 @@ class Guard:
             return
         if (status.st_ino, status.st_mtime_ns) != self.read_as:
             self.read_as = status.st_ino, status.st_mtime_ns
-            self.instances = instances(configuration(self.runtime))
+            statements = known_configuration(self.runtime)
+            self.instances, self.members = instances(statements or []), members(statements)
 
     def _held(self) -> set[str]:
         held = self.addresses.held
@@ -534,6 +549,9 @@ class Guard:
     def _write(self) -> None:
         """At each look, which shows that the guard lives."""
         said = {"mono": time.monotonic_ns(), **self.judged._asdict(), "problems": self.told}
+        if self.read_as and self.members is not None:
+            # By this the agent, which may not read the configuration, forgets what a reload removed.
+            said["in_force"] = {"since": self.read_as[1], "members": self.members}
         try:
             verdict.write(str(self.runtime / HEALTH), json.dumps(said) + "\n")
         except OSError as error:

@@ -31,15 +31,20 @@ def read_checks(directory: Path) -> dict[str, bool]:
     return {file.name: bool(verdict.read(str(file))) for file in files}
 
 
-def last_states(event_log: Path) -> dict[str, str]:
-    """The last state of each VRRP instance that the agent heard of, as far as the end of its log tells."""
+def last_states(event_log: Path, members: list[str] | None = None) -> dict[str, str]:
+    """The last state of each VRRP instance that the agent heard of, as far as the end of its log tells.
+
+    members: those of the configuration in force, such as ``INSTANCE VI_1``, if it is known; others are left out. Of an
+    instance that a reload removed, keepalived 2.2 says FAULT, and nothing more.
+    """
     states: dict[str, str] = {}
     for event in newest_first(str(event_log)):
         state = str(event.get("state"))
         # MASTER_RX_LOWER_PRI and the like are news, not states.
         if event.get("event") == "transition" and event.get("kind") == "INSTANCE" and "_" not in state:
             states.setdefault(str(event["name"]), state)
-    return {name: states[name] for name in sorted(states) if states[name] != "DELETED"}
+    there = [name for name in sorted(states) if members is None or f"INSTANCE {name}" in members]
+    return {name: states[name] for name in there if states[name] != "DELETED"}
 
 
 def read_keepalived(runtime: Path) -> dict[str, Any]:
@@ -62,5 +67,5 @@ def read_status(runtime: Path, event_log: Path) -> dict[str, Any]:
         "agent": lock.running(str(runtime / "agent")),
         "drain": read_drain(runtime / "drain"),
         "checks": read_checks(runtime / "check"),
-        "instances": last_states(event_log),
+        "instances": last_states(event_log, guard.members(guard.known_configuration(runtime))),
     }

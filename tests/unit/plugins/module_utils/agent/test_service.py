@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.agent import service
+from ansible_collections.cloudha.vip.plugins.module_utils.agent import guard, service
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import load
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.events import newest_first
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import Node, until
@@ -257,6 +257,44 @@ def test_a_silent_guard_is_a_problem_of_the_agent_and_of_no_service(node, web, k
     assert (silent.returncode, "watch drain" in silent.stdout, node.verdict()) == (1, False, "0\n")
     says(node)
     until(lambda: node.vip_agent("status").returncode == 0)
+
+
+def test_an_instance_that_a_reload_removed_is_forgotten(node, keepalived):
+    node.configure(instances=[{"name": "VI_1"}])
+    node.start()
+    node.tell('INSTANCE "VI_1" BACKUP 254', 'INSTANCE "VI_2" BACKUP 254', 'GROUP "G" BACKUP 254')
+    node.tell('INSTANCE "VI_2" FAULT 254', 'GROUP "G" FAULT 254')
+    node.event("transition", name="G", state="FAULT")
+
+    def loaded(since, *members):
+        said = {"mono": time.monotonic_ns(), "problems": [], "in_force": {"since": since, "members": members}}
+        (node.path / "keepalived.json.new").write_text(json.dumps(said))
+        (node.path / "keepalived.json.new").rename(node.path / "keepalived.json")
+
+    def states():
+        return sorted(json.loads(node.vip_agent("status", "--json").stdout)["states"])
+
+    loaded(
+        time.time_ns() - 60_000_000_000, "INSTANCE VI_1"
+    )  # read before they were in FAULT: a reload may be under way
+    time.sleep(2.5)
+    assert states() == ["GROUP G", "INSTANCE VI_1", "INSTANCE VI_2"]
+    assert node.vip_agent("status").returncode == 1
+    loaded(time.time_ns())  # an instance of its own configuration it never forgets
+    until(lambda: states() == ["INSTANCE VI_1"])
+    until(lambda: node.vip_agent("status").returncode == 0)
+    # One that is new is known before the guard has seen it.
+    node.tell('INSTANCE "VI_3" BACKUP 254')
+    node.event("transition", name="VI_3")
+    time.sleep(2.5)
+    assert states() == ["INSTANCE VI_1", "INSTANCE VI_3"]
+
+
+@pytest.mark.parametrize("left", ["", "{}", "[]", '{"in_force": 5}', '{"in_force": {"since": "x", "members": []}}'])
+def test_a_damaged_word_of_the_guard_lets_nothing_be_forgotten(tmp_path, left):
+    (tmp_path / "health").write_text(left)
+    assert guard.in_force(str(tmp_path / "health")) is None
+    assert guard.in_force(str(tmp_path / "none")) is None
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from ansible_collections.cloudha.vip.plugins.module_utils.agent import cli, gcp_alias_ip, gcp_route
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import route
-from ansible_collections.cloudha.vip.plugins.module_utils.node.code import code_of
+from ansible_collections.cloudha.vip.plugins.plugin_utils.library import collect
 
 IMPORT = """
 import sys
@@ -23,13 +22,13 @@ print([name for name in sys.modules if name.partition(".")[0] in ("ansible", "an
 
 
 def test_the_agents_copy_is_the_modules_code_and_stands_alone(tmp_path):
-    code = code_of(cli, gcp_alias_ip, gcp_route)
-    with open(route.__file__, "rb") as file:
+    code = collect(["agent/*.py"])
+    with open(route.__file__, encoding="utf-8") as file:
         assert code["failover/route.py"] == file.read()
     for name, source in code.items():
         path = tmp_path / "vip_agent" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(source)
+        path.write_text(source)
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", IMPORT, str(tmp_path)], capture_output=True, text=True, check=False
     )

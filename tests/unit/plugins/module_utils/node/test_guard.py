@@ -436,3 +436,20 @@ def test_announcements_are_such_that_a_neighbour_must_believe_them():
     packet = guard.neighbour_advertisement(mac, "fd00::246", router=False)
     assert (packet[0], packet[4], packet[-8:]) == (136, 0x20, b"\x02\x01" + mac)
     assert guard.neighbour_advertisement(mac, "fd00::246", router=True)[4] == 0xA0
+
+
+def test_it_tells_what_the_configuration_in_force_consists_of(node):
+    def told():
+        node.guard._look(100.0)
+        return json.loads((node.path / "keepalived.json").read_text()).get("in_force")
+
+    loaded = node.path / "keepalived.conf"
+    loaded.write_text("vrrp_sync_group G {\n}\nvrrp_instance VI_1 {\n}\nvrrp_instance VI_2 {\n}\n")
+    since = loaded.stat().st_mtime_ns
+    assert told() == {"since": since, "members": ["GROUP G", "INSTANCE VI_1", "INSTANCE VI_2"]}
+    loaded.rename(node.path / "elsewhere")
+    assert told()["since"] == since  # one that starts replaces it
+    loaded.write_text("vrrp_instance VI_1 {\n")  # one that is not understood
+    assert told() is None
+    loaded.write_text("global_defs {\n}\n\n")
+    assert told() == {"since": loaded.stat().st_mtime_ns, "members": []}

@@ -65,6 +65,16 @@ def test_last_state_of_each_instance(runtime):
     assert last_states(log) == {"db": "BACKUP", "web": "MASTER"}
 
 
+def test_an_instance_that_a_reload_removed_has_no_state(runtime):
+    log = runtime / "log"
+    write_log(log, transition("web", "MASTER"), transition("db", "FAULT"))
+    assert read_status(runtime, log)["instances"] == {"db": "FAULT", "web": "MASTER"}
+    (runtime / "keepalived.conf").write_text("vrrp_instance web {\n}\n")
+    assert read_status(runtime, log)["instances"] == {"web": "MASTER"}
+    (runtime / "keepalived.conf").write_text("vrrp_instance web {\n")  # one that is not understood
+    assert read_status(runtime, log)["instances"] == {"db": "FAULT", "web": "MASTER"}
+
+
 def test_a_log_that_was_just_rotated(runtime):
     log = runtime / "log"
     write_log(runtime / "log.1", transition("web", "BACKUP"), transition("db", "MASTER"))

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The kinds of actions. A kind is one file of this package, ``agent/NAME.py``, with a class that registers itself.
+
+It is imported only for a configuration that has such an action: HTTP and TLS cost 8 MiB. What it imports from the
+collection is laid on the nodes with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol, TypeVar
+
+    from .actions import Seen
+    from .config import Action, Section
+
+    class Kind(Protocol):
+        """One kind of action. The worker's thread makes all calls, except those of the class itself."""
+
+        type: str
+        """The kind's name in the configuration, which is also the name of its file."""
+        options: dict[str, Any]
+        """The kind's own options, each with its type: str, int, bool, list or Path."""
+
+        name: str
+        instance: str
+        check_interval: float
+
+        def __init__(self, config: Any) -> None:
+            """config: what ``parse`` returned. Nothing is asked of anybody yet."""
+
+        @classmethod
+        def parse(cls, section: Section) -> Action:
+            """Take the kind's own options from an action in the configuration."""
+
+        @staticmethod
+        def describe(status: dict[str, Any]) -> str:
+            """Where the address is, in words, from what the worker and ``status`` have written into the status file."""
+
+        def prepare(self) -> None:
+            """Find out the identity of this node; raises CloudError until that is known."""
+
+        def preflight(self) -> list[str]:
+            """What would keep this node from ever succeeding."""
+
+        def warm(self) -> None:
+            """Have all at hand that the first request needs."""
+
+        def look(self) -> Seen:
+            """One look, which changes nothing."""
+
+        def assert_here(
+            self,
+            take: bool,
+            still_wanted: Callable[[], bool],
+            notify: Callable[[dict[str, Any]], None],
+            sleep: Callable[[float], None],
+        ) -> Any:
+            """Bring the address here: an engine's Outcome, or Refused, Stopped, Failed, CloudError.
+
+            take: also from a live peer.
+            """
+
+        def status(self) -> dict[str, Any]:
+            """What only this kind can tell."""
+
+    Registered = TypeVar("Registered", bound=type[Kind])
+
+
+class Path(str):
+    """The type of an option that is a path: a text that begins with a slash."""
+
+
+class UnknownKind(Exception):
+    """There is no such kind; the message lists those that there are."""
+
+
+_kinds: dict[str, type[Kind]] = {}
+_MODULE = re.compile("[a-z][a-z0-9_]*")
+
+
+def register(kind: Registered) -> Registered:
+    """For a kind's class, as a decorator."""
+    _kinds[kind.type] = kind
+    return kind
+
+
+def find(name: str) -> type[Kind]:
+    """The class of a kind, imported if need be. Raises UnknownKind."""
+    if name not in _kinds and _MODULE.fullmatch(name):
+        module = f"{__package__}.{name}"
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+    if name not in _kinds:
+        raise UnknownKind(f"must be one of {', '.join(known())}, not {name!r}")
+    return _kinds[name]
+
+
+def known() -> list[str]:
+    """The names of all kinds. Imports every file of this package."""
+    for _finder, name, is_package in pkgutil.iter_modules(sys.modules[__package__].__path__):
+        if not is_package:
+            importlib.import_module(f"{__package__}.{name}")
+    return sorted(_kinds)
