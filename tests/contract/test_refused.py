@@ -84,7 +84,11 @@ def refused(
                 "vip_address": "127.0.7.300/8",
                 "keepalived_detection_ms": 10,
             },
-            ["256", "255", "127.0.7.300/8", "keepalived_detection_ms"],
+            [
+                "[VI_1].virtual_router_id is 256; use 1 to 255",
+                "127.0.7.300/8",
+                "keepalived_detection_ms: 10 ms is less",
+            ],
         ),
         (
             {
@@ -93,7 +97,11 @@ def refused(
                     {**INSTANCE, "name": "VI_2", "addresses": [f"{SECOND}/8"]},
                 ]
             },
-            ["peers", "priority", "virtual_router_id"],
+            [
+                "[VI_1].peers is empty",
+                "[VI_1].priority is 200 on each of them",
+                "virtual_router_id 66 on lo is used by VI_1 and VI_2",
+            ],
         ),
     ],
 )
