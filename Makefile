@@ -26,12 +26,16 @@ test: ## Everything that CI runs
 	@tests/setup
 	@# A new root waits for its downloads most of the time; the checks have the processors meanwhile.
 	@$(MAKE) -j 2 fresh-bookworm checks
-	$(RUN) pytest -q -n 2 --dist worksteal $(PYTEST_ARGS) tests/contract
+	@# They wait most of the time: for time-outs, and for each other.
+	$(RUN) pytest -q -n 4 --dist worksteal $(PYTEST_ARGS) tests/contract
+	@rm -f build/again
 	@# They look for what a lab leaves anywhere on the machine, so they are alone on it.
-	$(RUN) pytest -q $(PYTEST_ARGS) $(addprefix tests/system/test_,lab.py vpc.py cloudpods_lab.py fabric.py)
+	$(RUN) pytest -q -m alone $(PYTEST_ARGS) tests/system
 	@# Two labs at a time; the files that take longest come first.
-	$(RUN) pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS) \
-	    $(addprefix tests/system/test_,gcp_route.py onprem.py nodes.py gcp_alias.py molecule.py) tests/node
+	$(RUN) pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) \
+	    $(addprefix tests/system/test_,onprem.py nodes.py gcp_route.py gcp_alias.py molecule.py debian13.py vpc.py \
+	    lab.py cloudpods_lab.py fabric.py) tests/node
+	@tests/again $(PYTEST_ARGS)
 
 fresh-bookworm:
 	@tests/fresh bookworm

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "tests")]
 
 from cases import DAILY  # noqa: E402
-from nodes import Nodes, Row  # noqa: E402
+from nodes import TOPOLOGY, Nodes, Row  # noqa: E402
 
 from lab.lab import Lab  # noqa: E402
 
@@ -50,8 +50,7 @@ def measure(size: int) -> list[Row]:
     lab.up(f"onprem_active_standby:{size + 1}")
     try:
         nodes = Nodes(lab, Path(tempfile.mkdtemp()), size)
-        done = nodes.run(nodes.everybody[:size])
-        assert done.returncode == 0, done.stdout[-3000:]
+        nodes.use(TOPOLOGY)
         for case in DAILY:
             try:
                 case(nodes)

@@ -20,7 +20,8 @@ from pathlib import Path
 from lab import LabError
 from lab.process import run
 
-SUITE = "bookworm"
+# Debian 12, unless a lab is told otherwise, and Debian 13.
+SUITES = ("bookworm", "trixie")
 SYSTEM = [
     "systemd",
     "systemd-sysv",
@@ -123,18 +124,18 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cloudha-vip"
 
 
-def key() -> str:
-    """The hash of everything the image is made from."""
-    inputs = "\n".join((SUITE, *SYSTEM, RECIPE, *DISK, os.uname().machine))
+def key(suite: str = SUITES[0]) -> str:
+    """The hash of everything the image of this release of Debian is made from."""
+    inputs = "\n".join((suite, *SYSTEM, RECIPE, *DISK, os.uname().machine))
     return hashlib.sha256(inputs.encode()).hexdigest()[:16]
 
 
-def ensure(progress: Callable[[str], None] = print) -> Path:
-    """Return the image's root file system, building it (about 20 s) if the cache has none.
+def ensure(progress: Callable[[str], None] = print, suite: str = SUITES[0]) -> Path:
+    """Return the root file system of Debian's release ``suite``, building it (about 20 s) if the cache has none.
 
     Beside it are ``linux``, a kernel that runs as a process, and ``disk``, the same file system as a disk of it.
     """
-    directory = cache_directory() / f"image-{key()}"
+    directory = cache_directory() / f"image-{key(suite)}"
     root = directory / "root"
     if root.is_dir():
         return root
@@ -144,7 +145,7 @@ def ensure(progress: Callable[[str], None] = print) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if root.is_dir():
             return root
-        progress("building the machines' image from Debian packages (once; about 20 s)")
+        progress(f"building the machines' image from packages of Debian {suite} (once; about 20 s)")
         building = directory.with_suffix(".building")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir()
@@ -159,7 +160,7 @@ def ensure(progress: Callable[[str], None] = print) -> Path:
                 "--mode=root",
                 f"--include={','.join(SYSTEM)}",
                 f'--customize-hook=sh {building}/recipe "$1"',
-                SUITE,
+                suite,
                 str(building / "root"),
             )
             run(*DISK, "-d", str(building / "root"), str(building / "disk"), "2G")

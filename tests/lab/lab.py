@@ -59,14 +59,14 @@ class Lab:
             raise LabError(f"lab '{self.name}' has no cloud's API: start one with {clouds}")
         return api.Admin(self.state)
 
-    def up(self, topology_name: str, progress: Callable[[str], None] = print) -> None:
-        """Start the lab; return when every machine answers SSH."""
+    def up(self, topology_name: str, progress: Callable[[str], None] = print, suite: str = image.SUITES[0]) -> None:
+        """Start the lab, with machines of Debian's release ``suite``; return when every machine answers SSH."""
         plan = topology.get(topology_name)
         if self.keeper.pid is not None:
             raise LabError(
                 f"lab '{self.name}' is running already: `down --name {self.name}` it, or take another --name"
             )
-        root = image.ensure(progress)
+        root = image.ensure(progress, suite)
         if isinstance(plan.world, OpenStack):
             environment.ensure(progress)  # from inside the lab there is no way to the packages
         self.down()

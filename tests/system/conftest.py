@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,29 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from again import judge, pytest_report_teststatus, pytest_terminal_summary  # noqa: E402, F401
+from logs import LOGS, collect, kept  # noqa: E402
+
 from lab import image  # noqa: E402
-from lab.lab import Lab  # noqa: E402
+from lab.lab import Lab, labs  # noqa: E402
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(LOGS, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+        for this in labs():
+            if this.name.startswith(f"t{os.getpid()}-"):
+                report.sections.append(("logs", collect(this, item.nodeid)))
+    judge(item, call, report)
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,7 +56,6 @@ def lab_name() -> Callable[[str], str]:
 @pytest.fixture(scope="module")
 def lab(lab_name: Callable[[str], str]) -> Iterator[Lab]:
     """A running lab with two nodes and a client."""
-    this = Lab(lab_name("shared"))
-    this.up("onprem_active_standby")
-    yield this
-    this.down()
+    with kept(Lab(lab_name("shared"))) as this:
+        this.up("onprem_active_standby")
+        yield this

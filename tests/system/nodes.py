@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pair import Pair, Seen
+from pair import Pair
 
 from lab.lab import Lab
 
@@ -22,6 +22,7 @@ VIP = "192.168.7.246"
 CONFIG = "/etc/keepalived/keepalived.conf"
 LOADED = "/run/cloudha-vip/keepalived.conf"
 WATCH = "/run/test-watch"
+TOPOLOGY, GROUP = "onprem_active_standby", str(Path(__file__).with_name("group.yml"))
 
 
 @dataclass
@@ -32,16 +33,20 @@ class Row:
     case: str
     gap_ms: float = 0
     two_holders_ms: float = 0
+    waited_ms: float = 0
 
     def __str__(self) -> str:
         return f"| {self.nodes} | {self.case} | {self.gap_ms:.0f} | {self.two_holders_ms:.0f} |"
 
 
 class Nodes(Pair):
-    """The lab has more machines than the group has nodes; the inventory says which of them are its nodes."""
+    """The lab has more machines than the group has nodes; the inventory says which of them are its nodes.
+
+    It runs the playbook of the whole topology, or that of the group alone: keepalived. Neither has run yet.
+    """
 
     def __init__(self, lab: Lab, scratch: Path, size: int) -> None:
-        super().__init__(lab, scratch, "onprem_active_standby", VIP)
+        super().__init__(lab, scratch, "", VIP)
         self.size = size
         self.members: list[str] = []
         self.rows: list[Row] = []
@@ -65,6 +70,28 @@ class Nodes(Pair):
         done = self.play(self.topology, *words, **variables)
         (self.scratch / "last.log").write_text(done.stdout + done.stderr)
         return done
+
+    def use(self, topology: str) -> None:
+        """Deploy all that there is, or the group alone, and run the same from now on."""
+        if self.topology == topology:
+            return
+        self.topology = topology
+        runs: list[tuple[list[str], dict[str, object]]] = [(self.everybody[: self.size], {})]
+        if topology == GROUP:
+            # For the client: also on a machine that comes later.
+            runs.insert(0, (self.everybody, {"group_web": True}))
+        for members, variables in runs:
+            done = self.run(members, **variables)
+            assert done.returncode == 0, done.stdout[-6000:]
+
+    def remove(self, host: str) -> None:
+        """Take a node out, as its operator does before its entry in the inventory goes."""
+        self.members = self.everybody
+        if self.topology == TOPOLOGY:
+            done = self.play("teardown", f"--limit={host}")
+        else:
+            done = self.play(GROUP, f"--limit={host}", keepalived_state="absent")
+        assert done.returncode == 0, done.stdout[-6000:]
 
     def holders(self) -> list[str]:
         return [
@@ -90,7 +117,7 @@ class Nodes(Pair):
         holders = set(self.holders())
         with self.client() as seen:
             yield row
-        row.gap_ms = _gap(seen)
+        row.gap_ms, row.waited_ms = seen.gap_ms, seen.waited_ms
         events = []
         for host in begin - self.off:
             log = self.ssh(host, f"systemctl stop test-watch 2>/dev/null; cat {WATCH} 2>/dev/null; rm -f {WATCH}")
@@ -98,10 +125,6 @@ class Nodes(Pair):
         row.two_holders_ms = two_holders_ms(holders, events)
         self.rows.append(row)
         print(row)
-
-
-def _gap(seen: Seen) -> float:
-    return seen.gap_ms
 
 
 def _changes(log: str) -> Iterator[tuple[float, bool]]:

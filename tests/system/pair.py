@@ -34,6 +34,7 @@ class Seen:
     answered_by: set[str]
     lost: int = 0
     in_flight: int = 0
+    waited_ms: float = 0  # for how much of the gap the client's host may be the reason
 
 
 class Pair:
@@ -49,7 +50,8 @@ class Pair:
         return [
             "ansible-playbook",
             f"--inventory={self.lab.inventory}",
-            f"{ROOT}/playbooks/{playbook}.yml",
+            # One of the collection by its name, one of a test by its path.
+            playbook if "/" in playbook else f"{ROOT}/playbooks/{playbook}.yml",
             f"--extra-vars={json.dumps(variables)}",
             *words,
         ]
@@ -143,7 +145,10 @@ class Pair:
         recording = records.read_recording(str(copy))
         points = analysis.place(recording.requests, analysis.Clock(begin, {}), recording.client)
         ends = analysis.good_ends(points)
-        seen.gap_ms = analysis.longest_gap(ends, 0.0, ends[-1]).ms
+        gap = analysis.longest_gap(ends, 0.0, ends[-1])
+        seen.gap_ms = gap.ms
+        zero = analysis.zero_of(recording.requests, analysis.Clock(begin, {}), recording.client)
+        seen.waited_ms = analysis.host_waits_ms(recording, zero, gap)
         split = analysis.split_brain(points)
         seen.split_brain_ms = split.ms if split else 0.0
         seen.lost = sum(not point.ok for point in points)

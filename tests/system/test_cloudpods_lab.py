@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from commands import cli
+from logs import kept
 from test_lab import traces
 
 from lab import LabError
@@ -143,12 +144,12 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 @pytest.fixture(scope="module")
 def lab(lab_name: Callable[[str], str]) -> Iterator[Lab]:
     """A running lab with a pair in Cloudpods."""
-    this = Lab(lab_name("cloudpods"))
-    this.up("cloudpods_active_standby")
-    for machine in ("node1", "node2", "client1", "outside1"):
-        lab_ssh(this, machine, "".join(f"cat > /root/{name}.py << 'END'\n{SCRIPTS[name]}\nEND\n" for name in SCRIPTS))
-    yield this
-    this.down()
+    with kept(Lab(lab_name("cloudpods"))) as this:
+        this.up("cloudpods_active_standby")
+        scripts = "".join(f"cat > /root/{name}.py << 'END'\n{SCRIPTS[name]}\nEND\n" for name in SCRIPTS)
+        for machine in ("node1", "node2", "client1", "outside1"):
+            lab_ssh(this, machine, scripts)
+        yield this
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from busy import passed
+from logs import kept
 from pair import Pair, changes
 
 from lab.lab import Lab
@@ -17,6 +19,17 @@ from lab.lab import Lab
 NODES = ("node1", "node2")
 VIP, ROUTE = "10.200.1.1", "floating-ip-route"
 LATENCY_S = 0.2
+# Where the API or the agent come in by a way of their own. The demo takes all faults.
+FAULTS = (
+    "planned_switchover",
+    "node_hang",
+    "partition_peers",
+    "api_slow",
+    "api_refuse",
+    "zone_outage",
+    "token_expired",
+    "agent_kill",
+)
 PATHS = ("/etc/keepalived/keepalived.conf", "/etc/vip-agent", "/usr/local/lib/vip-agent", "/run/cloudha-vip")
 
 
@@ -37,9 +50,8 @@ class RoutePair(Pair):
 
 @pytest.fixture(scope="module")
 def pair(lab_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoutePair]:
-    lab = Lab(lab_name("gcp"))
-    lab.up("gcp_route_heartbeat")
-    try:
+    with kept(Lab(lab_name("gcp"))) as lab:
+        lab.up("gcp_route_heartbeat")
         lab.api.behave(latency_s=LATENCY_S)
         this = RoutePair(lab, tmp_path_factory.mktemp("pair"), "gcp_route_heartbeat", VIP)
         # A dry run on fresh nodes passes, and leaves them and the project fresh.
@@ -49,8 +61,6 @@ def pair(lab_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactor
         assert this.routes() == {}
         this.deploy()
         yield this
-    finally:
-        lab.down()
 
 
 def test_the_route_leads_to_the_first_node_and_both_have_the_address(pair: RoutePair) -> None:
@@ -101,19 +111,13 @@ def test_a_route_that_was_deleted_by_hand_comes_back(pair: RoutePair) -> None:
 INSTANCE = {"name": "VI_1", "interface": "eth0", "virtual_router_id": 66, "addresses": []}
 
 
+# An assertion, the filter of all settings, and what the API says; tests/contract/test_refused.py has the others.
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
-        ({"vip_address": "10.200.1.0/24"}, "vip_address is 10.200.1.0/24"),
         ({"gcp_zone": ""}, "gcp_zone is not set"),
-        ({"gcp_instance": "node1", "gcp_zone": "us-central1-a"}, "two nodes are the same instance"),
         ({"keepalived_instances": [{**INSTANCE, "priority": 200}]}, "priority"),
-        ({"vip_address": "10.100.9.9/32"}, "10.100.0.0/16"),
-        ({"gcp_project": "lab-projekt"}, "lab-projekt"),
-        ({"gcp_network": "ip-failure"}, "ip-failure"),
-        ({"gcp_zone": "us-central1-f"}, "us-central1-f"),
         ({"gcp_access_token": "guessed"}, "401"),
-        ({"gcp_route_priority": 0}, "priority"),
     ],
 )
 def test_bad_input_is_refused_before_anything_changes(pair: RoutePair, variables: dict[str, object], says: str) -> None:
@@ -126,11 +130,12 @@ def test_bad_input_is_refused_before_anything_changes(pair: RoutePair, variables
     assert ([pair.ssh(node, look) for node in NODES], pair.routes()) == before
 
 
-def test_every_fault(pair: RoutePair) -> None:
+def test_faults(pair: RoutePair) -> None:
     report_dir = pair.scratch / "drill"
     # Without a way back, faults hit both nodes.
     done = pair.play(
         "drill",
+        drill_faults=FAULTS,
         # A busy machine is slow; how fast the pair is, is measured elsewhere. The objective is both and 300 ms.
         drill_detection_ms=3000,
         drill_operation_ms=1700,
@@ -143,8 +148,8 @@ def test_every_fault(pair: RoutePair) -> None:
     print(done.stdout[-3000:])
     report = json.loads((report_dir / "report.json").read_text())
     faults = {each["fault"]: each for each in report["faults"]}
-    assert len(faults) == 15
-    assert {name: each["reason"] for name, each in faults.items() if each["verdict"] != "passed"} == {}
+    assert set(faults) == set(FAULTS)
+    passed(report)
     assert done.returncode == 0
     objectives = {name: faults[name]["objective_ms"] for name in ("node_hang", "api_slow", "api_refuse")}
     assert objectives == {"node_hang": 5000, "api_slow": 11100, "api_refuse": 18200}

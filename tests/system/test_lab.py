@@ -68,6 +68,7 @@ def lab_ssh(lab: Lab, machine: str, script: str) -> subprocess.CompletedProcess[
     return cli("exec", "--name", lab.name, machine, "--", script, check=False)
 
 
+@pytest.mark.alone
 def test_down_leaves_nothing_behind(lab_name: Callable[[str], str]) -> None:
     before = traces()
     lab = Lab(lab_name("down"))
@@ -80,6 +81,7 @@ def test_down_leaves_nothing_behind(lab_name: Callable[[str], str]) -> None:
     assert left_over(before) == {}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("after", [0.05, 0.15, 0.25, 0.35, 0.5, 0.8])
 def test_a_killed_up_is_mended_by_down(lab_name: Callable[[str], str], after: float) -> None:
     before = traces()
@@ -93,6 +95,7 @@ def test_a_killed_up_is_mended_by_down(lab_name: Callable[[str], str], after: fl
     assert left_over(before) == {}
 
 
+@pytest.mark.alone
 def test_a_killed_keeper_takes_the_lab_with_it_and_clean_removes_the_rest(lab_name: Callable[[str], str]) -> None:
     if labs():
         pytest.skip("`lab clean` would end the labs that others run on this machine")
@@ -278,6 +281,7 @@ def test_a_second_up_does_not_disturb_the_first(lab: Lab) -> None:
     assert answers(lab, NODE1)
 
 
+@pytest.mark.alone
 def test_a_lab_is_refused_where_keepalived_would_get_no_inotify_instance() -> None:
     before = inotify.LIMIT.read_text()
     # In a process that may have few descriptors: to use up the machine's would harm others.

@@ -5,10 +5,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
+from busy import passed
 from commands import TESTS
+from logs import kept
+
+from lab.lab import Lab
 
 ROOT = TESTS.parent
 # For make molecule SCENARIO=… only. The directors of the first have kernels that are processes: a quarter of an hour of
@@ -17,21 +25,43 @@ LEFT_OUT = {"huawei_lvs_dr", "onprem_active_standby", "gcp_route_heartbeat", "gc
 SCENARIOS = sorted({path.parent.name for path in (ROOT / "extensions/molecule").glob("*/molecule.yml")} - LEFT_OUT)
 
 
-def _test(scenario: str) -> Callable[[object], None]:
-    def test(self: object) -> None:
-        done = subprocess.run(
-            ["molecule", "test", "-s", scenario],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-8000:]
+def lab_of(scenario: str) -> Lab:
+    """As extensions/molecule/lab.yml names it."""
+    clone = hashlib.sha256(str(ROOT).encode()).hexdigest()[:4]
+    return Lab(f"m-{clone}-{scenario.replace('_', '-')}")
+
+
+def _test(scenario: str) -> Callable[[object, Path], None]:
+    def test(self: object, tmp_path: Path) -> None:
+        with kept(lab_of(scenario)) as lab:
+            lab.down()
+            # A lab whose scenario failed is looked at before it goes.
+            done = molecule("test", "--destroy=never", scenario=scenario, scratch=tmp_path)
+            if done.returncode != 0:
+                print(done.stdout[-8000:])
+                report = tmp_path / "drill/report.json"
+                if report.exists():
+                    passed(json.loads(report.read_text()))  # maybe that says it better
+                raise AssertionError("molecule failed; its output is above")
+            done = molecule("destroy", scenario=scenario, scratch=tmp_path)
+            assert done.returncode == 0, done.stdout[-8000:]
+            assert not lab.state.exists()
 
     return test
+
+
+def molecule(*words: str, scenario: str, scratch: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["molecule", *words, "-s", scenario],
+        cwd=ROOT,
+        env={**os.environ, "MOLECULE_EPHEMERAL_DIRECTORY": str(scratch)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+        check=False,
+    )
 
 
 for _scenario in SCENARIOS:

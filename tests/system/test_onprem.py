@@ -19,7 +19,9 @@ from datetime import datetime
 
 import killed
 import pytest
+from busy import short_enough
 from commands import cli
+from logs import kept
 from pair import Pair, changes
 
 from lab.lab import Lab
@@ -46,9 +48,8 @@ class OnPremises(Pair):
 
 @pytest.fixture(scope="module")
 def pair(lab_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnPremises]:
-    lab = Lab(lab_name("onprem"))
-    lab.up("onprem_active_standby")
-    try:
+    with kept(Lab(lab_name("onprem"))) as lab:
+        lab.up("onprem_active_standby")
         this = OnPremises(lab, tmp_path_factory.mktemp("pair"), "onprem_active_standby", VIP)
         # A dry run on fresh nodes passes, and leaves them fresh.
         dry = killed.run(this, this.topology, "--check")
@@ -64,8 +65,6 @@ def pair(lab_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactor
         assert first.done.returncode < 0, first.done.stdout[-6000:]
         this.deploy()
         yield this
-    finally:
-        lab.down()
 
 
 def test_one_node_holds_the_address_and_answers(pair: OnPremises) -> None:
@@ -89,13 +88,17 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(pair: OnPremises) 
 
 def test_an_address_is_added_and_removed_without_a_second_holder(pair: OnPremises) -> None:
     before = pair.holders()
+    views = []
     for addresses in ([f"{VIP}/22", f"{SECOND}/22"], [f"{VIP}/22"]):
         with pair.client() as seen:
             pair.deploy(vip_addresses=addresses)
+        views.append(seen)
         assert seen.answered_by == set(before), "the address stays where it is"
-        assert seen.split_brain_ms == 0 and seen.gap_ms < PATIENCE_MS
+        assert seen.split_brain_ms == 0
         assert pair.holders() == before
         assert pair.holders(SECOND) == (before if len(addresses) == 2 else [])
+    for seen in views:
+        short_enough(seen.gap_ms, PATIENCE_MS, seen.waited_ms)
 
 
 def test_a_reload_is_done_though_keepalived_is_slow_to_begin(pair: OnPremises) -> None:
@@ -118,10 +121,11 @@ def test_a_change_of_nginx_reaches_clients_without_moving_the_address(pair: OnPr
     before = pair.holders()
     with pair.client() as seen:
         pair.deploy(nginx_page="changed\n")
-    assert seen.answered_by == set(before) and seen.gap_ms < PATIENCE_MS
+    assert seen.answered_by == set(before)
     page = "import urllib.request; print(urllib.request.urlopen('http://192.168.7.246/').read())"
     assert "changed" in pair.ssh("client1", f'python3 -c "{page}"')
     pair.deploy()
+    short_enough(seen.gap_ms, PATIENCE_MS, seen.waited_ms)
 
 
 def test_an_upgrade_of_the_agent_does_not_move_the_address(pair: OnPremises) -> None:
@@ -131,8 +135,9 @@ def test_an_upgrade_of_the_agent_does_not_move_the_address(pair: OnPremises) -> 
         pair.ssh(node, f"echo '# an older version' >> {code}")
     with pair.client() as seen:
         assert all(count > 0 for count in changes(pair.deploy()).values())
-    assert seen.answered_by == set(before) and seen.gap_ms < PATIENCE_MS
+    assert seen.answered_by == set(before)
     assert "older" not in pair.ssh("node1", f"cat {code}")
+    short_enough(seen.gap_ms, PATIENCE_MS, seen.waited_ms)
 
 
 def test_another_port_and_path_reach_checks_and_clients(pair: OnPremises) -> None:
@@ -187,7 +192,8 @@ def test_a_service_that_does_not_run_anywhere_does_not_take_the_address_down(pai
             done = pair.play(pair.topology, vip_service="mine", vip_check_url="http://127.0.0.1:8088/ready")
             assert done.returncode != 0
             assert "in FAULT as of file mine" in done.stdout and "the holder keeps the old one" in done.stdout
-        assert seen.answered_by == {holder} and seen.gap_ms < PATIENCE_MS
+        assert seen.answered_by == {holder}
+        short_enough(seen.gap_ms, PATIENCE_MS, seen.waited_ms)
     finally:
         pair.deploy()
     assert pair.holders() == [holder]
@@ -200,9 +206,10 @@ def test_a_switchover_moves_the_address_and_back(pair: OnPremises) -> None:
         assert done.returncode == 0, done.stdout
     (after,) = pair.holders()
     assert after != before
-    assert seen.answered_by == {before, after} and seen.split_brain_ms == 0 and seen.gap_ms < PATIENCE_MS
+    assert seen.answered_by == {before, after} and seen.split_brain_ms == 0
     done = pair.play("switchover", switchover_to=before)
     assert done.returncode == 0 and pair.holders() == [before]
+    short_enough(seen.gap_ms, PATIENCE_MS, seen.waited_ms)
 
 
 @pytest.mark.parametrize("service", ["keepalived", "vip-agent"])
@@ -259,27 +266,13 @@ def test_a_switchover_to_a_node_that_hangs_is_given_up_in_time(pair: OnPremises)
 INSTANCE = {"name": "VI_1", "interface": "eth0", "virtual_router_id": 66, "addresses": [f"{VIP}/22"]}
 
 
+# An assertion, the filter of all settings, and what the network says; tests/contract/test_refused.py has the others.
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
-        ({"vip_address": "192.168.7.300/22"}, "192.168.7.300/22"),
-        ({"vip_address": "192.168.99.10/24"}, "vip_address_offlink"),
-        ({"nginx_listen_addresses": ["192.168.7.247"]}, "without 192.168.7.246: nobody would answer"),
-        ({"vip_service": "haproxy"}, "vip_check_url"),
-        ({"vip_interface": "eth9"}, "eth0"),
-        ({"vip_router_id": 256}, "255"),
-        ({"keepalived_detection_ms": 10}, "keepalived_detection_ms"),
-        ({"keepalived_instances": [{**INSTANCE, "peers": ["192.168.7.247", "192.168.7.248"]}]}, "own address"),
-        ({"keepalived_instances": [{**INSTANCE, "peers": []}]}, "peers"),
-        ({"keepalived_instances": [{**INSTANCE, "priority": 200}]}, "priority"),
-        ({"keepalived_instances": [{**INSTANCE, "adresses": []}]}, "adresses"),
-        (
-            {"keepalived_instances": [INSTANCE, {**INSTANCE, "name": "VI_2", "addresses": [f"{SECOND}/22"]}]},
-            "virtual_router_id",
-        ),
-        ({"vip_address": "192.168.4.10/22"}, "already answered for by 02:00:00:00:07:10"),
         ({"health_check_kind": "guess"}, "health_check_kind"),
-        ({"keepalived_group": "vip_clients"}, "keepalived_group is vip_clients, and node1 is not in it"),
+        ({"keepalived_instances": [{**INSTANCE, "peers": ["192.168.7.247", "192.168.7.248"]}]}, "own address"),
+        ({"vip_address": "192.168.4.10/22"}, "already answered for by 02:00:00:00:07:10"),
     ],
 )
 def test_bad_input_is_refused_before_anything_changes(
@@ -329,7 +322,7 @@ def test_a_killed_drill_heals_by_itself(pair: OnPremises, fault: str, broken: st
         assert time.monotonic() < deadline, pair.status().stdout
     with pair.client() as seen:
         pass
-    assert seen.gap_ms < PATIENCE_MS
+    short_enough(seen.gap_ms, PATIENCE_MS, seen.waited_ms)
 
 
 def test_a_killed_drill_gives_a_hung_machine_back(pair: OnPremises) -> None:

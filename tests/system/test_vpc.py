@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from commands import cli
+from logs import kept
 from test_lab import left_over, traces
 
 from lab import LabError
@@ -214,16 +215,13 @@ def instances(lab: Lab) -> dict[str, tuple[str, ...]]:
 @pytest.fixture(scope="module")
 def vpc(lab_name: Callable[[str], str]) -> Iterator[Lab]:
     """Two nodes that both have the floating address and say who they are, and a client."""
-    lab = Lab(lab_name("vpc"))
-    lab.up("gcp_route_heartbeat")
-    try:
+    with kept(Lab(lab_name("vpc"))) as lab:
+        lab.up("gcp_route_heartbeat")
         for node in ("node1", "node2"):
             ssh(lab, node, f"cat > /root/who.py <<'SCRIPT'\n{WHO}\nSCRIPT")
             ssh(lab, node, f"cat > /etc/systemd/system/who.service <<'UNIT'\n{WHO_UNIT}\nUNIT")
             ssh(lab, node, "systemctl enable --quiet --now who")
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture
@@ -635,6 +633,7 @@ def test_two_vpcs_do_not_meet(vpc: Lab, lab_name: Callable[[str], str]) -> None:
     assert answers(vpc, NODE1)
 
 
+@pytest.mark.alone
 def test_down_leaves_nothing_behind(lab_name: Callable[[str], str]) -> None:
     before = traces()
     lab = Lab(lab_name("down"))
