@@ -9,12 +9,13 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Invalid, Unavailable
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.facts import Facts, Unread, ask
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.facts import ask
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_decide import decide, wanted_diff
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_eip import waiting
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_goal import Eip, GroupGoal, Vip
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_look import EIP_PREFIX, Observed
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_steps import LATE, History, steps
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.answering import Answering
 
 VIP, OTHER = "192.168.1.77", "192.168.1.78"
 NETWORK = {"id": "net1", "name": "net1", "vpc": "vpc1", "vpc_id": "vpc1"}
@@ -223,27 +224,8 @@ def test_a_group_that_waits_for_nothing_is_doubted_for_a_moment():
     assert waiting(there(*COMPLETE), GONE, History(60.0, idle_since=50.0)).idle_since is None
 
 
-# --- how facts come to a decision
-
-
-class Client:
-    def __init__(self, answers):
-        self.answers = answers
-        self.asked = []
-
-    def __getattr__(self, verb):
-        def request(*arguments):
-            self.asked.append((verb, *arguments))
-            answer = self.answers[(verb, *arguments)]
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        return request
-
-
 def test_a_decision_has_read_what_it_needs_and_each_fact_once():
-    client = Client(ANSWERS)
+    client = Answering(ANSWERS)
     observed, decision = ask(client, there(answers={}), lambda o: decide(o, goal(eip=NEW_EIP), History()))
     assert (
         client.asked
@@ -261,28 +243,3 @@ def test_a_decision_has_read_what_it_needs_and_each_fact_once():
         ]
     )
     assert decision.attach and decision.ask_eip and not decision.problems
-
-
-def test_facts_cannot_be_set_and_tell_what_was_not_read():
-    facts = Facts(size=1)
-    with pytest.raises(AttributeError, match="is a fact"):
-        facts.size = 2
-    with pytest.raises(Unread) as unread:
-        facts.answer("get", "a")
-    assert unread.value.question == ("get", "a")
-    more = facts.learn(("get", "a"), None)
-    assert (more.size, more.answer("get", "a"), facts.answers) == (1, None, {})
-
-
-def test_an_error_that_a_client_raises_reaches_the_decision():
-    client = Client({("get", "a"): Denied("403")})
-
-    def decision(facts):
-        try:
-            return facts.answer("get", "a")
-        except Denied:
-            return "hidden"
-
-    assert ask(client, Facts(), decision)[1] == "hidden"
-    with pytest.raises(Denied):
-        ask(client, Facts(), lambda facts: facts.answer("get", "a"))
