@@ -53,7 +53,8 @@ SILENT = ((), (A,), (A, B), (C,))
 CANDIDATES = ([], [PA], [PA, PB])
 SOURCES = (None, A, C)
 RULES = [
-    dict(zip(("stay", "spare", "partial", "avoided"), each)) for each in itertools.product((False, True), repeat=4)
+    {"stay": stay, "spare": spare, "partial": partial, "avoided": avoided}
+    for stay, spare, partial, avoided in itertools.product((False, True), repeat=4)
 ]
 
 
