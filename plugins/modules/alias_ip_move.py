@@ -358,14 +358,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    with failures(module) as started:
+    with failures(module) as task:
         client = gcp.compute(module, module.params["timeout"])
         result = carry_out(
             module,
             alias,
             client,
             alias_ip.goal(module.params, client.project),
-            started,
+            task,
             describe=alias_ip.describe,
             preview=alias_ip.preview,
             apply=alias_ip.parallel(module),

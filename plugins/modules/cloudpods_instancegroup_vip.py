@@ -322,10 +322,10 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover import instan
 
 def main() -> None:
     module = AnsibleModule(argument_spec=dict(cloudpods.SPEC, **instancegroup.SPEC), supports_check_mode=True)
-    with failures(module) as started:
+    with failures(module) as task:
         client, goal = cloudpods.client(module), instancegroup.goal(module.params)
         preview = instancegroup.SettledPreview()
-        result = carry_out(module, procedure, client, goal, started, describe=instancegroup.describe, preview=preview)
+        result = carry_out(module, procedure, client, goal, task, describe=instancegroup.describe, preview=preview)
         module.exit_json(**result)
 
 

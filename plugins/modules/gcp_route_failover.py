@@ -307,10 +307,10 @@ def main() -> None:
         required_by={"next_hop_zone": ["next_hop_instance"]},
         supports_check_mode=True,
     )
-    with failures(module) as started:
+    with failures(module) as task:
         client = gcp.compute(module, module.params["timeout"])
         goal = gcp_route.goal(module.params, client)
-        result = carry_out(module, named_route.Procedure(), client, goal, started, describe=gcp_route.describe)
+        result = carry_out(module, named_route.Procedure(), client, goal, task, describe=gcp_route.describe)
         module.exit_json(**result)
 
 

@@ -315,10 +315,10 @@ from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import car
 
 def main() -> None:
     module = AnsibleModule(argument_spec=havip.BIND_SPEC, supports_check_mode=True)
-    with failures(module) as started:
+    with failures(module) as task:
         provider = havip.check_options(module)
         goal, client = havip.goal(module.params), provider.connect(module)
-        module.exit_json(**carry_out(module, provider.procedure, client, goal, started, describe=havip.describe))
+        module.exit_json(**carry_out(module, provider.procedure, client, goal, task, describe=havip.describe))
 
 
 if __name__ == "__main__":

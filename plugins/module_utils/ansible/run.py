@@ -43,24 +43,45 @@ def check_seconds(params: Mapping[str, Any], **ranges: tuple[float, float]) -> N
             raise OptionError(f"{option}: {value:g} is not from {least:g} to {most:g} seconds")
 
 
-@contextlib.contextmanager
-def failures(module: AnsibleModule) -> Iterator[float]:
-    """Ends the task with what is known, whatever is raised; but with no secret, be it given or fetched.
+class Task:
+    """started: when the task began, by the monotonic clock. events: those of the engine, in order."""
 
-    Yields when the task began, by the monotonic clock.
-    """
-    started = time.monotonic()
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.events: list[engine.Event] = []
+
+    @property
+    def elapsed_ms(self) -> float:
+        return round((time.monotonic() - self.started) * 1000, 1)
+
+    def steps(self) -> list[dict[str, Any]]:
+        """What was done, as far as the events say."""
+        done = [event for event in self.events if event["event"] == "done"]
+        return [
+            {
+                "name": each["name"],
+                "resource": each["resource"],
+                "ms": round(each["took_ms"], 1),
+                "attempts": each["attempts"],
+            }
+            for each in done
+        ]
+
+
+@contextlib.contextmanager
+def failures(module: AnsibleModule) -> Iterator[Task]:
+    """Ends the task with what is known, whatever is raised; but with no secret, be it given or fetched."""
+    task = Task()
     # Ansible takes them out of all that it tells: results, differences, notes and the invocation.
     masking.watch(module.no_log_values.add)
     masking.keep(*masking.passwords_in_urls(module.params))
 
     def fail(message: str, **more: Any) -> None:
-        module.fail_json(
-            msg=masking.masked(message), **{"changed": False, "steps": [], "elapsed_ms": _elapsed_ms(started), **more}
-        )
+        known = {"changed": False, "steps": [], "elapsed_ms": task.elapsed_ms}
+        module.fail_json(msg=masking.masked(message), **{**known, **more})
 
     try:
-        yield started
+        yield task
     except OptionError as e:
         fail(str(e))
     except engine.Refused as e:
@@ -74,6 +95,9 @@ def failures(module: AnsibleModule) -> Iterator[float]:
         fail(
             f"{type(e).__name__}: {e}. This is a mistake in the collection, or an answer that the API should not"
             " give; what was asked for before may have been done. Run the task with -vvv, to see where it happened",
+            # A request that was sent may have taken effect.
+            changed=any(event["event"] == "step" for event in task.events),
+            steps=task.steps(),
             exception=masking.masked(traceback.format_exc()),
         )
 
@@ -95,10 +119,6 @@ def _hint(error: CloudError) -> str:
 
 def _error(error: CloudError) -> dict[str, Any]:
     return {"resource": error.resource, "status": error.status, "code": error.code, "message": str(error)}
-
-
-def _elapsed_ms(started: float) -> float:
-    return round((time.monotonic() - started) * 1000, 1)
 
 
 def steps_done(steps: list[engine.Done]) -> list[dict[str, Any]]:
@@ -154,7 +174,7 @@ def carry_out(
     procedure: Any,
     client: Any,
     goal: Any,
-    started: float,
+    task: Task,
     *,
     describe: Callable[[Report], dict[str, Any]] = lambda report: {},
     preview: Callable[[Any, Any, Any], tuple[Any, list[engine.Step]]] | None = None,
@@ -171,31 +191,30 @@ def carry_out(
     holder, previous_holder: as in the diff, if the procedure knows a holder.
     elapsed_ms: since the task began.
 
-    started: when the task began, from failures(). The option timeout is for the whole task, from then on.
+    task: from failures(). The option timeout is for the whole task, from its beginning on.
     describe: what else the module returns. preview, apply: those of the engine, unless the procedure needs its own.
     """
     timeout = module.params["timeout"]
-    spent = time.monotonic() - started
-    events: list[engine.Event] = []
+    spent = time.monotonic() - task.started
 
     def result(
         changed: bool, steps: list[dict[str, Any]], before: Any, after: Any, then: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        report = Report(procedure, before, after, after.to_diff() if then is None else then, events)
-        told: dict[str, Any] = {
+        report = Report(procedure, before, after, after.to_diff() if then is None else then, task.events)
+        values: dict[str, Any] = {
             "changed": changed,
             "steps": steps,
             "diff": {"before": report.now, "after": report.then},
-            "elapsed_ms": _elapsed_ms(started),
+            "elapsed_ms": task.elapsed_ms,
         }
         if "holder" in report.now or "holder" in report.then:
-            told.update(holder=report.then.get("holder"), previous_holder=report.now.get("holder"))
-        told.update(describe(report))
+            values.update(holder=report.then.get("holder"), previous_holder=report.now.get("holder"))
+        values.update(describe(report))
         for warning in report.warnings:
             module.warn(warning)
         if module._verbosity >= 2:
-            told["events"] = events
-        return told
+            values["events"] = task.events
+        return values
 
     try:
         if module.check_mode:
@@ -203,7 +222,9 @@ def carry_out(
             before, planned = read_with_retries(lambda: look(procedure, client, goal), timeout - spent)
             wanted = procedure.wanted_diff(before) if planned else None
             return result(bool(planned), steps_planned(planned), before, before, wanted)
-        outcome = (apply or engine.apply)(procedure, client, goal, timeout=timeout, spent=spent, notify=events.append)
+        outcome = (apply or engine.apply)(
+            procedure, client, goal, timeout=timeout, spent=spent, notify=task.events.append
+        )
         return result(outcome.changed, steps_done(outcome.steps), outcome.before, outcome.after)
     except engine.Failed as e:
         if e.before is None or e.observed is None:

@@ -172,7 +172,7 @@ class Goal:
         self.creation = creation or {}
         self.settle = settle
 
-    def spell(self) -> str:
+    def label(self) -> str:
         return self.address or self.name or self.vip_id or ""
 
 
@@ -284,9 +284,9 @@ class Survey:
     def state(self) -> str:
         """In a sentence, what is there."""
         if self.vip is None:
-            text = f"there is no virtual IP {self.goal.spell()}"
-            return f"{text}, but {_spell(self.loose)} may use its address" if self.loose else text
-        text = f"virtual IP {self.vip} is bound to {_spell(self.vip.members.values()) or 'nobody'}"
+            text = f"there is no virtual IP {self.goal.label()}"
+            return f"{text}, but {_listed(self.loose)} may use its address" if self.loose else text
+        text = f"virtual IP {self.vip} is bound to {_listed(self.vip.members.values()) or 'nobody'}"
         addresses = ", ".join(each["address"] for each in self.vip.external)
         return f"{text}, with the external address {addresses}" if addresses else text
 
@@ -361,7 +361,7 @@ class Havip:
         ]
         for vip in s.vips:
             if len(vip.members) < 2:
-                who = _spell(vip.members.values()) or "nobody"
+                who = _listed(vip.members.values()) or "nobody"
                 said.append(f"virtual IP {vip} is bound to {who}: nobody can take it over; bind another member")
         return said
 
@@ -453,7 +453,7 @@ def choose(s: Survey, memory: Memory) -> None:
         found = [vip for vip in s.vips if vip.name == goal.name]
     if len(found) > 1:
         s.problems.append(
-            f"name: {len(found)} virtual IPs are {goal.spell()}: {', '.join(map(str, found))}. Say which by "
+            f"name: {len(found)} virtual IPs are {goal.label()}: {', '.join(map(str, found))}. Say which by "
             "vip_id or address"
         )
     s.vip = found[0] if len(found) == 1 else None
@@ -477,7 +477,7 @@ def check_limits(s: Survey, held: dict[str, set[str]]) -> None:
     said = []
     if per_vip is not None and len(target) > per_vip and new:
         said.append(
-            f"members: virtual IP {s.vip or s.goal.spell()} would have {len(target)} members, and may have {per_vip}"
+            f"members: virtual IP {s.vip or s.goal.label()} would have {len(target)} members, and may have {per_vip}"
         )
     for member in new if per_member is not None else ():
         count = len(held.get(member.id, set()) | {s.vip.address if s.vip else s.goal.address or ""})
@@ -537,5 +537,5 @@ def _known(s: Survey) -> str:
     return f"; there are: {', '.join(map(str, s.vips))}" if 0 < len(s.vips) <= 20 else ""
 
 
-def _spell(members: Iterable[Member]) -> str:
+def _listed(members: Iterable[Member]) -> str:
     return ", ".join(sorted(map(str, members)))

@@ -134,10 +134,10 @@ class _Ports(Havip):
             # Nothing keeps a request whose answer was lost from being carried out twice, unless the address does.
             for port in client.list_ports(s.network) if not goal.address else ():
                 if self.is_vip(port) and port.get("name") == goal.name and _address(port, s.subnet.get("id")):
-                    raise taken(goal.spell())
+                    raise taken(goal.label())
             client.create_port(body)
 
-        return Step(CREATE, goal.spell(), do, contested=bool(goal.address))
+        return Step(CREATE, goal.label(), do, contested=bool(goal.address))
 
     def update(self, s: Survey, vip: Vip, name: str, remark: str | None) -> Step:
         body = {key: value for key, value in (("name", name), ("description", remark)) if value is not None}

@@ -93,10 +93,10 @@ class UCloudStack(Havip):
             # The request may have been carried out already, and its answer lost.
             for info in client.describe_vips():
                 if (info.get("Name"), info.get("VPCID")) == (goal.name, s.network):
-                    raise taken(goal.spell())
+                    raise taken(goal.label())
             client.allocate_vip(parameters)
 
-        return Step(CREATE, goal.spell(), do, contested=bool(goal.address))
+        return Step(CREATE, goal.label(), do, contested=bool(goal.address))
 
     def update(self, s: Survey, vip: Vip, name: str, remark: str | None) -> Step:
         def do(client: UCloudStackApi, request_id: str) -> None:

@@ -61,7 +61,7 @@ class Moving:
 
     def plan(self, observed, goal, memory):
         if observed.holder != goal:
-            yield engine.Step("move", "thing", lambda client, request_id: client.move(goal))
+            yield engine.Step("move", "thing", lambda client, request_id: client.move(goal), key=observed.holder)
 
     def wanted_diff(self, observed):
         return {"holder": "b"}
@@ -103,11 +103,11 @@ def no_waiting(monkeypatch):
 def end(client, goal="b", raised=None, **keys):
     module = Module(**keys)
     try:
-        with run.failures(module) as started:
+        with run.failures(module) as task:
             if raised:
                 raise raised
             client = client() if callable(client) else client
-            return run.carry_out(module, Moving(), client, goal, started, describe=lambda _: {"address": "the thing"})
+            return run.carry_out(module, Moving(), client, goal, task, describe=lambda _: {"address": "the thing"})
     except Ended as ended:
         return ended.result
 
@@ -172,8 +172,26 @@ def test_one_timeout_from_the_beginning_of_the_task(no_waiting):
 
 def test_warnings_of_the_adapter():
     module = Module()
-    with run.failures(module) as started:
+    with run.failures(module) as task:
         run.carry_out(
-            module, Moving(), Client(), "b", started, describe=lambda report: report.warnings.append("beware") or {}
+            module, Moving(), Client(), "b", task, describe=lambda report: report.warnings.append("beware") or {}
         )
     assert module.warnings == ["beware"]
+
+
+@pytest.mark.parametrize("crash_at", [1, 2, 3])
+def test_a_crash_loses_no_step(crash_at):
+    """An answer that no client expects: what was done before it is known, and what was sent may have been done."""
+
+    class Crashing(Client):
+        sent = 0
+
+        def move(self, goal):
+            self.sent += 1
+            if self.sent == crash_at:
+                raise KeyError("odd")
+            super().move(goal[: self.sent])
+
+    result = end(Crashing(), goal="bbb")
+    assert result["failed"] and result["changed"] and "KeyError" in result["msg"]
+    assert [step["name"] for step in result["steps"]] == ["move"] * (crash_at - 1)
