@@ -53,7 +53,8 @@ SILENT = ((), (A,), (A, B), (C,))
 CANDIDATES = ([], [PA], [PA, PB])
 SOURCES = (None, A, C)
 RULES = [
-    dict(zip(("stay", "spare", "partial", "avoided"), each)) for each in itertools.product((False, True), repeat=4)
+    dict(zip(("stay", "spare", "partial", "avoided"), each, strict=True))
+    for each in itertools.product((False, True), repeat=4)
 ]
 
 
