@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which topology a node is part of: its record, a local fact of Ansible on the node, and what the verbs take from it."""
+"""Which topology a node is part of: a local fact of Ansible on the node, and what the verbs take from it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Memory(Protocol):
 
 
 def write(fact: Path, record: Record | None, memory: Memory) -> None:
-    """Write the record of this node, or remove it with the directories that this made. It is there whole or not at all."""
+    """Write the record of this node, or remove it with the directories that this made: whole or not at all."""
     directories = [str(fact.parent.parent), str(fact.parent)]
     if record is not None:
         memory.add({"directories": directories}, "")
