@@ -167,6 +167,12 @@ macs:
   type: dict
   returned: success
   sample: {"eth0": "52:54:00:12:34:56"}
+topology:
+  description:
+    - Which topology the node is part of, as M(cloudha.vip.topology_record) wrote it there; V(null) if nobody has.
+  type: dict
+  returned: success
+  sample: {"topology": "onprem_active_standby", "mechanism": "vrrp", "parts": ["nginx", "vip_agent", "vrrp"]}
 """
 
 from pathlib import Path
@@ -175,6 +181,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.node.addresses import held, of_clients, parse_links
 from ansible_collections.cloudha.vip.plugins.module_utils.node.status import read_status
+from ansible_collections.cloudha.vip.plugins.module_utils.topology import record
 
 
 def main() -> None:
@@ -196,8 +203,13 @@ def main() -> None:
         module.fail_json(msg=f"addresses: {e}; write ADDRESS or ADDRESS/PREFIX")
     except PermissionError as e:
         module.fail_json(msg=f"{e.filename} cannot be read: {e.strerror}; use become")
+    try:
+        topology = record.read()
+    except (OSError, ValueError):  # a damaged one says nothing
+        topology = None
     module.exit_json(
         changed=False,
+        topology=topology,
         addresses=addresses,
         holds_all=bool(addresses) and all(a["held"] for a in addresses),
         holds_any=any(a["held"] for a in addresses),

@@ -405,7 +405,7 @@ def written() -> Iterator[Written]:
             for path in directory.glob("vars/*.yml")
             for name, value in yaml.safe_load(path.read_text()).items()
         }
-        known = {**yaml.safe_load((directory / "defaults/main.yml").read_text()), **known}
+        known = {**role_variables(role), **known}
         for path in files:
             for task, _own in tasks_of(path):
                 known.update({k: v for k, v in task.get("ansible.builtin.set_fact", {}).items() if k not in known})

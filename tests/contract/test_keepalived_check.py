@@ -38,7 +38,7 @@ def test_only_a_configuration_that_was_read_may_be_one_that_is_not_understood(tm
     names = ["Read the configuration in force, and the written one", "Refuse to guess what runs where it could not be"]
     tasks = [
         task
-        for task in yaml.safe_load((ROLE / "tasks/check.yml").read_text())
+        for task in yaml.safe_load((ROLE / "tasks/problems.yml").read_text())
         if any(task["name"].startswith(name) for name in names)
     ]
     assert len(tasks) == 2

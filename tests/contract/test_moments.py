@@ -20,11 +20,11 @@ def test_moments_do_not_depend_on_the_time_zone(tmp_path: Path, zone: str) -> No
     say = {
         "drill": "{{ drill_now | int / 1e9 }}",
         "keepalived": "{{ __keepalived_now }}",
-        "holder": "{{ holder_deadline }}",
+        "holder": "{{ holder_begun }}",
     }
     (deadline,) = ROOT.glob("roles/holder/tasks/wait.yml")
     tasks = [
-        {"ansible.builtin.set_fact": {"holder_deadline": _template(deadline.read_text(), "holder_deadline")}},
+        {"ansible.builtin.set_fact": {"holder_begun": _template(deadline.read_text(), "holder_begun")}},
         {
             "ansible.builtin.copy": {"content": "{{ say | to_json }}", "dest": str(tmp_path / "said")},
             "vars": {"say": say},

@@ -42,17 +42,17 @@ End = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def end(tmp_path: Path, url: str) -> End:
-    def run(address: str, clients: dict[str, Any], real_servers: tuple[str, ...] = (), **more: Any) -> Any:
+    def run(address: str, clients: dict[str, Any], **more: Any) -> Any:
         variables = {
             "vip_address": address,
             "drill_url": url,
             "keepalived_settle_timeout": 1,
+            "vip_mechanism": "vrrp",
             **more,
         }
         groups = {
             "vip_nodes": {"hosts": {"node1": {}}},
             "vip_clients": {"hosts": clients},
-            "vip_real_servers": {"hosts": {name: {} for name in real_servers}},
         }
         play = {
             "hosts": "vip_nodes",
@@ -79,17 +79,8 @@ def test_where_no_client_could_ask_the_run_fails(end: End) -> None:
     assert done.returncode != 0 and "Clients are not served. off1 cannot ask" in done.stdout, done.stdout
 
 
-@pytest.mark.parametrize(
-    ("given", "asks"),
-    [
-        ({}, True),
-        # Directors pass on what they ask themselves.
-        ({"real_servers": ("real1",)}, False),
-        # The standby has no way to the segment.
-        ({"havip_segment": "external"}, False),
-    ],
-)
-def test_a_standby_asks_unless_it_would_answer_itself_or_has_no_way(end: End, given: Any, asks: bool) -> None:
-    done = end(HELD_BY_NOBODY, {}, **given)
+@pytest.mark.parametrize(("mechanism", "asks"), [("vrrp", True), ("gcp_route", False)])
+def test_a_standby_asks_unless_it_would_answer_itself(end: End, mechanism: str, asks: bool) -> None:
+    done = end(HELD_BY_NOBODY, {}, vip_mechanism=mechanism, gcp_route_name="r")
     assert done.returncode != 0 and "held by no node" in done.stdout, done.stdout
     assert ("Nobody has asked the address" in done.stdout) is not asks, done.stdout

@@ -71,6 +71,16 @@ def trouble(
     return found
 
 
+def masters(looks: Sequence[Look], hosts: Sequence[str] | None = None) -> list[str]:
+    """The nodes on which keepalived runs and is MASTER. looks: each with its item, or in the order of hosts."""
+    named = zip(hosts, looks) if hosts is not None else ((look["item"], look) for look in looks)
+    return [
+        host
+        for host, look in named
+        if (look.get("keepalived") or {}).get("active") and "MASTER" in look.get("instances", {}).values()
+    ]
+
+
 def status_report(
     nodes: Sequence[str],
     looks: Mapping[str, Look],

@@ -53,7 +53,7 @@ def specs(role):
 
 
 def test_the_entry_points_are_found():
-    assert {("keepalived", "check"), ("keepalived", "export"), ("holder", "wait"), ("holder", "gcp_route")} <= set(
+    assert {("keepalived", "check"), ("keepalived", "export"), ("holder", "wait"), ("gcp_route", "holder")} <= set(
         entered()
     )
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role holder asks Google's API for."""
+"""What the role gcp_route asks Google's API for."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 jinja2 = pytest.importorskip("jinja2")
 yaml = pytest.importorskip("yaml")
 
-TASKS = Path(__file__).resolve().parents[3] / "roles/holder/tasks"
+TASKS = Path(__file__).resolve().parents[3] / "roles/gcp_route/tasks"
 
 
 @pytest.mark.parametrize("address", ["10.200.1.1", "10.200.1.1/32"])
 def test_the_route_to_an_address_is_asked_for_as_the_playbook_has_made_it(address):
-    (ask, *_more) = yaml.safe_load((TASKS / "gcp_route.yml").read_text())
+    (ask, *_more) = yaml.safe_load((TASKS / "holder.yml").read_text())
     environment = jinja2.Environment()
     environment.filters["regex_replace"] = lambda value, pattern, new: re.sub(pattern, new, value)
     asked = environment.from_string(ask["cloudha.vip.gcp_route_info"]["destination"]).render(holder_addresses=[address])

@@ -11,7 +11,7 @@ import pytest
 
 yaml = pytest.importorskip("yaml")
 
-CHECK = Path(__file__).resolve().parents[3] / "roles/keepalived/tasks/check.yml"
+CHECK = Path(__file__).resolve().parents[3] / "roles/keepalived/tasks/problems.yml"
 
 
 def test_the_check_knows_where_each_node_is():

@@ -1,0 +1,123 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: topology_record
+short_description: Say on a node which topology it is part of
+version_added: 1.0.0
+author:
+  - cloudha.vip contributors (@cloudha-vip)
+description:
+  - The playbooks that deploy a topology write its record on its nodes, as the local fact C(cloudha_vip) of Ansible, in
+    C(/etc/ansible/facts.d/cloudha_vip.fact). Those that look at a topology, move its address, break it or take it away
+    read there what it is made of.
+  - A record names also the parts of earlier deployments that nobody has taken away.
+extends_documentation_fragment:
+  - cloudha.vip.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  state:
+    description:
+      - With V(present), the node has the record.
+      - With V(absent), it has none, and the directories of local facts are gone if this module made them and nobody
+        else uses them.
+      - With V(read), nothing is changed.
+    type: str
+    choices: [present, absent, read]
+    default: present
+  topology:
+    description: The name of the topology. Required with O(state=present).
+    type: str
+  mechanism:
+    description: The role that moves the address. Required with O(state=present).
+    type: str
+  parts:
+    description: The roles of which the topology is made on this node, in the order in which they are deployed.
+    type: list
+    elements: str
+    default: []
+  standby_asks:
+    description: Whether a standby can ask the address as a client would. By default what the mechanism says.
+    type: bool
+seealso:
+  - module: cloudha.vip.vip_info
+  - plugin: cloudha.vip.topology_record
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Say what the node is part of
+  cloudha.vip.topology_record:
+    topology: onprem_active_standby
+    mechanism: vrrp
+    parts: [nginx, vip_agent, vrrp]
+"""
+
+RETURN = r"""
+record:
+  description: The record; V(null) if there is none.
+  type: dict
+  returned: success
+  sample: {"topology": "onprem_active_standby", "mechanism": "vrrp", "parts": ["nginx", "vip_agent", "vrrp"]}
+removal:
+  description: The parts in the order in which they are taken away; the mechanism is the first.
+  type: list
+  elements: str
+  returned: success
+  sample: ["vrrp", "vip_agent", "nginx"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.cloudha.vip.plugins.module_utils.node.record import Record
+from ansible_collections.cloudha.vip.plugins.module_utils.topology import record as topology
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            state=dict(type="str", choices=["present", "absent", "read"], default="present"),
+            topology=dict(type="str"),
+            mechanism=dict(type="str"),
+            parts=dict(type="list", elements="str", default=[]),
+            standby_asks=dict(type="bool"),
+        ),
+        required_if=[("state", "present", ("topology", "mechanism"))],
+        supports_check_mode=True,
+    )
+    state, fact = module.params["state"], topology.FACT
+    try:
+        before = topology.read(fact)
+        after = before
+        if state == "present":
+            names = ("topology", "mechanism", "parts", "standby_asks")
+            wanted = {name: module.params[name] for name in names if module.params[name] is not None}
+            after = topology.merged(before, wanted)
+        elif state == "absent":
+            after = None
+        # A run that was killed may have left less than a record.
+        if (after != before or state == "absent") and not module.check_mode:
+            topology.write(fact, after, Record("topology"))
+        removal = topology.removal(after or before) if (after or before) else []
+    except (OSError, ValueError) as e:
+        module.fail_json(msg=str(e))
+    module.exit_json(
+        changed=after != before,
+        record=after,
+        removal=removal,
+        diff={"before": before or {}, "after": after or {}},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The record of a topology on its nodes."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.node.record import Record
+from ansible_collections.cloudha.vip.plugins.module_utils.topology import record
+
+PAIR = {"topology": "pair", "mechanism": "vrrp", "parts": ["nginx", "vip_agent", "vrrp"]}
+ROUTE = {"topology": "route", "mechanism": "gcp_route", "parts": ["nginx", "gcp_route"]}
+KNOWN = ["vrrp", "gcp_route"]
+
+
+def look(node, its):
+    return {"item": node, "topology": its}
+
+
+@pytest.fixture
+def node(tmp_path):
+    home = tmp_path / "before"
+    (tmp_path / "etc").mkdir()
+    return tmp_path / "etc/ansible/facts.d/cloudha_vip.fact", lambda: Record("topology", home)
+
+
+def test_what_was_written_is_read_and_goes_with_the_directories_that_it_made(node):
+    fact, memory = node
+    before = os.umask(0o077)
+    try:
+        record.write(fact, PAIR, memory())
+    finally:
+        os.umask(before)
+    assert record.read(fact) == PAIR
+    assert stat.S_IMODE(fact.stat().st_mode) == 0o644 and stat.S_IMODE(fact.parent.stat().st_mode) == 0o755
+    record.write(fact, None, memory())
+    assert record.read(fact) is None and list(fact.parents[2].iterdir()) == []
+    assert not memory().directory.exists()
+    record.write(fact, None, memory())
+
+
+def test_directories_that_were_there_or_are_in_use_stay(node):
+    fact, memory = node
+    fact.parents[1].mkdir()
+    record.write(fact, PAIR, memory())
+    (fact.parent / "mine.fact").write_text("{}")
+    record.write(fact, None, memory())
+    assert [path.name for path in fact.parent.iterdir()] == ["mine.fact"]
+    (fact.parent / "mine.fact").unlink()
+    fact.parent.rmdir()
+    record.write(fact, PAIR, memory())
+    record.write(fact, None, memory())
+    assert list(fact.parents[1].iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"topology": "pair"}', '{"topology": 1, "mechanism": "vrrp"}'])
+def test_a_damaged_record_is_an_error(tmp_path, text):
+    (tmp_path / "fact").write_text(text)
+    with pytest.raises(ValueError, match="deploy the topology again"):
+        record.read(tmp_path / "fact")
+
+
+def test_parts_of_an_earlier_deployment_are_taken_away_too():
+    both = record.merged(PAIR, ROUTE)
+    assert both == {**ROUTE, "parts": ["vip_agent", "vrrp", "nginx", "gcp_route"]}
+    assert record.removal(both) == ["gcp_route", "nginx", "vrrp", "vip_agent"]
+    assert record.merged(None, PAIR) == PAIR == record.merged(PAIR, PAIR)
+
+
+def test_the_mechanism_goes_first_where_it_is_a_part():
+    assert record.removal(PAIR) == ["vrrp", "vip_agent", "nginx"]
+    assert record.removal({**PAIR, "parts": ["nginx", "lvs_real_server"]}) == ["lvs_real_server", "nginx"]
+    with pytest.raises(ValueError, match="is no name of a part"):
+        record.removal({**PAIR, "parts": ["../x"]})
+
+
+def test_one_node_that_answers_is_enough_and_so_is_what_was_said_before():
+    looks = [{"item": "n1", "unreachable": True}, look("n2", PAIR), look("n3", None)]
+    assert record.agreed(looks, "", KNOWN) == PAIR
+    assert record.agreed(looks[:1], "", KNOWN, PAIR) == PAIR
+    assert record.agreed([look("n2", ROUTE)], "", KNOWN, PAIR) == ROUTE
+
+
+def test_a_mechanism_by_hand_counts():
+    assert record.agreed([], "vrrp", KNOWN) == {"topology": "vrrp", "mechanism": "vrrp", "parts": []}
+    assert record.agreed([look("n1", PAIR)], "vrrp", KNOWN) == PAIR
+    assert record.agreed([look("n1", PAIR)], "gcp_route", KNOWN)["topology"] == "gcp_route"
+
+
+@pytest.mark.parametrize(
+    ("looks", "by_hand", "message"),
+    [
+        ([look("n1", None)], "", "deploy the topology first; .* set vip_mechanism, which is one of gcp_route, vrrp"),
+        ([], "anything", "vip_mechanism is 'anything'; there are gcp_route, vrrp"),
+        ([look("n1", PAIR), look("n2", ROUTE)], "", "different topologies, n1 of pair and n2 of route"),
+        ([look("n1", {**PAIR, "topology": "../../x"})], "", "the record of n1 names a topology"),
+        ([look("n1", {**PAIR, "mechanism": "other"})], "", "mechanism other is not one of gcp_route, vrrp"),
+    ],
+)
+def test_what_cannot_be_known_is_an_error(looks, by_hand, message):
+    with pytest.raises(ValueError, match=message):
+        record.agreed(looks, by_hand, KNOWN)

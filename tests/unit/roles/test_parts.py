@@ -1,0 +1,44 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verbs name no topology and no cloud, and each mechanism says what they must know."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+NAMES = re.compile("gcp|alias|havip|huawei|openstack|ucloud|cloudpods|neutron", re.IGNORECASE)
+VERBS = [
+    *(path for role in ("holder", "switchover") for path in (ROOT / "roles" / role).glob("*/*.yml")),
+    *(ROOT / "roles/drill").glob("tasks/*.yml"),
+    *(ROOT / "roles/drill").glob("vars/*.yml"),
+    *(ROOT / "roles/drill").glob("defaults/*.yml"),
+    *(ROOT / "playbooks" / name for name in ("drill.yml", "status.yml", "switchover.yml", "tasks/served.yml")),
+]
+MECHANISMS = sorted((ROOT / "roles").glob("*/vars/mechanism.yml"))
+
+
+@pytest.mark.parametrize("path", VERBS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_verb_names_no_cloud(path):
+    found = [line for line in path.read_text().splitlines() if NAMES.search(line)]
+    assert found == []
+
+
+def test_the_verbs_are_found():
+    assert len(VERBS) > 30 and [path.parents[1].name for path in MECHANISMS] == ["gcp_alias_ip", "gcp_route", "vrrp"]
+
+
+@pytest.mark.parametrize("path", MECHANISMS, ids=lambda path: path.parents[1].name)
+def test_a_mechanism_says_what_the_verbs_must_know(path):
+    traits = yaml.safe_load(path.read_text())
+    flags = {"on_interface", "standby_asks", "waits_for_zone", "moves"}
+    assert set(traits) == {"operations", "unheld_operations", *flags}
+    assert all(isinstance(traits[flag], bool) for flag in flags)
+    assert 0 <= traits["unheld_operations"] <= traits["operations"]
+    assert traits["moves"] is (path.parents[1] / "tasks/move.yml").is_file()
+    assert {"main", "absent", "check", "holder"} <= {task.stem for task in (path.parents[1] / "tasks").iterdir()}
