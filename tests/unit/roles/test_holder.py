@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.topology.addresses import plain
 
 jinja2 = pytest.importorskip("jinja2")
 yaml = pytest.importorskip("yaml")
@@ -20,6 +21,6 @@ TASKS = Path(__file__).resolve().parents[3] / "roles/gcp_route/tasks"
 def test_the_route_to_an_address_is_asked_for_as_the_playbook_has_made_it(address):
     (ask, *_more) = yaml.safe_load((TASKS / "holder.yml").read_text())
     environment = jinja2.Environment()
-    environment.filters["regex_replace"] = lambda value, pattern, new: re.sub(pattern, new, value)
+    environment.filters["cloudha.vip.vip_plain"] = plain
     asked = environment.from_string(ask["cloudha.vip.gcp_route_info"]["destination"]).render(holder_addresses=[address])
     assert asked == "10.200.1.1/32"
