@@ -21,7 +21,7 @@ def topology_record(
     mechanism: str = "",
     earlier: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    traits = {file.parents[1].name: file for file in Path(roles).glob("*/vars/mechanism.yml")}
+    traits = {file.parents[1].name: file for file in Path(roles).glob("*/meta/mechanism.yml")}
     try:
         record = agreed(looks, mechanism, list(traits), earlier)
     except ValueError as e:

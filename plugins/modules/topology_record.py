@@ -108,8 +108,8 @@ def main() -> None:
         # A run that was killed may have left less than a record.
         if (after != before or state == "absent") and not module.check_mode:
             topology.write(fact, after, Record("topology"))
-        known = after or before
-        removal = topology.removal(known) if known else []
+        shown = after or before
+        removal = topology.removal(shown) if shown else []
     except (OSError, ValueError) as e:
         module.fail_json(msg=str(e))
     module.exit_json(

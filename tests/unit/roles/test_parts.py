@@ -20,7 +20,7 @@ VERBS = [
     *(ROOT / "roles/drill").glob("defaults/*.yml"),
     *(ROOT / "playbooks" / name for name in ("drill.yml", "status.yml", "switchover.yml", "tasks/served.yml")),
 ]
-MECHANISMS = sorted((ROOT / "roles").glob("*/vars/mechanism.yml"))
+MECHANISMS = sorted((ROOT / "roles").glob("*/meta/mechanism.yml"))
 
 
 @pytest.mark.parametrize("path", VERBS, ids=lambda path: str(path.relative_to(ROOT)))
