@@ -26,6 +26,9 @@ requirements:
 
 # What the collection's roles do, to somebody who watches.
 ROLES = {
+    "gcp": "checking what the nodes and Google's API will need",
+    "gcp_alias_ip": "asking Google's API for the alias IP range",
+    "gcp_route": "asking Google's API for the route",
     "health_check": "installing the check of the service",
     "holder": "asking the nodes which of them holds the address",
     "keepalived": "installing keepalived, which gives the address to one node",
@@ -35,6 +38,7 @@ ROLES = {
     "nginx": "installing nginx, the service behind the address",
     "switchover": "keeping others' work away from the nodes",
     "vip_agent": "installing vip-agent, which checks the service",
+    "vrrp": "checking what the nodes will need",
 }
 # What is done to a node by a fault of the drill's catalog.
 FAULTS = {

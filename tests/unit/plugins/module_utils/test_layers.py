@@ -28,12 +28,13 @@ LAYERS = {
     "doc_fragments": (),
     "modules": ("module_utils",),
     "filter": ("module_utils",),
-    "action": ("module_utils",),
+    "plugin_utils": ("module_utils",),
+    "action": ("module_utils", "plugin_utils"),
     "lookup": ("module_utils",),
     "callback": ("module_utils",),
 }
 # Only these may import Ansible. All the rest runs on a node that has none, or in a test.
-WITH_ANSIBLE = {"module_utils.ansible", "modules", "filter", "action", "lookup", "callback"}
+WITH_ANSIBLE = {"module_utils.ansible", "modules", "filter", "plugin_utils", "action", "lookup", "callback"}
 
 FILES = sorted(path.relative_to(PLUGINS).as_posix() for path in PLUGINS.rglob("*.py") if path.name != "__init__.py")
 
