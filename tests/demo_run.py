@@ -25,8 +25,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 # Seconds that parts take, until they are known: measured with two processors, with the lab's image in the cache.
-USUAL_S = {"lab up": 15.0, "deploy": 45.0, "status": 5.0, "drill begins": 10.0, "drill ends": 8.0, "lab down": 5.0}
-USUAL_FAULT_S = 20.0
+USUAL_S = {"lab up": 3.0, "deploy": 60.0, "status": 3.0, "drill begins": 10.0, "drill ends": 6.0, "lab down": 1.0}
+USUAL_FAULT_S = 15.0
 USUAL_FAULTS = 9
 FAULT = "fault "  # how the part of a fault begins
 KEPT = 5  # durations of each part
@@ -90,12 +90,13 @@ class Teller:
         self._to_come = list(parts)
         self._guessed = True  # the faults of the drill
         self._part = self._doing = ""
+        self._shown: dict[str, float] = {}  # in this part, and when
         self._began = self._since = self._said = self._start = clock()
 
     def begin(self, part: str, text: str = "") -> None:
         """A part begins, and the one before has ended well."""
         self._end()
-        self._part, self._began = part, self._clock()
+        self._part, self._began, self._shown = part, self._clock(), {}
         if part in self._to_come:
             del self._to_come[: self._to_come.index(part) + 1]
         if text:
@@ -135,13 +136,16 @@ class Teller:
 
     def now(self, text: str) -> None:
         """A detail, which is left out if there was a line just now."""
-        if text != self._doing:
+        if text in self._shown:
+            # Of a wait that looks again and again.
+            self._doing, self._since = text, self._shown[text]
+        elif text != self._doing:
             self._doing, self._since = text, self._clock()
             if self._clock() - self._said >= CALM_S:
                 self._line(text)
 
     def tick(self) -> None:
-        """Nothing has happened."""
+        """Nothing new has happened."""
         if self._clock() - self._said >= STILL_S and self._doing:
             self._line(f"still {self._doing}, for {duration(self._clock() - self._since)}")
 
@@ -164,8 +168,9 @@ class Teller:
         return f"{minutes:3d}:{seconds:02d}"
 
     def _line(self, text: str) -> None:
-        if text != self._doing and not text.startswith("still "):
+        if not text.startswith("still "):
             self._doing, self._since = text, self._clock()
+            self._shown[text] = self._since
         left = self.remaining()
         self._say(f"{self._time()}  {text}{f'; about {duration(left)} to go' if left >= 1 else ''}")
         self._said = self._clock()
@@ -244,6 +249,7 @@ class Demo:
                 lines = lines_of(command, enabled, self.teller.tick)
                 with contextlib.closing(lines):
                     for line in lines:
+                        self.teller.tick()
                         if line.startswith("PROGRESS "):
                             event = json.loads(line.partition(" ")[2])
                             told |= event["kind"] == "error"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -40,6 +41,7 @@ ROLES = {
     "vip_agent": "installing vip-agent, which checks the service",
     "vrrp": "checking what the nodes will need",
 }
+CHECKING = "checking what is wanted before anything is changed"
 # What is done to a node by a fault of the drill's catalog.
 FAULTS = {
     "agent_kill": "keepalived stops, and the new holder's agent is killed at work",
@@ -101,8 +103,8 @@ class Progress:
         if name and "{{" not in name:
             self._now(name[0].lower() + name[1:])
 
-    def task(self, name: str) -> None:
-        """A task begins."""
+    def task(self, name: str, file: str = "") -> None:
+        """A task begins. file: the one that it is in."""
         role, _colon, own = name.rpartition(" : ")
         what, _colon, where = own.partition(": ")
         role = role.rpartition(".")[2]
@@ -124,12 +126,18 @@ class Progress:
             self._now(f"{self._place()}{self._fault}: {self._phase}")
         elif own.startswith("Wait ") and ANSWERS not in own and "{{" not in own:
             # Also within a phase: "Wait a second, as node1: does not answer".
-            self._now(f"waiting{own[4:]}")
+            if self._fault:
+                text = what if where == self._fault else own
+                self._now(f"{self._place()}{self._fault}: waiting{text[4:]}")
+            else:
+                self._now(f"waiting{own[4:]}")
         elif what in AROUND and not self._fault:
             self._now(AROUND[what])
-        elif role in ROLES and role != self._role and not self._fault:
-            self._role = role
-            self._now(ROLES[role])
+        elif role in ROLES and not self._fault:
+            text = CHECKING if file == "check.yml" else ROLES[role]
+            if text != self._role:
+                self._role = text
+                self._now(text)
 
     def to_come(self, fault: str) -> None:
         """One more fault is to come."""
@@ -193,7 +201,8 @@ class CallbackModule(CallbackBase):
         self.progress.play(play.get_name().strip())
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
-        self.progress.task(task.get_name())
+        # As FILE:LINE.
+        self.progress.task(task.get_name(), os.path.basename(task.get_path() or "").partition(":")[0])
 
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         self.progress.task(task.get_name())

@@ -39,8 +39,8 @@ def run(monkeypatch):
     return SimpleNamespace(callback=callback, told=told)
 
 
-def task(name, ignore_unreachable=False):
-    return SimpleNamespace(get_name=lambda: name, ignore_unreachable=ignore_unreachable)
+def task(name, ignore_unreachable=False, path="/roles/a/tasks/main.yml:7"):
+    return SimpleNamespace(get_name=lambda: name, get_path=lambda: path, ignore_unreachable=ignore_unreachable)
 
 
 def result(name, values, **more):
@@ -82,13 +82,13 @@ def test_a_drill_is_told_fault_by_fault(run):
         ("fault", "fault 1 of 2: service_kill (the service is killed)"),
         ("now", "fault 1 of 2: service_kill on node1: breaking it"),
         ("now", "fault 1 of 2: service_kill on node1: waiting for another node to answer"),
-        ("now", "waiting a second, as node1: does not answer"),
+        ("now", "fault 1 of 2: service_kill on node1: waiting a second, as node1: does not answer"),
         ("now", "fault 1 of 2: service_kill on node1: repairing it"),
         ("over", "fault 1 of 2: service_kill on node1: node2 answers after 12 ms, 7 of 90 requests lost"),
         ("fault", "fault 2 of 2: partition (the network around the node drops everything)"),
         ("now", "fault 2 of 2: partition on node1: breaking it"),
         ("now", "fault 2 of 2: partition on node1: waiting for another node to answer"),
-        ("now", "waiting a second, as node1: does not answer"),
+        ("now", "fault 2 of 2: partition on node1: waiting a second, as node1: does not answer"),
         ("now", "fault 2 of 2: partition on node1: repairing it"),
         ("over", "fault 2 of 2: partition on node1: node2 answers after 1,512 ms, 7 of 90 requests lost"),
     ]
@@ -103,6 +103,8 @@ def test_a_fault_that_failed_is_told_so(run):
 
 def test_a_deployment_is_told_role_by_role_in_words(run):
     run.callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: "Deploy web servers"))
+    checks = task("cloudha.vip.keepalived : Ask the neighbours", path="/roles/keepalived/tasks/check.yml:33")
+    run.callback.v2_playbook_on_task_start(checks, False)
     for name in (
         "Gathering Facts",
         "cloudha.vip.nginx : Install nginx",
@@ -115,6 +117,7 @@ def test_a_deployment_is_told_role_by_role_in_words(run):
     run.callback.v2_playbook_on_handler_task_start(task("cloudha.vip.vip_agent : Restart the agent"))
     assert [each["text"] for each in run.told] == [
         "deploy web servers",
+        "checking what is wanted before anything is changed",
         "installing nginx, the service behind the address",
         "installing keepalived, which gives the address to one node",
         "waiting until the group is at rest",

@@ -93,8 +93,24 @@ def test_a_long_silence_says_what_it_is_waiting_for_and_how_long(tmp_path):
     watched.teller.begin("lab up", "starting the machines")
     watched.wait(30)
     assert watched.lines[1:] == [
-        "  0:12  still starting the machines, for 12 s; about 3 s to go",
+        "  0:12  still starting the machines, for 12 s",
         "  0:24  still starting the machines, for 24 s",
+    ]
+
+
+def test_what_comes_again_and_again_is_said_once_and_then_how_long_it_takes(tmp_path):
+    watched = Watched(tmp_path, ["deploy"])
+    watched.teller.begin("deploy", "deploying")
+    for _turn in range(40):
+        watched.wait(1)
+        watched.teller.now("waiting, as nobody holds the address")
+        watched.teller.now("asking the nodes")
+    assert [line.split("  ")[-1].partition(";")[0] for line in watched.lines] == [
+        "deploying",
+        "waiting, as nobody holds the address",
+        "asking the nodes",
+        "still asking the nodes, for 12 s",
+        "still asking the nodes, for 24 s",
     ]
 
 
