@@ -90,7 +90,7 @@ class Nodes(Pair):
         if self.topology == TOPOLOGY:
             done = self.play("teardown", f"--limit={host}")
         else:
-            done = self.play(GROUP, f"--limit={host}", keepalived_state="absent")
+            done = self.play(GROUP, f"--limit={host}", group_absent=True)
         assert done.returncode == 0, done.stdout[-6000:]
 
     def holders(self) -> list[str]:
