@@ -13,8 +13,6 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
-# What a playbook's variable in tasks_from stands for.
-VARIABLES = {"{{ status_from }}": ("node", "gcp_route", "gcp_alias_ip")}
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 # What a topology is made of: each has the same entry points.
 PARTS = [role for role in ROLES if role != "drill" and (ROOT / "roles" / role / "tasks/absent.yml").is_file()]
@@ -43,9 +41,7 @@ def entered():
             role = re.search(r"name: *cloudha\.vip\.(\w+)", named)
             own = path.name == "README.md" and path.parent.name in ROLES
             assert role or own, f"{path}:{number + 1}: the role's name is not on the line before"
-            wanted = match[1].strip('"')
-            for entry in VARIABLES.get(wanted, (wanted,)):
-                yield role[1] if role else path.parent.name, entry
+            yield role[1] if role else path.parent.name, match[1]
 
 
 def specs(role):
