@@ -35,7 +35,10 @@ def test_two_groups_in_one_play_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["loaded", "config"])
 def test_only_a_configuration_that_was_read_may_be_one_that_is_not_understood(tmp_path: Path, where: str) -> None:
     """Else nothing is known of what runs, and the rollout would stop the other nodes for it."""
-    names = ["Read the configuration in force, and the written one", "Refuse to guess what runs where it could not be"]
+    names = [
+        "Read the configuration in force, and the written one",
+        "Refuse nodes whose keepalived could not be examined",
+    ]
     tasks = [
         task
         for task in yaml.safe_load((ROLE / "tasks/problems.yml").read_text())

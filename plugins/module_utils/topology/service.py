@@ -58,6 +58,17 @@ def service_checks(url: str, service: str = "nginx", kind: str = "resident") -> 
     return [{"name": service, "type": "http", "url": url, **verify}]
 
 
+def track_files(checks: Sequence[Mapping[str, Any]], watched: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+    """The files that keepalived watches: the verdicts of the agent's checks, and those of the inventory.
+
+    checks: as vip_agent_checks. watched: as keepalived_track_files; one of the same name takes a verdict's place.
+    """
+    named = {file.get("name") for file in watched}
+    names = dict.fromkeys(check["name"] for check in checks)
+    verdicts = [{"name": name, "file": f"/run/cloudha-vip/check/{name}", "init": 1} for name in names]
+    return [verdict for verdict in verdicts if verdict["name"] not in named] + [dict(file) for file in watched]
+
+
 def topology_problems(given: Mapping[str, Any]) -> list[str]:
     """Why these settings of one node cannot serve clients, in sentences.
 

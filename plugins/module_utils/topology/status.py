@@ -168,6 +168,20 @@ def unserved(
     return {"problems": failed + found, "silent": silent, "served": ""}
 
 
+def written(hosts: Sequence[str], results: Mapping[str, Sequence[Any]]) -> str:
+    """Which configurations this run has changed, and where, in one sentence.
+
+    results: for each file the results of the task that writes it, one for each host; what is no result counts as none.
+    """
+    changed = []
+    for file, each in results.items():
+        where = [host for host, result in zip(hosts, each) if isinstance(result, Mapping) and result.get("changed")]
+        if where:
+            changed.append(f"{', '.join(where)} ({file})")
+    subject = " and ".join(changed) or f"neither {' nor '.join(results)}"
+    return f"This run has changed {subject}; the tasks above say what else."
+
+
 def _shown(url: str) -> str:
     """Without what may be a secret: a user's name and password, and the query."""
     return re.sub(r"//[^/@]*@", "//", url.partition("?")[0])
