@@ -159,6 +159,29 @@ def test_faults(pair: RoutePair) -> None:
     assert pair.play("status").returncode == 0
 
 
+def test_an_address_that_cannot_be_added_at_once_comes_a_little_later(pair: RoutePair) -> None:
+    """At boot systemd may not be able to make the sandbox of the service yet; so may anything else fail once."""
+    standby = next(node for node in NODES if node != pair.holder())
+    drop_in = "/run/systemd/system/cloudha-vip-address@.service.d"
+    once = "ExecStartPre=+/bin/sh -c '[ -e /run/test-once ] || { touch /run/test-once; exit 1; }'"
+    pair.ssh(
+        standby,
+        f"mkdir -p {drop_in}; printf '%s\\n' '[Service]' \"{once}\" > {drop_in}/once.conf; systemctl daemon-reload",
+    )
+    try:
+        unit = f"cloudha-vip-address@{VIP}.service"
+        pair.ssh(standby, f"systemctl stop {unit}; systemctl start {unit} || :; test -e /run/test-once")
+        deadline = time.monotonic() + 20
+        while f"{VIP}/32" not in pair.ssh(standby, "ip -oneline address show lo"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        pair.ssh(standby, f"rm -rf {drop_in} /run/test-once; systemctl daemon-reload")
+    deadline = time.monotonic() + 60
+    while pair.play("status").returncode != 0:
+        assert time.monotonic() < deadline
+
+
 def test_a_killed_drill_heals_by_itself(pair: RoutePair) -> None:
     target = pair.holder()
     with pair.killed_drill("api_refuse"):
