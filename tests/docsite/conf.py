@@ -26,6 +26,7 @@ ANSIBLE = "https://docs.ansible.com/ansible/latest"
 # Labels of other documents, which Sphinx would look up in an index on the network. Any other unknown label is an error.
 ELSEWHERE = (
     (r"common_return_values", f"{ANSIBLE}/reference_appendices/common_return_values.html"),
+    (r"action_plugins", f"{ANSIBLE}/plugins/action.html"),
     (r"ansible_configuration_settings", f"{ANSIBLE}/reference_appendices/config.html"),
     (
         r"ansible_collections\.(ansible\.builtin|google\.cloud|openstack\.cloud)\.(\w+?)(?:__\w+.*)?",
