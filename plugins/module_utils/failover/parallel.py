@@ -179,7 +179,7 @@ class Clients:
     def __init__(self, client: Any, make_client: Callable[[], Any] | None = None) -> None:
         self.at_once = AT_ONCE if make_client else 1
         self._idle = [client]
-        self._make_client = make_client
+        self._make_client = make_client or (lambda: client)
         self._turn = threading.Lock()
 
     @contextlib.contextmanager
@@ -187,7 +187,6 @@ class Clients:
         with self._turn:
             client = self._idle.pop() if self._idle else None
         if client is None:
-            assert self._make_client
             client = self._make_client()
         try:
             yield client

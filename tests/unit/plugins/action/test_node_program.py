@@ -20,12 +20,12 @@ from ansible_collections.cloudha.vip.plugins.module_utils.node import program
 from ansible_collections.cloudha.vip.plugins.modules import node_program
 from ansible_collections.cloudha.vip.plugins.plugin_utils.library import collect
 
-TEXTS = [
+TEXTS = (
     "#!/usr/bin/python3\n# Ansible managed\nrun\n",
     '{\n    "port": 80\n}\n',
     "#!/bin/sh\n# {{ it stays }}\n\n",
     "ab\n",
-]
+)
 CODE = [
     "lib/agent/__init__.py",
     "lib/agent/netlink.py",
@@ -88,7 +88,7 @@ def test_it_installs_all_and_then_nothing(node):
     assert (result["restart"], result["removed_files"], result["reloaded"]) == (["agent", "guard", "watch"], [], False)
     assert (node.root / "lib/node/guard.py").read_text() == collect(["node/guard.py"])["node/guard.py"]
     names = ("bin/launcher", "etc/config.json", "watch", "text")
-    assert [(node.root / name).read_text() for name in names] == TEXTS
+    assert [(node.root / name).read_text() for name in names] == list(TEXTS)
     modes = [stat.S_IMODE((node.root / name).stat().st_mode) for name in (*names, "etc", "lib")]
     assert modes == [0o755, 0o640, 0o644, 0o644, 0o750, 0o755]
     assert not list(node.root.rglob(".*"))
@@ -274,7 +274,7 @@ def test_what_the_action_plugin_makes_of_a_task(tmp_path):
     ]
     module = "cloudha.vip.node_program"
     mistakes = [
-        {module: args, "register": f"bad{number}", "ignore_errors": True} for number, (args, _) in enumerate(bad)
+        {module: args, "register": f"bad{number}", "ignore_errors": True} for number, (args, _words) in enumerate(bad)
     ]
     names = ", ".join(["dry", "first", "second", *(f"bad{number}" for number in range(len(bad)))])
     tasks = [
@@ -298,7 +298,7 @@ def test_what_the_action_plugin_makes_of_a_task(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     dry, first, second, *wrong = json.loads((tmp_path / "results").read_text())
-    assert [(root / name).read_text() for name in ("launcher", "config.json", "watch", "text")] == TEXTS
+    assert [(root / name).read_text() for name in ("launcher", "config.json", "watch", "text")] == list(TEXTS)
     assert (root / "lib/node/guard.py").read_text() == collect(["node/guard.py"])["node/guard.py"]
     assert dry["changed_files"] == first["changed_files"] and len(first["changed_files"]) == 9
     assert (dry["changed"], first["changed"], second["changed"]) == (True, True, False)

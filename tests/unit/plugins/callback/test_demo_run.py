@@ -19,7 +19,7 @@ assert _SPEC and _SPEC.loader
 demo_run = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(demo_run)
 
-PARTS = ["lab up", "deploy", "status", "drill begins", "fault a", "fault b", "drill ends", "lab down"]
+PARTS = ("lab up", "deploy", "status", "drill begins", "fault a", "fault b", "drill ends", "lab down")
 
 
 class Watched:

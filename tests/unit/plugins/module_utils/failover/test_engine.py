@@ -445,11 +445,10 @@ def test_a_lost_answer_is_a_change_only_where_its_effect_shows(effect, steps):
 
     class Losing(Counter):
         def write(self, number, request_id):
-            error = self.errors.pop(0) if self.errors else None
-            if effect or error is None:
+            if effect or not self.errors:
                 self.number = number
-            if error:
-                raise error
+            if self.errors:
+                raise self.errors.pop(0)
 
     counter = Losing(Lost("the connection was lost"), Stale("it has changed"))
     outcome = apply(counter, 1)

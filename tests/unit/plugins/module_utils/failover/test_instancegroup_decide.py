@@ -68,7 +68,7 @@ def goal(wanted=("vm1", "vm2"), vip=VIP, eip=None, **keys):
 def names(observed, wanted, history=None):
     """The steps that are decided on, in order; or the problems, or what is waited for."""
     before = repr(observed.__dict__)
-    first, second = (decide(observed, wanted, history or History()) for _ in range(2))
+    first, second = (decide(observed, wanted, history or History()) for _time in range(2))
     assert repr(observed.__dict__) == before, "a decision changed the facts"
     assert wanted_diff(first) == wanted_diff(second) and first.problems == second.problems
     return first.problems or first.waiting or [step.name for step in steps(first, wanted)]

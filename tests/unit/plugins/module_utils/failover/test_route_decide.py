@@ -72,7 +72,7 @@ def inserted(age, number=1, warnings=()):
 def next_of(wanted, routes, done=None):
     observed = Observed(wanted, routes, NOW)
     before = repr(observed.__dict__)
-    action, again = (decide(observed, done or history()) for _ in range(2))
+    action, again = (decide(observed, done or history()) for _time in range(2))
     assert repr(observed.__dict__) == before and repr(action) == repr(again), "a decision changed what it saw"
     return repr(action) if action else None
 
