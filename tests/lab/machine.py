@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from lab import LabError
+from lab import LabError, old_registers
 from lab.groups import Groups
 from lab.keeper import DISKS
 from lab.process import run
@@ -59,7 +60,7 @@ def start_kernel(
     disk = DISKS / name
     _lay(disk / "files", {"/etc/lab-network": "\n".join(network) + "\n", **files})
     command = [
-        str(image.parent / "linux"), "mem=384M", "root=/dev/ubda", "rw",
+        sys.executable, old_registers.__file__, str(image.parent / "linux"), "mem=384M", "root=/dev/ubda", "rw",
         # t: no zeroing of ranges. The driver takes them for changed, and after a power cut their changes are gone.
         f"ubd0t={disk}/changes,{image.parent}/disk",
         "init=/usr/sbin/lab-init", f"lab_files={disk}/files", f"umid={name}", f"uml_dir={disk}/",

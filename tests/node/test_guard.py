@@ -265,7 +265,7 @@ ip address add 192.168.7.247/22 dev eth0
 until_true grep 'The guard does not reload it' $seen
 echo "deaf, it $(python3 /shared/speaks): $(grep -o '"withheld": true' $seen) $(cat /shared/asked 2> /dev/null)"
 cp /shared/conf /etc/keepalived/keepalived.conf
-until_true grep '"problems": ..}' $seen
+until_true grep '"problems": [[]]' $seen
 echo "at last it $(python3 /shared/speaks): $(cat /shared/asked)"
 ls /tmp
 """
