@@ -58,7 +58,10 @@ def start_kernel(
     network += [f"ip address add {address} dev eth0" for address in addresses]
     network += [f"ip route add default via {gateway}"]
     disk = DISKS / name
-    _lay(disk / "files", {"/etc/lab-network": "\n".join(network) + "\n", **files})
+    # systemd and sshd start what they start with a clean environment.
+    everywhere = old_registers.ENVIRONMENT
+    files = {"/etc/lab-network": "\n".join(network) + "\n", "/etc/environment": "\n".join(everywhere) + "\n", **files}
+    _lay(disk / "files", files)
     command = [
         sys.executable, old_registers.__file__, str(image.parent / "linux"), "mem=384M", "root=/dev/ubda", "rw",
         # t: no zeroing of ranges. The driver takes them for changed, and after a power cut their changes are gone.
@@ -69,6 +72,7 @@ def start_kernel(
         # What has no meaning here costs seconds.
         "systemd.mask=systemd-binfmt.service", "systemd.mask=proc-sys-fs-binfmt_misc.automount",
         "systemd.mask=e2scrub_reap.service", "systemd.mask=getty.target",
+        *everywhere, *(f"systemd.setenv={variable}" for variable in everywhere),
     ]  # fmt: skip
     # Kernel and processes hand over to each other all the time, which between two processors takes seven times as long.
     cpus = sorted(os.sched_getaffinity(0))

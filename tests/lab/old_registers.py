@@ -6,7 +6,9 @@
 Linux 6.1 as a process keeps the registers of its processes in an area of a fixed size, which ends before the tiles of
 newer processors (AMX). Its host refuses an area of another size than the processor's, and the kernel panics at once
 ("ptrace set fp regs failed"). Where the host does not offer that area, user-mode Linux takes the older, smaller one;
-so this command refuses the question by a filter of system calls. On other processors it only runs the command.
+so this command refuses the question by a filter of system calls. It does so on every processor: each machine then
+tests the same. The kernel no longer keeps the wide registers (AVX), so none of its processes may use them: each needs
+the variables below, from the first process to what SSH starts. Without them systemd hangs before SSH answers.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import os
 import struct
 import sys
 
-# For the kernel's command line, from where it comes to the first process: no library uses what would not be kept.
+# For every process of that kernel. On its command line they reach the first one.
 ENVIRONMENT = [
     "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ,-AVX_Fast_Unaligned_Load",
     "OPENSSL_ia32cap=~0x1000000000000000:~0xffffffffffffffff",
@@ -57,10 +59,7 @@ def refuse_large_registers() -> None:
 
 
 def main(command: list[str]) -> None:
-    with open("/proc/cpuinfo") as file:
-        needed = " amx_tile" in file.read()
-    if needed:
-        refuse_large_registers()
+    refuse_large_registers()
     os.execvp(command[0], command)
 
 
