@@ -32,8 +32,9 @@ GCP = {
     "vip_address": "10.200.1.1",
     "gcp_project": "p",
     "gcp_zone": "z",
-    "topology_action": {"type": "gcp_route", "name": "r"},
-    "topology_given": {"project": "p"},
+    "gcp_network": "n",
+    "gcp_route_name": "r",
+    "topology": "gcp_route_heartbeat",
 }
 
 
@@ -52,7 +53,7 @@ SCRIPTS = [
     {"name": "default", "url": "http://127.0.0.1/"},
     {"name": "process", "process": "nginx", "timeout_ms": 9000},
 ]
-# A host for each: the variables file of its playbook, and its inventory.
+# A host for each: the variables file that its playbook shares with others, and its inventory.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("vrrp", {}),
     "elsewhere": ("vrrp", ELSEWHERE),
@@ -63,10 +64,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "checks_gcp": ("gcp", {**GCP, "vip_agent_checks": CHECKS, "keepalived_track_files": FILES}),
     "instances": ("vrrp", {"keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
     "instances_gcp": ("gcp", {**GCP, "keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
-    "instances_lvs": ("lvs", {"keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
+    "instances_lvs": ("vrrp", {"topology": "huawei_lvs_dr", "keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
     "more_gcp": ("gcp", {**GCP, **MORE}),
     "own": ("vrrp", {**OWN, "vip_addresses": ["192.168.7.246/22", "fd00:7::246/64"]}),
-    "port_lvs": ("lvs", {"lvs_port": 8080}),
+    "port_lvs": ("vrrp", {"topology": "huawei_lvs_dr", "vip_port": 8080}),
 }
 
 
@@ -84,11 +85,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
 
 
 def _play(scratch: Path, case: str, file: str) -> dict[str, Any]:
+    topology = CASES[case][1].get("topology", "onprem_active_standby")
     values = {name: f"{{{{ {name} | default('undefined') }}}}" for name in TOLD}
     return {
         "hosts": case,
         "gather_facts": False,
-        "vars_files": [f"{ROOT}/playbooks/vars/service.yml", f"{ROOT}/playbooks/vars/{file}.yml"],
+        "vars_files": [f"{ROOT}/playbooks/vars/{name}.yml" for name in ("service", file, topology)],
         "roles": [{"role": "cloudha.vip.health_check", "when": False}],
         "post_tasks": [
             {"ansible.builtin.include_vars": {"file": DRILL, "name": "of_the_drill"}},

@@ -55,12 +55,8 @@ def end(tmp_path: Path, url: str) -> End:
             "vip_clients": {"hosts": clients},
         }
         play = {
-            "hosts": "vip_nodes",
-            "gather_facts": False,
-            "vars_files": f"{ROOT}/playbooks/vars/service.yml",
-            "tasks": [
-                {"ansible.builtin.include_tasks": f"{ROOT}/playbooks/tasks/served.yml", "run_once": True},
-            ],
+            "ansible.builtin.import_playbook": f"{ROOT}/playbooks/deploy/served.yml",
+            "vars": {"topology": "onprem_active_standby"},
         }
         return plays.run(tmp_path, groups, [play], variables, ANSIBLE_TIMEOUT="3")
 

@@ -108,17 +108,19 @@ def test_every_playbook_is_understood(installed: Path) -> None:
 @pytest.mark.parametrize("kind", ["module", "role", "filter"])
 def test_all_documentation_is_found(installed: Path, kind: str) -> None:
     directory = {"module": ROOT / "plugins/modules", "role": ROOT / "roles", "filter": ROOT / "plugins/filter"}[kind]
-    listed = json.loads(run(installed, "ansible-doc", "--list", "--json", "--type", kind, "cloudha.vip"))
+    listed = set(json.loads(run(installed, "ansible-doc", "--list", "--json", "--type", kind, "cloudha.vip")))
     if kind == "role":
         expected = {path.parent.parent.name for path in directory.glob("*/meta/argument_specs.yml")}
+        # Listed, too, is a role of variables alone, which has no entry point to describe.
+        listed -= {f"cloudha.vip.{path.name}" for path in directory.iterdir() if not (path / "tasks").is_dir()}
     elif kind == "module":
         expected = {path.stem for path in directory.glob("*.py")}
     else:
         expected = {path.stem for path in directory.glob("*.y*ml")}
-    assert {f"cloudha.vip.{name}" for name in expected} <= set(listed)
+    assert {f"cloudha.vip.{name}" for name in expected} <= listed
     if listed:
         documents = json.loads(run(installed, "ansible-doc", "--json", "--type", kind, *sorted(listed)))
-        assert set(documents) == set(listed)
+        assert set(documents) == listed
         # What cannot be read is not missing from the list, it says "error" in its place.
         assert [name for name, document in documents.items() if "error" in document] == []
 

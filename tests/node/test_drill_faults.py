@@ -172,7 +172,7 @@ def test_a_service_named_with_its_suffix_has_one_directory_of_settings():
 def test_a_real_server_has_a_drain_file_of_its_own():
     drains = render(
         VARIABLES["drill_catalog"]["real_server_drain"]["inject"],
-        hostvars={"node1": {"lvs_real_server_drain_file": "/run/its"}},
+        hostvars={"node1": {"vip_drain_file": "/run/its"}},
     )
     assert drains == "touch /run/its"
 

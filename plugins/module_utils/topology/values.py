@@ -148,6 +148,7 @@ _VALUES: dict[str, Any] = {
     "lvs_director_schedulers": _scheduler,
     "lvs_real_server_addresses": _address,
     "lvs_real_server_drain_file": _path,
+    "vip_drain_file": _path,
     "nginx_health_path": _url_path,
     "nginx_http_extra": Whole(_directives),
     "nginx_listen_addresses": _plain_address,

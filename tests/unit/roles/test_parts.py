@@ -12,13 +12,16 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
-NAMES = re.compile("gcp|alias|havip|huawei|openstack|ucloud|cloudpods|neutron", re.IGNORECASE)
+NAMES = re.compile("gcp|alias|havip|huawei|openstack|ucloud|cloudpods|neutron|lvs", re.IGNORECASE)
 VERBS = [
     *(path for role in ("holder", "switchover") for path in (ROOT / "roles" / role).glob("*/*.yml")),
     *(ROOT / "roles/drill").glob("tasks/*.yml"),
     *(ROOT / "roles/drill").glob("vars/*.yml"),
     *(ROOT / "roles/drill").glob("defaults/*.yml"),
-    *(ROOT / "playbooks" / name for name in ("drill.yml", "status.yml", "switchover.yml", "tasks/served.yml")),
+    *(ROOT / "playbooks" / f"{name}.yml" for name in ("deploy", "drill", "status", "switchover", "teardown")),
+    *(ROOT / "playbooks").glob("deploy/*.yml"),
+    *(ROOT / "playbooks").glob("tasks/*.yml"),
+    ROOT / "playbooks/vars/service.yml",
 ]
 MECHANISMS = sorted((ROOT / "roles").glob("*/meta/mechanism.yml"))
 
