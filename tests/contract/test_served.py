@@ -55,7 +55,7 @@ def end(tmp_path: Path, url: str) -> End:
             "vip_clients": {"hosts": clients},
         }
         play = {
-            "ansible.builtin.import_playbook": f"{ROOT}/playbooks/deploy/served.yml",
+            "ansible.builtin.import_playbook": f"{ROOT}/playbooks/plays/served.yml",
             "vars": {"topology": "onprem_active_standby"},
         }
         return plays.run(tmp_path, groups, [play], variables, ANSIBLE_TIMEOUT="3")

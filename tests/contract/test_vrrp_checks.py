@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_no_list_of_addresses_is_refused(tmp_path: Path, addresses: Any, shown: str) -> None:
     groups = {"vip_nodes": {"hosts": {"node1": {}, "node2": {}}}}
     play = {
-        "ansible.builtin.import_playbook": f"{ROOT}/playbooks/deploy/check.yml",
+        "ansible.builtin.import_playbook": f"{ROOT}/playbooks/plays/check.yml",
         "vars": {"topology": "onprem_active_standby", "topology_shared": "vrrp"},
     }
     done = plays.run(tmp_path, groups, [play], {"vip_interface": "eth0", "vip_addresses": addresses})

@@ -19,7 +19,7 @@ VERBS = [
     *(ROOT / "roles/drill").glob("vars/*.yml"),
     *(ROOT / "roles/drill").glob("defaults/*.yml"),
     *(ROOT / "playbooks" / f"{name}.yml" for name in ("deploy", "drill", "status", "switchover", "teardown")),
-    *(ROOT / "playbooks").glob("deploy/*.yml"),
+    *(ROOT / "playbooks").glob("plays/*.yml"),
     *(ROOT / "playbooks").glob("tasks/*.yml"),
     ROOT / "playbooks/vars/service.yml",
 ]
