@@ -15,17 +15,18 @@ _ROW = "%-14s %-8s %-11s %-22s %-8s %s"
 Look = Mapping[str, Any]
 
 
-def unfit(look: Look | None) -> list[str]:
+def unfit(look: Look | None, elected: bool = True) -> list[str]:
     """Why this node could not hold the address now; an empty list if it could.
 
     look: what cloudha.vip.vip_info said, or what Ansible said in its place; None if the node was not asked.
+    elected: whether keepalived elects the holder, so that no node without it could be one.
     """
     if look is None:
         return ["was not asked (--limit?)"]
     if "keepalived" not in look:
         return ["does not answer" + (f" ({_first_line(look['msg'])})" if look.get("msg") else "")]
     keepalived = look["keepalived"]
-    if not keepalived["active"]:
+    if elected and not keepalived["active"]:
         return ["keepalived does not run"]
     reasons = ["vip-agent does not run, and its verdicts stand as they are"] if look.get("agent") is False else []
     reasons += [f"check {name} FAILED" for name, well in look.get("checks", {}).items() if not well]
@@ -37,10 +38,10 @@ def unfit(look: Look | None) -> list[str]:
     return reasons
 
 
-def unfit_nodes(nodes: Sequence[str], looks: Sequence[Look]) -> dict[str, list[str]]:
+def unfit_nodes(nodes: Sequence[str], looks: Sequence[Look], elected: bool = True) -> dict[str, list[str]]:
     """Of each node that could not hold the address now, why. looks: what the role holder says, each with its item."""
     found = {look["item"]: look for look in looks}
-    reasons = {node: unfit(found.get(node)) for node in nodes}
+    reasons = {node: unfit(found.get(node), elected) for node in nodes}
     return {node: why for node, why in reasons.items() if why}
 
 
@@ -55,6 +56,7 @@ def trouble(
     notes: Sequence[str] = (),
     addresses: Sequence[str] = (),
     all_well: bool = True,
+    elected: bool = True,
 ) -> list[str]:
     """Why this is no steady state, in sentences: not exactly one node holds the addresses, or a node does not answer;
     with all_well, also why a node could not hold them, and the notes.
@@ -63,7 +65,7 @@ def trouble(
     """
     # Without all_well, a node that answers need not be fit.
     counted = looks if all_well else [look for look in looks if "keepalived" not in look]
-    found = unfit_sentences(unfit_nodes([look["item"] for look in counted], counted))
+    found = unfit_sentences(unfit_nodes([look["item"] for look in counted], counted, elected))
     if all_well or len(holders) != 1:
         found += notes
     if len(holders) != 1:
@@ -89,13 +91,14 @@ def status_report(
     addresses: Sequence[str] = (),
     versions: Mapping[str, Sequence[str]] | None = None,
     by_node: bool = True,
+    elected: bool = True,
 ) -> dict[str, Any]:
     """lines: the table. problems: why not exactly one node serves the address. redundancy: who could not take over.
 
     by_node: the nodes themselves know who holds the addresses, and may hold a part of them.
     """
     partly = [node for node in holders if by_node and not looks.get(node, {}).get("holds_all")]
-    reasons = {node: unfit(looks.get(node)) for node in nodes}
+    reasons = {node: unfit(looks.get(node), elected) for node in nodes}
     lines = [_ROW % ("node", "address", "keepalived", "checks", "drain", "versions")]
     lines += [_line(node, looks.get(node), holders, partly, (versions or {}).get(node, [])) for node in nodes]
     problems = []
@@ -139,6 +142,7 @@ def unserved(
     looks: Mapping[str, Look],
     holders: Sequence[str],
     notes: Sequence[str] = (),
+    elected: bool = True,
 ) -> dict[str, Any]:
     """problems: why clients are not served. silent: who could not ask, which is a problem only if nobody else could.
     served: in one line, by whom and to whom; empty if there is a problem, or nobody asked.
@@ -164,7 +168,7 @@ def unserved(
         look = looks.get(node) or {}
         states = list(dict.fromkeys(look.get("instances", {}).values()))
         passed = [f"check {name} ok" for name, well in look.get("checks", {}).items() if well]
-        found.append(f"{node}: {', '.join([*unfit(looks.get(node)), *states, *passed]) or 'well'}")
+        found.append(f"{node}: {', '.join([*unfit(looks.get(node), elected), *states, *passed]) or 'well'}")
     return {"problems": failed + found, "silent": silent, "served": ""}
 
 

@@ -39,7 +39,7 @@ def test_the_verbs_are_found():
 @pytest.mark.parametrize("path", MECHANISMS, ids=lambda path: path.parents[1].name)
 def test_a_mechanism_says_what_the_verbs_must_know(path):
     traits = yaml.safe_load(path.read_text())
-    flags = {"on_interface", "standby_asks", "waits_for_zone", "moves"}
+    flags = {"elected", "on_interface", "standby_asks", "waits_for_zone", "moves"}
     assert set(traits) == {"operations", "unheld_operations", *flags}
     assert all(isinstance(traits[flag], bool) for flag in flags)
     assert 0 <= traits["unheld_operations"] <= traits["operations"]
