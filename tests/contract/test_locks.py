@@ -235,6 +235,15 @@ def test_a_deployment_is_kept_apart_from_others_and_goes_on_after_its_own(site: 
     assert site.holders() == ["", ""]
 
 
+def test_a_deployment_keeps_all_of_its_nodes_or_none(site: Site) -> None:
+    """A node that does not answer for a moment would be changed without a lock."""
+    away = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    goes = {"ansible.builtin.set_fact": away, "when": "inventory_hostname == 'node2'"}
+    done = site.run(ALICE, IDLE, goes, KEEP)
+    assert done.returncode != 0 and "node2 does not answer any more; run this again" in done.stdout, done.stdout
+    assert site.holders() == ["", ""] and site.leases() == [0, 0]
+
+
 def test_a_deployment_that_meets_a_drill_gives_back_what_it_took(site: Site) -> None:
     assert site.run(BOB, OWNER, lock("the drill 1", ["node2"]) | ONCE).returncode == 0
     go_on = {"ansible.builtin.debug": {"msg": "it deploys"}}

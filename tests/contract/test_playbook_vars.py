@@ -46,6 +46,7 @@ FILES = [{"name": "mine", "file": "/run/mine"}, {"name": "disk", "file": "/run/o
 INSTANCES = [{"name": "MINE", "interface": "eth9", "virtual_router_id": 9, "addresses": ["192.168.7.9/22"]}]
 MORE = {"vip_agent_actions": [{"type": "x", "name": "mine"}], "local_address_addresses": ["10.9.9.9/32"]}
 ELSEWHERE = {"nginx_port": 8080, "nginx_health_path": "/ready"}
+LVS = {"topology": "huawei_lvs_dr"}
 OWN = {"vip_service": "haproxy", "vip_check_url": "tcp://127.0.0.1:5432"}
 SCRIPTS = [
     {"name": "late", "url": "http://127.0.0.1/", "timeout_ms": 1000},
@@ -64,10 +65,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "checks_gcp": ("gcp", {**GCP, "vip_agent_checks": CHECKS, "keepalived_track_files": FILES}),
     "instances": ("vrrp", {"keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
     "instances_gcp": ("gcp", {**GCP, "keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
-    "instances_lvs": ("vrrp", {"topology": "huawei_lvs_dr", "keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
+    "instances_lvs": ("vrrp", {**LVS, "keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
     "more_gcp": ("gcp", {**GCP, **MORE}),
     "own": ("vrrp", {**OWN, "vip_addresses": ["192.168.7.246/22", "fd00:7::246/64"]}),
-    "port_lvs": ("vrrp", {"topology": "huawei_lvs_dr", "vip_port": 8080}),
+    "port_lvs": ("vrrp", {**LVS, "vip_port": 8080}),
 }
 
 
