@@ -181,3 +181,9 @@ def virtual_addresses(node: Node) -> set[Address]:
             parsed = parse_interface(marker(given.get("virtual_router_id")))
             found |= {parsed.ip} if parsed else set()
     return found
+
+
+def extra(block: Mapping[str, Any], *keywords: str) -> list[str]:
+    """The first value behind each of these keywords, or what begins like them, in the extra lines of a block."""
+    lines = [str(line).split() or [""] for line in block.get("extra") or []]
+    return [(words[1:] or [""])[0] for words in lines if words[0].startswith(keywords)]
