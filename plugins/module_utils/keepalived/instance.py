@@ -187,3 +187,9 @@ def extra(block: Mapping[str, Any], *keywords: str) -> list[str]:
     """The first value behind each of these keywords, or what begins like them, in the extra lines of a block."""
     lines = [str(line).split() or [""] for line in block.get("extra") or []]
     return [(words[1:] or [""])[0] for words in lines if words[0].startswith(keywords)]
+
+
+def plain_addresses(instances: Iterable[Mapping[str, Any]]) -> list[str]:
+    """All virtual addresses of these instances, each without prefix length."""
+    entries = (entry for given in instances for _where, entry in Instance("", {}, 0, given).entries())
+    return [str(entry.get("address")).partition("/")[0] for entry in entries]
