@@ -59,6 +59,10 @@ exists:
   description: Whether there is a configuration.
   type: bool
   returned: success
+checksum:
+  description: The SHA-1 of the file as it is, without what it includes; V(null) if there is none.
+  type: str
+  returned: success, and when the configuration is not understood
 variables:
   description: The variables of the role; empty if there is no configuration.
   type: dict
@@ -81,7 +85,10 @@ notes:
   sample: ["vrrp_instance web: state MASTER is left out, as all nodes start as BACKUP"]
 """
 
+import hashlib
+import os
 import socket
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -97,18 +104,22 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
+    path = module.params["path"]
     config_id = module.params["config_id"] or socket.gethostname().partition(".")[0]
+    checksum = None
     try:
         notes: list[str] = []
-        statements = load(module.params["path"], config_id, notes)
+        checksum = hashlib.sha1(Path(path).read_bytes()).hexdigest() if os.path.exists(path) else None
+        statements = load(path, config_id, notes)
         known = (statements or []) if module.no_log else without_secrets(statements or [])
         variables, lost = export(known)
     except OSError as e:
         module.fail_json(msg=f"{e.filename} cannot be read: {e.strerror}; use become")
     except ValueError as e:
-        module.fail_json(msg=f"the configuration is not understood: {e}")
+        module.fail_json(msg=f"the configuration is not understood: {e}", checksum=checksum)
     exists = statements is not None
-    module.exit_json(changed=False, exists=exists, variables=variables if exists else {}, notes=notes + lost)
+    found = variables if exists else {}
+    module.exit_json(changed=False, exists=exists, checksum=checksum, variables=found, notes=notes + lost)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,12 @@ def main() -> None:
     )
     state, fact = module.params["state"], topology.FACT
     try:
-        before = topology.read(fact)
+        try:
+            before = topology.read(fact)
+        except ValueError:
+            if state != "present":
+                raise
+            before = None  # a deployment is what mends it
         after = before
         if state == "present":
             names = ("topology", "mechanism", "parts", "standby_asks")

@@ -173,9 +173,15 @@ topology:
   type: dict
   returned: success
   sample: {"topology": "onprem_active_standby", "mechanism": "vrrp", "parts": ["nginx", "vip_agent", "vrrp"]}
+topology_error:
+  description: Why the record of the topology cannot be used, and what to do.
+  type: str
+  returned: when the record is damaged
+  sample: "/etc/ansible/facts.d/cloudha_vip.fact is no dictionary: deploy the topology again"
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -204,12 +210,12 @@ def main() -> None:
     except PermissionError as e:
         module.fail_json(msg=f"{e.filename} cannot be read: {e.strerror}; use become")
     try:
-        topology = record.read()
-    except (OSError, ValueError):  # a damaged one says nothing
-        topology = None
+        topology: dict[str, Any] = {"topology": record.read()}
+    except ValueError as e:  # all else is told all the same
+        topology = {"topology": None, "topology_error": str(e)}
     module.exit_json(
         changed=False,
-        topology=topology,
+        **topology,
         addresses=addresses,
         holds_all=bool(addresses) and all(a["held"] for a in addresses),
         holds_any=any(a["held"] for a in addresses),

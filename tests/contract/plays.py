@@ -34,3 +34,11 @@ def run(
         check=False,
         env={**os.environ, "ANSIBLE_NOCOLOR": "1", **environment},
     )
+
+
+def canned(scratch: Path, answer: Mapping[str, Any]) -> dict[str, str]:
+    """Variables of a host on which each module answers this, whatever it is asked."""
+    script = scratch / f"python-{len(list(scratch.iterdir()))}"
+    script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(answer)}\nEND\n")
+    script.chmod(0o755)
+    return {"ansible_python_interpreter": str(script)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import plays
 import pytest
@@ -55,6 +56,57 @@ def test_only_a_configuration_that_was_read_may_be_one_that_is_not_understood(tm
         assert (done.returncode != 0) is bool(refused), done.stdout
         if refused:
             assert refused in done.stdout and "Nothing was changed" in done.stdout, done.stdout
+
+
+UNREADABLE = "vrrp_instance ~SEQ(a, 1, 2) {"
+
+
+def test_what_is_in_force_is_compared_without_another_look(tmp_path: Path) -> None:
+    # What is written, what is in force, what is wanted, and whether keepalived has to load it.
+    cases = [
+        ("wanted", "wanted", "wanted", False),
+        ("wanted", "other", "wanted", True),
+        ("other", "wanted", "wanted", True),
+        ("other", "other", "wanted", True),
+        ("wanted", None, "wanted", True),
+        (None, None, "wanted", True),
+        # The role can write more than it can read: that is known by its checksum all the same.
+        (UNREADABLE, UNREADABLE, UNREADABLE, False),
+    ]
+    hosts, says = {}, []
+    for number, (written, loaded, wanted, loads) in enumerate(cases):
+        for name, text in (("written", written), ("loaded", loaded)):
+            if text is not None:
+                (tmp_path / f"{name}{number}").write_text(f"{text}\n")
+                (tmp_path / f"{name}{number}").chmod(0o600)
+        hosts[f"n{number}"] = {
+            "__keepalived_loaded": str(tmp_path / f"loaded{number}"),
+            "__keepalived_config": str(tmp_path / f"written{number}"),
+            "__keepalived_content": f"{wanted}\n",
+        }
+        says.append(f"n{number} loads: {loads}")
+    (write,) = [t for t in tasks_of("configure") if t["name"] == "Write the configuration"]
+    compare = dict(write["block"][0])
+    options = {key: value for key, value in compare["ansible.builtin.copy"].items() if key not in ("owner", "group")}
+    tasks = [
+        *[t for t in tasks_of("problems") if t["name"].startswith("Read the configuration in force")],
+        {**compare, "ansible.builtin.copy": options, "diff": False},
+        *[t for t in tasks_of("rollout") if t["name"] == "Determine the changes on this node"],
+        {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} loads: {{ __keepalived_loads }}"}},
+    ]
+    assert len(tasks) == 4
+    variables = {
+        "__keepalived_nodes": {host: {"before": []} for host in hosts},
+        "__keepalived": {"keepalived_instances": []},
+    }
+    play = {"hosts": "vip_nodes", "gather_facts": False, "tasks": tasks}
+    done = plays.run(tmp_path, {"vip_nodes": {"hosts": hosts}}, [play], variables)
+    assert [each for each in says if each not in done.stdout] == [], done.stdout
+
+
+def tasks_of(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load((ROLE / f"tasks/{name}.yml").read_text())
+    return found
 
 
 def test_a_director_that_is_a_real_server_too_is_refused(tmp_path: Path) -> None:

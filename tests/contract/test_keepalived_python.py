@@ -20,6 +20,12 @@ def test_a_python_that_cannot_run_the_guard_is_refused_before_anything_is_change
         "old": {"keepalived_python": str(old)},
         "none": {"keepalived_python": "/nonexistent/python"},
         "default": {},
+        "past": {},
+    }
+    facts = {
+        "os_family": "Debian",
+        "virtualization_tech_guest": [],
+        "python": {"executable": "/usr/bin/python3.8", "version_info": [3, 8, 10, "final", 0]},
     }
     told = {"msg": "told: {{ keepalived_python }}"}
     these = [
@@ -34,6 +40,11 @@ def test_a_python_that_cannot_run_the_guard_is_refused_before_anything_is_change
             ],
         },
         {
+            "hosts": "past",
+            "gather_facts": False,
+            "tasks": [{"ansible.builtin.set_fact": {**facts, "cacheable": True}}],
+        },
+        {
             "hosts": "vip_nodes",
             "gather_facts": False,
             "tasks": [{"ansible.builtin.include_role": {"name": "cloudha.vip.keepalived", "tasks_from": "check"}}],
@@ -45,6 +56,9 @@ def test_a_python_that_cannot_run_the_guard_is_refused_before_anything_is_change
     needs = "and the guard of keepalived needs Python 3.9 or newer; give the path of one as keepalived_python"
     assert f"{old} on old is Python 3.6, {needs}" in said
     assert f"/nonexistent/python on none cannot be run, {needs}" in said
+    assert f"/usr/bin/python3.8 on past is Python 3.8.10, {needs}" in said, (
+        "which Ansible has told, and nobody asks for"
+    )
     assert " on default " not in said
     assert "Look at the nodes" not in said
     assert done.returncode != 0

@@ -42,7 +42,7 @@ End = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def end(tmp_path: Path, url: str) -> End:
-    def run(address: str, clients: dict[str, Any], **more: Any) -> Any:
+    def run(address: str, clients: dict[str, Any], nodes: dict[str, Any] | None = None, **more: Any) -> Any:
         variables = {
             "vip_address": address,
             "drill_url": url,
@@ -51,7 +51,7 @@ def end(tmp_path: Path, url: str) -> End:
             **more,
         }
         groups = {
-            "vip_nodes": {"hosts": {"node1": {}}},
+            "vip_nodes": {"hosts": nodes or {"node1": {}}},
             "vip_clients": {"hosts": clients},
         }
         play = {
@@ -80,3 +80,15 @@ def test_a_standby_asks_unless_it_would_answer_itself(end: End, mechanism: str, 
     done = end(HELD_BY_NOBODY, {}, vip_mechanism=mechanism, gcp_route_name="r")
     assert done.returncode != 0 and "held by no node" in done.stdout, done.stdout
     assert ("Nobody has asked the address" in done.stdout) is not asks, done.stdout
+
+
+def test_nodes_that_contradict_each_other_are_told_in_place_of_a_holder(end: End, tmp_path: Path) -> None:
+    nodes = {}
+    for node, topology, mechanism in (("node1", "pair", "vrrp"), ("node2", "route", "gcp_route")):
+        record = {"topology": topology, "mechanism": mechanism, "parts": [mechanism]}
+        nodes[node] = plays.canned(tmp_path, {"topology": record, "keepalived": {"active": True}, "holds_all": False})
+    done = end(HELD, {"client1": {}}, nodes, vip_mechanism="")
+    said = (
+        "Clients are not served. the nodes are parts of different topologies, node1 of pair (vrrp) and node2 of route"
+    )
+    assert done.returncode != 0 and said in done.stdout and "held by no node" not in done.stdout, done.stdout

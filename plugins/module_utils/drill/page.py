@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 from html import escape
 
-from . import picture
+from . import picture, svg
 from .analysis import number
 from .picture import moment
 
@@ -59,7 +59,7 @@ grid-template-columns:1fr 1fr;gap:4px 12px;padding:12px 0;border-bottom:1px soli
 .stacked td[data-name]::before{content:attr(data-name);display:block;font-size:12.5px;color:var(--muted)}
 .stacked td.b{grid-column:1/-1} .stacked td.v{text-align:right}
 details .scroll,details table{width:100%} details td{padding-right:12px}}
-""".replace("LIGHT", picture.COLOURS["light"])
+""".replace("LIGHT", svg.COLOURS["light"])
 
 EXPLANATION = """
 <p><b>Gap</b>: the longest time between two good answers in a row, as a client saw it. Without any fault it is about as
@@ -93,7 +93,7 @@ def page(report: Report) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         "<title>%s</title><style>%s%s%s</style></head>\n<body>\n%s\n</body></html>\n"
-        % (escape(name), picture.palette(), picture.STYLE, STYLE, "\n".join(body))
+        % (escape(name), svg.palette(), svg.STYLE, STYLE, "\n".join(body))
     )
 
 

@@ -10,7 +10,7 @@ import os
 import typing as t
 from xml.sax.saxutils import quoteattr
 
-from . import analysis, page, schema
+from . import faults, page, schema
 from .analysis import number
 from .records import RecordError, read_events, read_recording
 
@@ -192,7 +192,7 @@ def make(params: t.Mapping[str, t.Any], write: bool) -> Report:
     if not params["phases"]:
         raise RecordError("phases: nothing to report; give at least one phase")
     recordings = [read_recording(path) for path in params["records"]]
-    report = analysis.analyse(params, recordings, read_events(params["events"]))
+    report = faults.analyse(params, recordings, read_events(params["events"]))
 
     this = history_line(report)
     others: list[Report] = []

@@ -181,3 +181,15 @@ def virtual_addresses(node: Node) -> set[Address]:
             parsed = parse_interface(marker(given.get("virtual_router_id")))
             found |= {parsed.ip} if parsed else set()
     return found
+
+
+def extra(block: Mapping[str, Any], *keywords: str) -> list[str]:
+    """The first value behind each of these keywords, or what begins like them, in the extra lines of a block."""
+    lines = [str(line).split() or [""] for line in block.get("extra") or []]
+    return [(words[1:] or [""])[0] for words in lines if words[0].startswith(keywords)]
+
+
+def plain_addresses(instances: Iterable[Mapping[str, Any]]) -> list[str]:
+    """All virtual addresses of these instances, each without prefix length."""
+    entries = (entry for given in instances for _where, entry in Instance("", {}, 0, given).entries())
+    return [str(entry.get("address")).partition("/")[0] for entry in entries]

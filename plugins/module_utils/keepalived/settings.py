@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .instance import Instance, Node, canonical, marker, unknown_peers
 from .timers import timers
+
+_NO_PEER_MS = 600
 
 
 def settings(
@@ -20,7 +22,10 @@ def settings(
 
     Each instance gains advert_int_s, worst_detection_ms, and worst_start_ms: how long after its start a node which
     hears nobody becomes the holder; with version 2, the secret of its name, if none is given. All of them together gain
-    worst_verdict_s: for how long a check that was good before goes on to count as passed when it fails now.
+    the greatest of these times, and
+    worst_verdict_s: for how long a check that was good before goes on to count as passed when it fails now;
+    restart_ms: after which a keepalived that was killed may start again, as its peer has taken over then;
+    probes: on which interfaces to ask for which of the addresses, before they are used.
     Expects variables in which find_problems found nothing. Raises ValueError when the address of a peer is not known.
     """
     filled = _fill({k: v for k, v in nodes[host].items() if k in spec}, spec)
@@ -29,6 +34,10 @@ def settings(
         _resolved(nodes, host, given, (secrets or {}).get(given["name"]), filled["keepalived_startup_delay_s"])
         for given in filled["keepalived_instances"]
     ]
+    for time in ("worst_detection_ms", "worst_start_ms"):
+        filled[time] = max((i[time] for i in filled["keepalived_instances"]), default=0)
+    filled["restart_ms"] = (filled["worst_detection_ms"] or _NO_PEER_MS) + 100
+    filled["probes"] = _probes(filled["keepalived_instances"])
     # keepalived 2.2.7 takes a changed script for successful at a reload, and runs it at once.
     filled["worst_verdict_s"] = max(
         (int(s["interval"]) * int(s["fall"]) + int(s["timeout"]) for s in filled.get("keepalived_track_scripts") or ()),
@@ -83,3 +92,28 @@ def _sources(members: list[Instance], host: str) -> list[str]:
     for m in unknown_peers(others):
         raise ValueError(f"{m.where('peers')}: the address of {m.host} is not known; list the peers, or bring it back")
     return [str(m.source) for m in others if m.source]
+
+
+def _probes(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[str, list[str]] = {}
+    for instance in instances:
+        for entry in (*instance["addresses"], *instance["excluded_addresses"]):
+            if entry["device"] != "lo":
+                found.setdefault(entry["device"], []).append(entry["address"])
+    return [{"interface": device, "addresses": addresses} for device, addresses in sorted(found.items())]
+
+
+def secrets_of(nodes: Mapping[str, Node], known: Mapping[str, str], fresh: Callable[[], str]) -> dict[str, str]:
+    """For each instance of VRRP version 2 its secret: the one in force on a node, else the known one, else a fresh one.
+
+    nodes: as for settings, with before. known: what this gave earlier in the same run. fresh: gives a random secret.
+    """
+    wanted = (
+        Instance(host, node, 0, its) for host, node in nodes.items() for its in node.get("keepalived_instances") or []
+    )
+    used: dict[str, str] = {}
+    for its in (its for node in nodes.values() for its in node.get("before") or []):
+        if its.get("auth_pass") and str(its["auth_pass"]) != "1111":  # the password of every example
+            used.setdefault(str(its["name"]), str(its["auth_pass"]))
+    names = dict.fromkeys(instance.name for instance in wanted if instance.number("version") == 2)
+    return {name: used.get(name) or known.get(name) or fresh() for name in names}

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 FACT = Path("/etc/ansible/facts.d/cloudha_vip.fact")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_ADVICE = "deploy the topology again, or remove the file and set vip_mechanism"
 
 Record = dict[str, Any]
 
@@ -57,20 +59,50 @@ def write(fact: Path, record: Record | None, memory: Memory) -> None:
     memory.forget()
 
 
+def checked(found: object) -> Record:
+    """A record, out of what a file or a node says: topology, mechanism, parts and, where it is there, standby_asks.
+
+    All else is dropped: what the verbs must know of a mechanism its role says, and not a node.
+
+    Raises ValueError that says what is wrong.
+    """
+    if not isinstance(found, Mapping):
+        raise ValueError("is no dictionary")
+    for name in ("topology", "mechanism"):
+        if not _is_name(found.get(name)):
+            raise ValueError(f"has {name} {reprlib.repr(found.get(name))}, which is no name of one")
+    parts, asks = found.get("parts", []), found.get("standby_asks", False)
+    if not (isinstance(parts, (list, tuple)) and all(map(_is_name, parts))):
+        raise ValueError(f"has parts {reprlib.repr(parts)}, which is no list of names")
+    if not isinstance(asks, bool):
+        raise ValueError(f"has standby_asks {reprlib.repr(asks)}, which is neither true nor false")
+    record = {"topology": found["topology"], "mechanism": found["mechanism"], "parts": list(parts)}
+    return {**record, **({"standby_asks": asks} if "standby_asks" in found else {})}
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(_NAME.fullmatch(value))
+
+
 def read(fact: Path = FACT) -> Record | None:
     """The record of this node; None if there is none.
 
-    Raises ValueError if there is a file that is none.
+    Raises ValueError if there is one that cannot be used, and says what to do.
     """
     try:
-        found = json.loads(fact.read_text())
+        text = fact.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as e:
+        raise ValueError(f"{fact} cannot be read ({e.strerror}): {_ADVICE}") from e
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f"{fact} is no JSON ({e}): {_ADVICE}") from e
+    try:
+        return checked(found)
     except ValueError as e:
-        raise ValueError(f"{fact} is damaged ({e}): deploy the topology again") from e
-    if not (isinstance(found, dict) and all(isinstance(found.get(name), str) for name in ("topology", "mechanism"))):
-        raise ValueError(f"{fact} names no topology and no mechanism: deploy the topology again")
-    return found
+        raise ValueError(f"{fact} {e}: {_ADVICE}") from e
 
 
 def merged(known: Record | None, new: Record) -> Record:
@@ -83,9 +115,61 @@ def removal(record: Record) -> list[str]:
     """The parts in the order in which they are taken away: the mechanism first, and with it the traffic."""
     parts = [part for part in reversed(record.get("parts", [])) if part != record["mechanism"]]
     for part in [record["mechanism"], *parts]:
-        if not _NAME.fullmatch(part):
+        if not _is_name(part):
             raise ValueError(f"{part!r} is no name of a part")
     return [record["mechanism"]] * (record["mechanism"] in record.get("parts", [])) + parts
+
+
+def _said(looks: Iterable[Mapping[str, Any]]) -> dict[str, Record]:
+    """The record of each node that has one.
+
+    Raises ValueError where one is damaged, or nodes contradict each other.
+    """
+    found: dict[str, Record] = {}
+    for look in looks:
+        node = str(look.get("item", ""))
+        if look.get("topology_error"):
+            raise ValueError(f"{node}: {look['topology_error']}")
+        if look.get("topology") is not None:
+            try:
+                found[node] = checked(look["topology"])
+            except ValueError as e:
+                raise ValueError(f"{node}: {FACT} {e}: {_ADVICE}") from e
+    said: dict[tuple[str, str], list[str]] = {}
+    for node, record in found.items():
+        said.setdefault((record["topology"], record["mechanism"]), []).append(node)
+    if len(said) > 1:
+        each = [f"{', '.join(nodes)} of {topology} ({mechanism})" for (topology, mechanism), nodes in said.items()]
+        raise ValueError(
+            f"the nodes are parts of different topologies, {' and '.join(each)}: deploy the one that you want on all "
+            f"of them ({FACT})"
+        )
+    return found
+
+
+def _first_of(mechanism: str, looks: Iterable[Mapping[str, Any]]) -> Record:
+    """The first sound record with this mechanism; empty if there is none."""
+    for look in looks:
+        try:
+            record = checked(look.get("topology"))
+        except ValueError:
+            continue
+        if record["mechanism"] == mechanism:
+            return record
+    return {}
+
+
+def unclear(looks: Iterable[Mapping[str, Any]], by_hand: str = "") -> str:
+    """Why the nodes' records do not tell how the address moves; empty if they do, or if there is none.
+
+    looks, by_hand: as for agreed.
+    """
+    try:
+        if not by_hand:
+            _said(looks)
+    except ValueError as e:
+        return str(e)
+    return ""
 
 
 def agreed(
@@ -99,27 +183,19 @@ def agreed(
     looks: what cloudha.vip.vip_info said of each node (item), or what Ansible said in its place. by_hand: a mechanism
     in place of what they say. known: the mechanisms that there are. earlier: what they said before.
 
-    Raises ValueError where nobody says anything, or nodes contradict each other.
+    Raises ValueError where nobody says anything, a record is damaged, or nodes contradict each other.
     """
-    found = {str(look.get("item", "")): look["topology"] for look in looks if look.get("topology")}
-    for node, record in found.items():
-        if not (_NAME.fullmatch(record["topology"]) and _NAME.fullmatch(record["mechanism"])):
-            raise ValueError(f"the record of {node} names a topology {record['topology']!r}: deploy it again")
     if by_hand:
         if by_hand not in known:
             raise ValueError(f"vip_mechanism is {by_hand!r}; there are {', '.join(sorted(known))}")
-        its = next((record for record in found.values() if record["mechanism"] == by_hand), {"topology": by_hand})
-        return {"parts": [], **its, "mechanism": by_hand}
-    said = {(record["topology"], record["mechanism"]): node for node, record in found.items()}
-    if len(said) > 1:
-        each = " and ".join(f"{node} of {topology}" for (topology, _mechanism), node in said.items())
-        raise ValueError(f"the nodes are parts of different topologies, {each}: deploy the one that you want")
-    if not said and not earlier:
+        return {"topology": by_hand, "mechanism": by_hand, "parts": [], **_first_of(by_hand, looks)}
+    found = list(_said(looks).values())
+    record = found[0] if found else dict(earlier or {})
+    if "mechanism" not in record:
         raise ValueError(
             f"no node that answers says how its address moves ({FACT}): deploy the topology first; "
             f"for nodes that cannot be asked, set vip_mechanism, which is one of {', '.join(sorted(known))}"
         )
-    record = dict(next(iter(found.values()))) if found else dict(earlier or {})
     if record["mechanism"] not in known:
         raise ValueError(f"the nodes' mechanism {record['mechanism']} is not one of {', '.join(sorted(known))}")
     return record

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .record import unclear
+
 _AT_WORK = ("MASTER", "BACKUP")
 _ROW = "%-14s %-8s %-11s %-22s %-8s %s"
 
@@ -91,23 +93,26 @@ def status_report(
     addresses: Sequence[str] = (),
     versions: Mapping[str, Sequence[str]] | None = None,
     by_node: bool = True,
+    mechanism: str = "",
     elected: bool = True,
 ) -> dict[str, Any]:
     """lines: the table. problems: why not exactly one node serves the address. redundancy: who could not take over.
 
-    by_node: the nodes themselves know who holds the addresses, and may hold a part of them.
+    by_node: the nodes themselves know who holds the addresses, and may hold a part of them. mechanism: what moves the
+    addresses, in place of what the nodes' records say.
     """
+    unknown = _unknown(looks, mechanism)
     partly = [node for node in holders if by_node and not looks.get(node, {}).get("holds_all")]
     reasons = {node: unfit(looks.get(node), elected) for node in nodes}
     lines = [_ROW % ("node", "address", "keepalived", "checks", "drain", "versions")]
     lines += [_line(node, looks.get(node), holders, partly, (versions or {}).get(node, [])) for node in nodes]
-    problems = []
+    problems = [unknown] if unknown else []
     if len(holders) != 1:
-        problems.append(f"held by {' and '.join(holders) or 'no node'}")
+        problems += [] if unknown else [f"held by {' and '.join(holders) or 'no node'}"]
         if not holders:
             problems += [f"{node}: {', '.join(why)}" for node, why in reasons.items() if why]
     problems += [f"{node} holds it, but not all of {', '.join(addresses)}" for node in partly]
-    problems += notes
+    problems += [note for note in notes if not (unknown and unknown in note)]
     problems += [f"{node} holds it, though {', '.join(reasons[node])}" for node in holders if reasons.get(node)]
     others = [node for node in nodes if node not in holders]
     redundancy = [f"{node}: {', '.join(reasons[node])}" for node in others if reasons[node]] if holders else []
@@ -142,13 +147,16 @@ def unserved(
     looks: Mapping[str, Look],
     holders: Sequence[str],
     notes: Sequence[str] = (),
+    mechanism: str = "",
     elected: bool = True,
 ) -> dict[str, Any]:
     """problems: why clients are not served. silent: who could not ask, which is a problem only if nobody else could.
     served: in one line, by whom and to whom; empty if there is a problem, or nobody asked.
 
     asked: for each host that asked (item) what cloudha.vip.service_ask returned, or what Ansible said in its place.
+    mechanism: as for status_report.
     """
+    unknown = _unknown(looks, mechanism)
     silent, failed = [], []
     for one in asked:
         if "answers" not in one:
@@ -158,18 +166,23 @@ def unserved(
         ]
     if len(silent) == len(asked):
         failed += silent
-    at_rest = len(holders) == 1 and not notes
+    at_rest = len(holders) == 1 and not notes and not unknown
     if not failed and at_rest:
         answers = [f"{one['item']} asked {_shown(a['url'])}" for one in asked for a in one.get("answers", [])]
         served = f"{holders[0]} holds the address: {', '.join(answers)}, and got an answer" if answers else ""
         return {"problems": [], "silent": silent, "served": served}
-    found = [f"the address is held by {' and '.join(holders) or 'no node'}", *notes]
+    found = [unknown or f"the address is held by {' and '.join(holders) or 'no node'}", *notes]
     for node in nodes:
         look = looks.get(node) or {}
         states = list(dict.fromkeys(look.get("instances", {}).values()))
         passed = [f"check {name} ok" for name, well in look.get("checks", {}).items() if well]
         found.append(f"{node}: {', '.join([*unfit(looks.get(node), elected), *states, *passed]) or 'well'}")
     return {"problems": failed + found, "silent": silent, "served": ""}
+
+
+def _unknown(looks: Mapping[str, Look], mechanism: str) -> str:
+    """Why nobody can know who holds the addresses, as the nodes' records do not say how they move; else empty."""
+    return unclear(({**look, "item": node} for node, look in looks.items()), mechanism)
 
 
 def written(hosts: Sequence[str], results: Mapping[str, Sequence[Any]]) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 yaml = pytest.importorskip("yaml")
 
-CHECK = Path(__file__).resolve().parents[3] / "roles/keepalived/tasks/problems.yml"
+TASKS = Path(__file__).resolve().parents[3] / "roles/keepalived/tasks"
+CHECK = TASKS / "problems.yml"
 
 
 def test_the_check_knows_where_each_node_is():
@@ -25,3 +26,18 @@ def test_the_check_knows_where_each_node_is():
         assert {"here", "reached", "interfaces", "macs", "passing", "scopes", "readings"} <= set(its)
         for name in ("interfaces", "macs", "passing", "scopes"):
             assert f"__keepalived_look.{name}" in its[name]
+
+
+def test_a_run_looks_at_no_file_twice():
+    tasks = [task for name in ("family", "problems", "install", "configure", "rollout") for task in tasks_of(name)]
+    asked = []
+    for task in tasks:
+        options = task.get("ansible.builtin.stat") or task.get("cloudha.vip.keepalived_info")
+        if options and "delegate_to" not in task:
+            asked += task.get("loop", [options["path"]])
+    assert len(asked) == len(set(asked)) == 3
+
+
+def tasks_of(name):
+    for task in yaml.safe_load((TASKS / f"{name}.yml").read_text()):
+        yield from task.get("block", [task])

@@ -34,7 +34,7 @@ OTHERS = {
 }
 VALUES = {
     "ansible_managed": "by a test",
-    "__keepalived": {"keepalived_instances": []},
+    "__keepalived": {"restart_ms": 700},
     "__keepalived_command": "/usr/sbin/keepalived --dont-fork",
     "__keepalived_companion": "/usr/local/lib/cloudha-vip/keepalived",
     "__keepalived_drain": "/run/cloudha-vip/drain",

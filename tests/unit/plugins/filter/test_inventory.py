@@ -11,6 +11,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.cloudha.vip.plugins.filter import (
     address_entries,
+    cloudpods_eip,
     host_values,
     topology_track_files,
     topology_written,
@@ -18,6 +19,7 @@ from ansible_collections.cloudha.vip.plugins.filter import (
 
 values = host_values.FilterModule().filters()["host_values"]
 entries = address_entries.FilterModule().filters()["address_entries"]
+eip = cloudpods_eip.FilterModule().filters()["cloudpods_eip"]
 track_files = topology_track_files.FilterModule().filters()["topology_track_files"]
 written = topology_written.FilterModule().filters()["topology_written"]
 
@@ -102,3 +104,20 @@ def test_a_file_of_the_inventory_takes_the_place_of_a_verdict():
 def test_what_this_run_has_changed(hostvars, subject):
     told = written(["a", "b"], hostvars, FILES)
     assert told == f"This run has changed {subject}; the tasks above say what else."
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ((None,), {}),
+        (("nginx-eip",), {"eip_id": "nginx-eip"}),
+        (("nginx-eip", 100, "BGP"), {"eip_id": "nginx-eip"}),
+        ((None, 100), {"bandwidth": 100}),
+        ((None, "100", "BGP", None), {"bandwidth": "100", "bgp_type": "BGP"}),
+        ((None, 100, None, "traffic"), {"bandwidth": 100, "charge_type": "traffic"}),
+        # A line alone asks for nothing.
+        ((None, None, "BGP", "traffic"), {}),
+    ],
+)
+def test_an_eip_that_is_there_a_new_one_or_none(given, wanted):
+    assert eip(*given) == wanted

@@ -9,10 +9,14 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.cloudha.vip.plugins.filter.keepalived_addresses import FilterModule as Addresses
 from ansible_collections.cloudha.vip.plugins.filter.keepalived_closer_looks import FilterModule as CloserLooks
 from ansible_collections.cloudha.vip.plugins.filter.keepalived_problems import FilterModule as Problems
+from ansible_collections.cloudha.vip.plugins.filter.keepalived_secrets import FilterModule as Secrets
 from ansible_collections.cloudha.vip.plugins.filter.keepalived_timers import FilterModule as Timers
 
+addresses = Addresses().filters()["keepalived_addresses"]
+secrets = Secrets().filters()["keepalived_secrets"]
 closer_looks = CloserLooks().filters()["keepalived_closer_looks"]
 timers = Timers().filters()["keepalived_timers"]
 problems = Problems().filters()["keepalived_problems"]
@@ -64,3 +68,17 @@ def test_only_what_hosts_of_this_play_said_is_known_of_now():
         "node2": {"drain": 0, "addresses": [], "vrrp": {}, "voices": []},
         "node3": {"drain": 0, "addresses": [], "vrrp": {}, "voices": []},
     }
+
+
+def test_the_addresses_of_instances_in_every_spelling():
+    one = {"name": "web", "addresses": ["192.0.2.1/24", {"address": "fd00::1/64"}], "excluded_addresses": None}
+    two = {"name": "api", "excluded_addresses": ["192.0.2.2"]}
+    assert addresses([one, two]) == ["192.0.2.1", "fd00::1", "192.0.2.2"]
+    assert addresses(None) == addresses([]) == []
+
+
+def test_a_fresh_secret_is_another_one_each_time_and_fits():
+    nodes = {"node1": {"keepalived_instances": [{"name": "web", "version": 2}]}}
+    found = {secrets(nodes)["web"] for _each in range(9)}
+    assert len(found) == 9 and all(len(each) == 8 and each.isalnum() and each.isascii() for each in found)
+    assert secrets(nodes, {"web": "kept"}) == {"web": "kept"}

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible.errors import AnsibleFilterError
 
@@ -12,6 +14,7 @@ from ansible_collections.cloudha.vip.plugins.filter import (
     service_url,
     topology_problems,
     topology_reasons,
+    topology_record,
     topology_status,
     topology_trouble,
     topology_unfit,
@@ -23,6 +26,7 @@ url = service_url.FilterModule().filters()["service_url"]
 checks = service_checks.FilterModule().filters()["service_checks"]
 problems = topology_problems.FilterModule().filters()["topology_problems"]
 reasons = topology_reasons.FilterModule().filters()["topology_reasons"]
+record = topology_record.FilterModule().filters()["topology_record"]
 status = topology_status.FilterModule().filters()["topology_status"]
 trouble = topology_trouble.FilterModule().filters()["topology_trouble"]
 unfit = topology_unfit.FilterModule().filters()["topology_unfit"]
@@ -243,6 +247,44 @@ def test_nobody_holds_the_address_and_why_is_said():
 def test_what_is_not_served_by_exactly_one_well_node_is_a_problem(looks, holders, notes, says):
     by_node = "unreachable" not in looks["web1"]
     assert says in "; ".join(status(NODES, looks, holders, notes, ["a", "b"], None, by_node)["problems"])
+
+
+ROLES = Path(__file__).resolve().parents[4] / "roles"
+PAIR = {"topology": "pair", "mechanism": "vrrp", "parts": ["vrrp"]}
+ROUTE = {"topology": "route", "mechanism": "gcp_route", "parts": ["gcp_route"]}
+NO_JSON = "/etc/ansible/facts.d/cloudha_vip.fact is no JSON: deploy"
+DAMAGED = {"topology": None, "topology_error": f"{NO_JSON} the topology again"}
+AT_ODDS = "the nodes are parts of different topologies, web1 of pair (vrrp) and web2 of route (gcp_route): deploy"
+
+
+@pytest.mark.parametrize(
+    ("its", "other", "says"),
+    [
+        ({"topology": PAIR}, {"topology": ROUTE}, AT_ODDS),
+        ({"topology": PAIR}, DAMAGED, f"web2: {NO_JSON}"),
+    ],
+)
+def test_where_the_records_do_not_say_how_the_address_moves_this_is_the_problem(its, other, says):
+    looks = {"web1": {**HOLDS, **its}, "web2": look(**other)}
+    with pytest.raises(AnsibleFilterError) as raised:
+        record([{**one, "item": node} for node, one in looks.items()], str(ROLES))
+    reason = str(raised.value).partition("topology_record: ")[2]
+    # As the playbook status has it from the failed task.
+    (problem,) = status(NODES, looks, [], [f"{reason} "])["problems"]
+    assert problem.startswith(says)
+    for holders in ([], ["web1"]):  # whoever was known to hold it before the records were at odds
+        said = unserved([ASKED], NODES, looks, holders)
+        assert said["problems"][0] == problem and said["served"] == "" and "no node" not in str(said)
+    by_hand = status(NODES, looks, ["web1"], [], [], None, True, "vrrp")
+    assert by_hand["problems"] == [] and unserved([ASKED], NODES, looks, ["web1"], [], "vrrp")["problems"] == []
+
+
+def test_of_a_mechanism_its_role_tells_and_a_record_only_whether_a_standby_asks():
+    boast = {**PAIR, "standby_asks": False, "operations": 99, "moves": True}
+    said = record([{"item": "web1", "topology": boast}], str(ROLES))
+    assert {name: said[name] for name in (*PAIR, "standby_asks")} == {**PAIR, "standby_asks": False}
+    assert (said["operations"], said["moves"], said["on_interface"]) == (0, False, True)
+    assert record([], str(ROLES), "", said) == said
 
 
 URL = "http://10.77.0.246:8080/healthz"

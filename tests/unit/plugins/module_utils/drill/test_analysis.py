@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.drill import analysis
+from ansible_collections.cloudha.vip.plugins.module_utils.drill import analysis, faults
 from ansible_collections.cloudha.vip.plugins.module_utils.drill.records import Sample
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.drill.made_up import (
     INJECTED,
@@ -26,7 +26,7 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.drill.made_
 
 
 def drill(recordings, events=(), phases=None, **options):
-    return analysis.analyse(params(phases or [phase()], **options), recordings, list(events))
+    return faults.analyse(params(phases or [phase()], **options), recordings, list(events))
 
 
 def one(*args, **options):
@@ -401,7 +401,7 @@ def test_trials_are_taken_together():
     assert (summary["gap_ms"], summary["gap_ms_max"], summary["trials"]) == (156, 304, 3)
     assert summary["requests_lost"] == (100 + 300 + 152) / 4
     assert report["clients"][0]["requests_sent"] == 3 * 1250
-    assert report["started"] == "2026-11-21T03:00:09.000000Z" == analysis.iso(wall(9000))
+    assert report["started"] == "2026-11-21T03:00:09.000000Z" == faults.iso(wall(9000))
 
 
 @pytest.mark.parametrize("seed", range(30))

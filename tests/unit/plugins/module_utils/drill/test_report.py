@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.drill import page, picture, report, schema
+from ansible_collections.cloudha.vip.plugins.module_utils.drill import page, picture, report, schema, svg
 from ansible_collections.cloudha.vip.plugins.module_utils.drill.records import RecordError
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.drill.made_up import (
     lost,
@@ -271,7 +271,7 @@ def test_counts_are_not_drawn_as_times_and_no_name_is_cut():
     )
     assert not re.search(r"\d ms|Logarithmic", drawn)
     at = float(re.search(r'<text x="([\d.]+)"[^>]*>%s<' % name, drawn).group(1))
-    assert at - picture.text_width(name) > 0
+    assert at - svg.text_width(name) > 0
 
 
 def test_on_a_telephone_a_table_is_a_list_and_a_picture_says_that_it_is_wider(tmp_path):
@@ -310,4 +310,4 @@ def test_names_of_moments_beside_each_other_do_not_overlap(tmp_path):
     end = 0.0
     for x, name in names:
         assert float(x) > end, names
-        end = float(x) + picture.text_width(name)
+        end = float(x) + svg.text_width(name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settings import settings
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settings import secrets_of, settings
 
 ROLE = Path(__file__).parents[5] / "roles" / "keepalived"
 SPEC = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
@@ -58,6 +58,48 @@ def test_how_long_a_check_that_fails_now_may_count_as_passed():
     slow = {"name": "slow", "script": "/bin/true", "interval": "5", "fall": 3, "timeout": 4}
     nodes["node1"]["keepalived_track_scripts"] = [slow, quick]
     assert settings(nodes, "node1", SPEC)["worst_verdict_s"] == 19
+
+
+def test_the_greatest_times_of_all_instances():
+    nodes = group("192.0.2.11/24", "192.0.2.12/24")
+    for node in nodes.values():
+        node["keepalived_instances"].append({**WEB, "name": "slow", "virtual_router_id": 67, "detection_ms": 3000})
+    found = settings(nodes, "node1", SPEC)
+    quick, slow = found["keepalived_instances"]
+    assert quick["worst_detection_ms"] < slow["worst_detection_ms"] == found["worst_detection_ms"]
+    assert found["worst_start_ms"] == slow["worst_start_ms"] and found["restart_ms"] == slow["worst_detection_ms"] + 100
+    alone = settings({"node1": {"keepalived_instances": []}}, "node1", SPEC)
+    assert (alone["worst_detection_ms"], alone["worst_start_ms"], alone["restart_ms"]) == (0, 0, 700)
+
+
+def test_where_to_ask_for_the_addresses():
+    more = {"excluded_addresses": [{"address": "192.0.2.3/24", "device": "eth1"}, "192.0.2.2/24"]}
+    found = settings(group("192.0.2.11/24", "192.0.2.12/24", **more), "node1", SPEC)
+    assert found["probes"] == [
+        {"interface": "eth0", "addresses": ["192.0.2.1/24", "192.0.2.2/24"]},
+        {"interface": "eth1", "addresses": ["192.0.2.3/24"]},
+    ]
+    # Nobody else can have what is on lo.
+    assert settings(group("192.0.2.11/24", "192.0.2.12/24", addresses=[]), "node1", SPEC)["probes"] == []
+
+
+@pytest.mark.parametrize("version", [2, "2"])
+def test_the_secret_is_the_one_in_force_or_known_or_fresh(version):
+    nodes = group("192.0.2.11/24", "192.0.2.12/24", version=version)
+    assert secrets_of(nodes, {}, lambda: "fresh") == {"web": "fresh"}
+    assert secrets_of(nodes, {"web": "known"}, lambda: "fresh") == {"web": "known"}
+    nodes["node1"]["before"] = [{"name": "web", "auth_pass": "1111"}, {"name": "api", "auth_pass": "another"}]
+    assert secrets_of(nodes, {"web": "known"}, lambda: "fresh") == {"web": "known"}
+    nodes["node2"]["before"] = [{"name": "web", "auth_pass": "in force"}]
+    assert secrets_of(nodes, {"web": "known"}, lambda: "fresh") == {"web": "in force"}
+    nodes["node1"]["before"] = None  # not understood
+    assert secrets_of(nodes, {}, lambda: "fresh") == {"web": "in force"}
+
+
+def test_version_3_has_no_secret():
+    nodes = group("192.0.2.11/24", "192.0.2.12/24")
+    nodes["node1"]["before"] = [{"name": "web", "auth_pass": "of version 2"}]
+    assert secrets_of(nodes, {"web": "known"}, lambda: "fresh") == {}
 
 
 def test_an_instance_without_addresses_marks_its_holder():

@@ -58,11 +58,41 @@ def test_directories_that_were_there_or_are_in_use_stay(node):
     assert list(fact.parents[1].iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"topology": "pair"}', '{"topology": 1, "mechanism": "vrrp"}'])
-def test_a_damaged_record_is_an_error(tmp_path, text):
-    (tmp_path / "fact").write_text(text)
-    with pytest.raises(ValueError, match="deploy the topology again"):
-        record.read(tmp_path / "fact")
+DAMAGED = [
+    (b"", "is no JSON"),
+    (b"{", "is no JSON"),
+    (b"\xff\xfe{", "is no JSON"),
+    (b"[" * 100_000, "is no JSON"),
+    (b"[]", "is no dictionary"),
+    (b'{"topology": "pair"}', "has mechanism None"),
+    (b'{"topology": 1, "mechanism": "vrrp"}', "has topology 1"),
+    (b'{"topology": "../x", "mechanism": "vrrp"}', "has topology '../x'"),
+    (b'{"topology": "pair", "mechanism": ["vrrp"]}', "has mechanism"),
+    (b'{"topology": "pair", "mechanism": "vrrp", "parts": "nginx"}', "has parts 'nginx', which is no list"),
+    (b'{"topology": "pair", "mechanism": "vrrp", "parts": [1]}', "has parts"),
+    (b'{"topology": "pair", "mechanism": "vrrp", "standby_asks": "no"}', "has standby_asks 'no'"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), DAMAGED)
+def test_a_damaged_record_is_an_error_that_names_the_file_and_what_to_do(tmp_path, text, says):
+    fact = tmp_path / "fact"
+    fact.write_bytes(text)
+    with pytest.raises(
+        ValueError, match="deploy the topology again, or remove the file and set vip_mechanism"
+    ) as raised:
+        record.read(fact)
+    assert str(raised.value).startswith(f"{fact} {says}") and len(str(raised.value)) < 400
+
+
+def test_a_record_that_cannot_be_read_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot be read \(Is a directory\): deploy the topology again"):
+        record.read(tmp_path)
+
+
+def test_a_node_tells_nothing_of_a_mechanism_but_whether_a_standby_asks():
+    boast = {**PAIR, "standby_asks": False, "operations": 99, "moves": True, "on_interface": False}
+    assert record.checked(boast) == {**PAIR, "standby_asks": False} == record.agreed([look("n1", boast)], "", KNOWN)
 
 
 def test_parts_of_an_earlier_deployment_are_taken_away_too():
@@ -90,6 +120,14 @@ def test_a_mechanism_by_hand_counts():
     assert record.agreed([], "vrrp", KNOWN) == {"topology": "vrrp", "mechanism": "vrrp", "parts": []}
     assert record.agreed([look("n1", PAIR)], "vrrp", KNOWN) == PAIR
     assert record.agreed([look("n1", PAIR)], "gcp_route", KNOWN)["topology"] == "gcp_route"
+    hopeless = [
+        {**look("n1", None), "topology_error": "is damaged"},
+        look("n2", ["x"]),
+        look("n3", ROUTE),
+        look("n4", PAIR),
+    ]
+    assert record.agreed(hopeless, "vrrp", KNOWN) == PAIR
+    assert record.unclear(hopeless, "vrrp") == "" and record.unclear([]) == "" == record.unclear([look("n1", PAIR)])
 
 
 @pytest.mark.parametrize(
@@ -97,11 +135,31 @@ def test_a_mechanism_by_hand_counts():
     [
         ([look("n1", None)], "", "deploy the topology first; .* set vip_mechanism, which is one of gcp_route, vrrp"),
         ([], "anything", "vip_mechanism is 'anything'; there are gcp_route, vrrp"),
-        ([look("n1", PAIR), look("n2", ROUTE)], "", "different topologies, n1 of pair and n2 of route"),
-        ([look("n1", {**PAIR, "topology": "../../x"})], "", "the record of n1 names a topology"),
+        (
+            [look("n1", PAIR), look("n2", ROUTE), look("n3", PAIR)],
+            "",
+            r"different topologies, n1, n3 of pair \(vrrp\) and n2 of route \(gcp_route\): deploy",
+        ),
+        (
+            [look("n1", PAIR), look("n2", {**PAIR, "mechanism": "gcp_route"})],
+            "",
+            r"n1 of pair \(vrrp\) and n2 of pair \(gcp_route\): deploy the one that you want on all of them",
+        ),
+        ([look("n1", {**PAIR, "topology": "../../x"})], "", "n1: .*facts.d/cloudha_vip.fact has topology .*: deploy"),
+        ([look("n1", PAIR), look("n2", [])], "", "n2: /etc/ansible/facts.d/cloudha_vip.fact is no dictionary: deploy"),
+        (
+            [look("n1", PAIR), {"item": "n2", "topology": None, "topology_error": "F is no JSON"}],
+            "",
+            "n2: F is no JSON",
+        ),
         ([look("n1", {**PAIR, "mechanism": "other"})], "", "mechanism other is not one of gcp_route, vrrp"),
     ],
 )
 def test_what_cannot_be_known_is_an_error(looks, by_hand, message):
     with pytest.raises(ValueError, match=message):
         record.agreed(looks, by_hand, KNOWN)
+
+
+def test_what_was_said_before_has_to_name_a_mechanism():
+    with pytest.raises(ValueError, match="deploy the topology first"):
+        record.agreed([], "", KNOWN, {"on_interface": True})

@@ -1,0 +1,120 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether what the clients saw of a fault met the objectives, in sentences."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .analysis import number
+
+
+class Objectives(t.NamedTuple):
+    gap_ms: float
+    failback_gap_ms: float
+    split_brain_ms: float
+    slow_ms: float
+    spread: float = 1.5
+
+
+class Findings(t.NamedTuple):
+    """In sentences: what is wrong, and why it is not known whether something is."""
+
+    wrong: list[str]
+    unknown: list[str]
+
+
+def uneven(seen: t.Mapping[str, t.Any], pool: t.Sequence[str], spread: float) -> str | None:
+    """Whether one of those who answer side by side had far more than its share before the fault, in a sentence."""
+    answers = [seen["baseline"]["served"].get(name, 0) for name in pool]
+    if len(pool) < 2 or max(answers) * len(pool) <= spread * sum(answers):
+        return None
+    shares = ", ".join("%s %d" % pair for pair in zip(pool, answers))
+    return "Before the fault, %s was answered unevenly: %s times; at most %s of the even share is allowed." % (
+        seen["client"],
+        shares,
+        "%g times" % spread,
+    )
+
+
+def too_long(seen: t.Mapping[str, t.Any], gap: float, waits: float, objective: float, when: str) -> tuple[str, bool]:
+    """A gap that misses the objective, in a sentence; and whether that may be the fault of the host that measured."""
+    text = "%s was without an answer for %s%s; the objective is %s." % (
+        seen["client"],
+        number(gap),
+        when,
+        number(objective),
+    )
+    doubtful = gap - waits <= objective
+    if doubtful:
+        text += " Its own host was too busy to measure that, and may be the reason for %s of it: measure again." % (
+            number(waits)
+        )
+    return text, doubtful
+
+
+def shortcomings(
+    fault: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any], objectives: Objectives, pool: t.Sequence[str] = ()
+) -> Findings:
+    """What is wrong with what one client saw."""
+    unknown: list[str] = []
+    found = [text for text in (uneven(seen, pool, objectives.spread),) if text]
+    client = seen["client"]
+    if seen["recorded_until_ms"] < fault["ended_ms"] - 1000:
+        missing = fault["ended_ms"] - seen["recorded_until_ms"]
+        unknown.append(
+            "The record of %s ends %s before the phase does, so what happened then is not known."
+            % (client, number(missing))
+        )
+    if seen["baseline"]["requests_sent"] == seen["baseline"]["requests_lost"]:
+        found.append("%s had no good answer before the fault, so nothing can be said about it." % client)
+    if not seen["recovered"]:
+        until = "the phase ended" if fault["failback_ms"] is None else "the fail-back began"
+        found.append(
+            "%s was still without an answer when %s, %s after the last one." % (client, until, number(seen["gap_ms"]))
+        )
+    elif seen["gap_ms"] > objectives.gap_ms:
+        gap, doubtful = too_long(seen, seen["gap_ms"], seen["host_waits_ms"], objectives.gap_ms, "")
+        if fault["repaired_ms"] is not None and seen["gap_to_ms"] > fault["repaired_ms"]:
+            gap += " It got one again only after the repair had begun."
+            doubtful = False
+        (unknown if doubtful else found).append(gap)
+    if seen["failback_recovered"] is False:
+        found.append("%s was without an answer at the end of the fail-back." % client)
+    elif seen["failback_gap_ms"] is not None and seen["failback_gap_ms"] > objectives.failback_gap_ms:
+        gap, doubtful = too_long(
+            seen,
+            seen["failback_gap_ms"],
+            seen["failback_host_waits_ms"],
+            objectives.failback_gap_ms,
+            " during the fail-back",
+        )
+        (unknown if doubtful else found).append(gap)
+    if seen["split_brain_ms"] > objectives.split_brain_ms:
+        found.append(
+            "%s got answers from two nodes in turn for %s; at most %s is allowed."
+            % (client, number(seen["split_brain_ms"]), number(objectives.split_brain_ms))
+        )
+    return Findings(found, unknown)
+
+
+def good_news(fault: t.Mapping[str, t.Any], objectives: Objectives) -> str:
+    text = "Clients were without an answer for at most %s; the objective is %s." % (
+        number(fault["gap_ms"]),
+        number(objectives.gap_ms),
+    )
+    if fault["holder_after"] and fault["holder_after"] != fault["holder_before"]:
+        text += " %s took over" % fault["holder_after"]
+        text += " after %s." % number(fault["moved_ms"]) if fault["moved_ms"] is not None else "."
+    if fault["requests_lost"] and fault["requests_lost"] == fault["requests_in_flight"]:
+        text += " Lost were only those under way when their connections were reset: %d." % fault["requests_lost"]
+    if fault["failback_gap_ms"] is not None:
+        text += " Fail-back: %s." % number(fault["failback_gap_ms"])
+    return text
+
+
+def verdict_of(faults: t.Iterable[t.Mapping[str, t.Any]]) -> str:
+    """The worst of theirs; failed if there are none."""
+    given = {f["verdict"] for f in faults} or {"failed"}
+    return next(verdict for verdict in ("failed", "inconclusive", "passed") if verdict in given)
