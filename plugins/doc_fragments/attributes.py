@@ -21,13 +21,13 @@ attributes:
     platforms: linux
 """
 
-    # A module which only looks, and changes nothing.
+    # For a module that only reads.
     INFO = r"""
 options: {}
 attributes:
   check_mode:
     support: full
-    details: Changes nothing, and so does the same in check mode.
+    details: Changes nothing, so check mode does the same.
   diff_mode:
     support: N/A
     details: Changes nothing.

@@ -17,13 +17,14 @@ attributes:
 options:
   auth_url:
     description:
-      - Where the identity service (Keystone) is, up to and with C(/v3), such as V(https://cloudpods.example:30500/v3).
+      - The URL of the identity service (Keystone), up to and with C(/v3), such as
+        V(https://cloudpods.example:30500/v3).
       - If it is not set, the environment variable E(OS_AUTH_URL) is used.
     type: str
     required: true
   username:
     description:
-      - Who logs in. With O(password), or give O(token) instead.
+      - The user of the login. Give it with O(password), or give O(token) instead.
       - If it is not set, the environment variable E(OS_USERNAME) is used.
     type: str
   password:
@@ -33,7 +34,7 @@ options:
     type: str
   token:
     description:
-      - A token that something else got. It is changed for a token of the project, and comes before O(username).
+      - A token that another tool obtained. The module exchanges it for a token of the project. It precedes O(username).
       - If it is not set, the environment variable E(OS_AUTH_TOKEN) is used.
     type: str
   domain_name:
@@ -43,7 +44,7 @@ options:
     type: str
   project_name:
     description:
-      - The project to log in to. Groups, guests and EIPs are looked for as it sees them.
+      - The project to log in to. The module sees groups, guests and EIPs as this project does.
       - If it is not set, the environment variable E(OS_PROJECT_NAME) is used.
     type: str
   project_domain:
@@ -58,13 +59,13 @@ options:
     type: str
   endpoint_type:
     description:
-      - Which of the service's addresses in the catalog to use.
+      - The kind of the service's URL in the catalog.
       - If it is not set, the environment variable E(OS_ENDPOINT_TYPE) is used.
     type: str
     choices: [publicURL, internalURL, adminURL]
     default: internalURL
   compute_endpoint:
-    description: Where the compute service (region) is, instead of what the catalog says.
+    description: The URL of the compute service (region), instead of the catalog's.
     type: str
   validate_certs:
     description:
@@ -89,6 +90,6 @@ options:
     type: path
 seealso:
   - name: Cloudpods guide
-    description: From climc's commands to the modules, permissions, limits, and errors with what to do about them.
+    description: From climc's commands to the modules, permissions, limits, and errors with their remedies.
     link: https://github.com/cloudha-vip/cloudha.vip/blob/main/docs/cloudpods.md
 """

@@ -19,19 +19,19 @@ attributes:
 options:
   project:
     description:
-      - The project of the route, by its id. With a shared VPC this is the host project, which the network is in.
+      - The project of the route, by its id. With a shared VPC this is the host project, which has the network.
       - If it is not set, the environment variable E(GCP_PROJECT) is used.
     type: str
     required: true
   auth_kind:
     description:
-      - Which credentials to use.
+      - The kind of credentials.
       - V(application) are Google's application default credentials, in their usual order, first those in
         E(GOOGLE_APPLICATION_CREDENTIALS). They may be a user, a service account's key, workload identity federation or
         impersonation.
       - V(machineaccount) is a service account of the machine in Google Cloud that the module runs on.
       - V(serviceaccount) is a service account's key, in O(service_account_file) or O(service_account_contents).
-      - V(accesstoken) is a token that something else got, in O(access_token). It needs nothing but Python.
+      - V(accesstoken) is a token that another tool obtained, in O(access_token). It needs nothing but Python.
       - If it is not set, the environment variable E(GCP_AUTH_KIND) is used.
     type: str
     choices: [application, machineaccount, serviceaccount, accesstoken]
@@ -48,7 +48,7 @@ options:
     type: raw
   service_account_email:
     description:
-      - Which of the machine's service accounts. By default its default one. Only with O(auth_kind=machineaccount).
+      - The machine's service account. By default its default one. Only with O(auth_kind=machineaccount).
       - If it is not set, the environment variable E(GCP_SERVICE_ACCOUNT_EMAIL) is used.
     type: str
   access_token:
@@ -58,21 +58,21 @@ options:
     type: str
   scopes:
     description:
-      - What the token that the module gets may be used for. The permissions of the account limit it further.
+      - The scopes of the module's token. The permissions of the account limit it further.
       - If it is not set, the environment variable E(GCP_SCOPES) is used, a list with commas.
       - Default is C(https://www.googleapis.com/auth/compute).
     type: list
     elements: str
   endpoint:
     description:
-      - Where the API of Compute Engine is, up to and with its version; for Private Service Connect, another universe,
+      - The URL of the Compute Engine API, up to and with its version, for Private Service Connect, another universe,
         or a test double.
-      - The credentials are sent there; use C(https).
+      - The module sends the credentials there; use C(https).
       - If it is not set, the environment variable E(GCP_COMPUTE_ENDPOINT) is used.
     type: str
     default: https://compute.googleapis.com/compute/v1
 seealso:
   - name: Google Cloud guide
-    description: Credentials of every kind, permissions, what the network needs, and errors with what to do about them.
+    description: Credentials of every kind, permissions, the network's requirements, and errors with their remedies.
     link: https://github.com/cloudha-vip/cloudha.vip/blob/main/docs/gcp.md
 """

@@ -19,7 +19,7 @@ attributes:
       - cloudha.vip.havip
 options:
   provider:
-    description: Which cloud it is.
+    description: The cloud.
     type: str
     choices: [openstack, huaweicloud, ucloudstack]
     required: true
@@ -31,18 +31,18 @@ options:
     type: raw
   auth:
     description:
-      - How to log in, as in C(clouds.yaml), with keys such as C(auth_url), C(username), C(password) and
+      - The login, as in C(clouds.yaml), with keys such as C(auth_url), C(username), C(password) and
         C(project_name).
       - Only with O(provider=openstack) and O(provider=huaweicloud).
     type: dict
   auth_type:
     description:
-      - Which of the kinds of login of openstacksdk O(auth) is for.
+      - The kind of login of openstacksdk that O(auth) is for.
       - Only with O(provider=openstack) and O(provider=huaweicloud).
     type: str
   interface:
     description:
-      - Which of the catalog's addresses to use.
+      - The kind of the API's URL in the catalog.
       - Only with O(provider=openstack) and O(provider=huaweicloud).
     type: str
     choices: [admin, internal, public]
@@ -64,7 +64,7 @@ options:
     type: path
     aliases: [key]
   api_timeout:
-    description: How many seconds a request may take, with the login if it comes first.
+    description: The longest time of a request, in seconds, with the login if it comes first.
     type: float
     default: 30
   region_name:
@@ -74,13 +74,13 @@ options:
     type: str
   auth_url:
     description:
-      - Where to log in at Huawei Cloud. By default the identity service of O(region_name).
+      - The URL of the login at Huawei Cloud. By default the identity service of O(region_name).
       - If it is not set, the environment variable E(HW_AUTH_URL) is used.
       - Only with O(provider=huaweicloud).
     type: str
   user_name:
     description:
-      - The IAM user. A login with an access key (AK/SK) is not supported.
+      - The IAM user. Access keys (AK/SK) are not supported.
       - If it is not set, the environment variable E(HW_USER_NAME) is used.
       - Only with O(provider=huaweicloud).
     type: str
@@ -98,7 +98,7 @@ options:
     type: str
   project_name:
     description:
-      - The project. By default the one that is called as O(region_name).
+      - The project. By default the one with the name O(region_name).
       - If it is not set, the environment variable E(HW_PROJECT_NAME) is used.
       - Only with O(provider=huaweicloud).
     type: str
@@ -110,7 +110,7 @@ options:
     type: str
   endpoint:
     description:
-      - Where the API of UCloudStack is, such as C(https://console.example.com/api).
+      - The URL of the UCloudStack API, such as C(https://console.example.com/api).
       - If it is not set, the environment variable E(UCLOUD_BASE_URL) is used.
       - Only with O(provider=ucloudstack).
     type: str
@@ -122,7 +122,7 @@ options:
     type: str
   private_key:
     description:
-      - The private key of the caller, which requests are signed with. It is not sent.
+      - The private key of the caller, which signs the requests. The module does not send it.
       - If it is not set, the environment variable E(UCLOUD_PRIVATE_KEY) is used.
       - Only with O(provider=ucloudstack).
     type: str
@@ -131,13 +131,13 @@ options:
     type: int
   network:
     description:
-      - The network that the virtual IP is in, by id or name. For UCloudStack the id of the VPC; to find a virtual IP
-        that is there, its name will do.
+      - The network of the virtual IP, by id or name. For UCloudStack the id of the VPC. Its name is enough to find an
+        existing virtual IP.
       - OpenStack and Huawei Cloud need this, O(subnet) or O(vip_id).
     type: str
     aliases: [vpc_id]
   subnet:
-    description: The subnet that the virtual IP is in, by id or name. Needed only if it cannot be told otherwise.
+    description: The subnet of the virtual IP, by id or name. Needed only if other options do not determine it.
     type: str
   vip_id:
     description: The virtual IP, by its id. For OpenStack and Huawei Cloud that of its port.
@@ -151,6 +151,6 @@ options:
     type: str
 seealso:
   - name: Virtual IP guide
-    description: How each cloud binds a virtual IP, what is guaranteed, limits, and errors with what to do about them.
+    description: How each cloud binds a virtual IP, guarantees, limits, and errors with their remedies.
     link: https://github.com/cloudha-vip/cloudha.vip/blob/main/docs/havip.md
 """

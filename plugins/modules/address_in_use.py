@@ -12,11 +12,11 @@ version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Asks on the node's own segment who answers for some addresses, by ARP probes (RFC 5227) for IPv4 and by neighbour
-    solicitation (RFC 4861) for IPv6. Use it before a virtual address is given to a group of nodes.
-  - All addresses are asked for at once, and waited for together. It ends early once all have answered.
-  - The node's own answers never count. Asking changes no neighbour's table.
-  - A found answer is a result and not an error; check RV(in_use).
+  - Asks on the node's own segment for the owners of some addresses, by ARP probes (RFC 5227) for IPv4 and by neighbour
+    solicitation (RFC 4861) for IPv6. Use it before you give a virtual address to a group of nodes.
+  - Asks for all addresses at once, and waits for them together. It ends early if all have answered.
+  - The node's own answers never count. The probes change no neighbour's table.
+  - An answer is a result and not an error; check RV(in_use).
 requirements:
   - root, or the capability CAP_NET_RAW
 extends_documentation_fragment:
@@ -24,7 +24,7 @@ extends_documentation_fragment:
   - cloudha.vip.attributes.info
 options:
   addresses:
-    description: The addresses, IPv4 and IPv6, with or without prefix length; the prefix length does not count.
+    description: The addresses, IPv4 and IPv6, with or without prefix length. The module ignores the prefix length.
     type: list
     elements: str
     required: true
@@ -42,18 +42,18 @@ options:
     type: int
     default: 600
   probes:
-    description: How often each address is asked for within O(timeout_ms), from 1 to 10.
+    description: The number of probes for each address within O(timeout_ms), from 1 to 10.
     type: int
     default: 3
 notes:
-  - In a network whose router answers for every address (proxy ARP, and most clouds' layer 3 networks), that router is
-    such a stranger. Put its hardware address into O(ignore_macs), or do not ask.
+  - In some networks a router answers for every address (proxy ARP, and most clouds' layer 3 networks). Put its hardware
+    address into O(ignore_macs), or do not ask.
 seealso:
   - module: cloudha.vip.vip_info
 """
 
 EXAMPLES = r"""
-- name: Ask who has the address
+- name: Ask for the owner of the address
   cloudha.vip.address_in_use:
     addresses:
       - 192.168.7.246/22
@@ -62,7 +62,7 @@ EXAMPLES = r"""
   become: true
   register: asked
 
-- name: Refuse an address which a stranger has
+- name: Refuse an address that a stranger has
   ansible.builtin.assert:
     that: not asked.in_use
     fail_msg: "{{ asked.answers }}"
@@ -70,7 +70,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 answers:
-  description: Who answers, at most one for each address.
+  description: The machines that answer, at most one for each address.
   type: list
   elements: dict
   returned: success
@@ -80,11 +80,11 @@ answers:
       type: str
       sample: 192.168.7.246/22
     mac:
-      description: The hardware address of the machine which answers, in lower case.
+      description: The hardware address of the machine that answers, in lower case.
       type: str
       sample: "52:54:00:12:34:56"
 in_use:
-  description: Whether anybody answers for any of the addresses.
+  description: Whether a machine answers for any of the addresses.
   type: bool
   returned: success
 """

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: alias_ip_info
-short_description: Tell who holds alias IP ranges of Google Cloud, who could, and which standby would be chosen
+short_description: Show the holders of Google Cloud alias IP ranges, the possible holders, and the next standby
 version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Tells which instance has each alias IP range, and of those that may hold it which ones could, and why others could
-    not.
-  - Tells what M(cloudha.vip.alias_ip_move) would do with the same O(assignment).
-  - RV(problems) is empty if each range has an instance, now and after that one fails to be fit.
+  - Shows the instance that has each alias IP range. Of the possible holders it shows which ones are fit, and the
+    others' reasons.
+  - Shows the plan of M(cloudha.vip.alias_ip_move) for the same O(assignment).
+  - RV(problems) is empty if each range has a fit instance, now and after that one fails.
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
@@ -30,19 +30,19 @@ options:
   ranges:
     description:
       - The alias ranges, each an IPv4 address or a network in CIDR notation.
-      - If neither this nor O(assignment) is given, RV(held) tells of all ranges of all instances.
+      - If neither this nor O(assignment) is given, RV(held) lists all ranges of all instances.
     type: list
     elements: str
     aliases: [addresses]
   range_name:
     description:
       - The secondary range of the subnet that the O(ranges) are in; empty for the primary range.
-      - If omitted, it is found.
+      - If omitted, the module finds it.
     type: str
   instances:
     description:
       - The instances that may hold the O(ranges), by path or URL, the preferred one first.
-      - If omitted, all interfaces of the network that a range is on; then only those which are fit are told.
+      - If omitted, all interfaces of the range's network; the result then lists only the fit ones.
     type: list
     elements: str
     default: []
@@ -51,7 +51,7 @@ options:
     type: str
     default: nic0
   assignment:
-    description: Who may hold what, as in M(cloudha.vip.alias_ip_move).
+    description: The possible holders of each range, as in M(cloudha.vip.alias_ip_move).
     type: list
     elements: dict
     suboptions:
@@ -73,14 +73,14 @@ options:
         type: str
         default: nic0
   avoid:
-    description: Instances, by name or path, that shall hold none of the ranges, although they seem fit.
+    description: Instances, by name or path, that must hold none of the ranges, although they seem fit.
     type: list
     elements: str
     default: []
   preflight:
     description:
-      - Whether to check what a move will need, such as a standby, permissions and, with O(vrrp), the firewall.
-      - V(false) only looks. RV(problems) then tells what keeps ranges from where they should be now.
+      - Whether to check the requirements of a move, such as a standby, permissions and, with O(vrrp), the firewall.
+      - V(false) only reads. RV(problems) then lists only the obstacles to the ranges' current places.
     type: bool
     default: true
   vrrp:
@@ -89,19 +89,19 @@ options:
     default: false
   timeout:
     description:
-      - For how many seconds to try again what may pass, such as rate limits and failures of the API.
+      - The seconds for which to retry temporary failures, such as rate limits and failures of the API.
       - From 0.001 to 86400.
     type: float
     default: 60
 notes:
-  - An instance is fit if it is RUNNING, has the interface, and the range is in the subnet of that. Whether its guest
-    works is not known to the API.
+  - An instance is fit if it is RUNNING, has the interface, and the range is in the interface's subnet. The API does not
+    know whether its guest works.
 seealso:
   - module: cloudha.vip.alias_ip_move
 """
 
 EXAMPLES = r"""
-- name: Who has it, and who would get it
+- name: Show the holder and the next standby of an address
   cloudha.vip.alias_ip_info:
     project: my-project
     auth_kind: application
@@ -111,21 +111,21 @@ EXAMPLES = r"""
       - zones/us-central1-b/instances/node2
   register: aliases
 
-- name: node1 has it, and there is a standby
+- name: Require that node1 has it, and that there is a standby
   ansible.builtin.assert:
     that:
       - aliases.problems == []
       - aliases.ranges[0].holder == 'projects/my-project/zones/us-central1-a/instances/node1'
       - aliases.ranges[0].standby is not none
 
-- name: All alias ranges of the project
+- name: List all alias ranges of the project
   cloudha.vip.alias_ip_info:
     project: my-project
 """
 
 RETURN = r"""
 ranges:
-  description: Each of the ranges that were asked for.
+  description: Each of the given ranges.
   type: list
   elements: dict
   returned: success
@@ -135,7 +135,7 @@ ranges:
       type: str
       sample: 10.100.9.5/32
     holder:
-      description: The instance that has it; V(null) if none that can be seen.
+      description: The instance that has it; V(null) if no visible one has it.
       type: str
       sample: projects/my-project/zones/us-central1-a/instances/node1
     interface:
@@ -143,17 +143,17 @@ ranges:
       type: str
       sample: nic0
     target:
-      description: The instance that should have it now; another than RV(ranges[].holder) if it has to move.
+      description: The instance that should have it now. It differs from RV(ranges[].holder) if the range must move.
       type: str
       sample: projects/my-project/zones/us-central1-a/instances/node1
     standby:
       description:
-        - The instance that would get it, if the one that has it fails; V(null) if none is fit.
-        - Where none has it, the one that would get it if RV(ranges[].target) fails; it is never the target itself.
+        - The instance that would get it if the holder fails; V(null) if none is fit.
+        - If no instance has it, the one that would get it if RV(ranges[].target) fails. It is never the target itself.
       type: str
       sample: projects/my-project/zones/us-central1-b/instances/node2
     candidates:
-      description: Those that may hold it, in the order of preference.
+      description: The possible holders, in the order of preference.
       type: list
       elements: dict
       contains:
@@ -167,10 +167,10 @@ ranges:
           description: Whether it could hold the range now.
           type: bool
         reason:
-          description: Why it could not.
+          description: The reason why it could not.
           type: str
 held:
-  description: All alias ranges of all instances of the project that can be seen.
+  description: All alias ranges of all visible instances of the project.
   type: list
   elements: dict
   returned: success
@@ -183,19 +183,19 @@ held:
       description: The secondary range of the subnet that it is in; empty for the primary one.
       type: str
     instance:
-      description: Who has it.
+      description: The instance that has it.
       type: str
     interface:
-      description: Which interface has it.
+      description: The interface that has it.
       type: str
 silent_zones:
-  description: Zones that did not answer. What their instances have is not known.
+  description: Zones that did not answer. The ranges of their instances are unknown.
   type: list
   elements: str
   returned: success
   sample: []
 problems:
-  description: What would keep the ranges from where they should be, and what to do about it, one message each.
+  description: The obstacles to the ranges' right places, each with its remedy.
   type: list
   elements: str
   returned: success

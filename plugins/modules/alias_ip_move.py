@@ -12,15 +12,15 @@ version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Makes alias IP ranges be on the interface of one instance, whoever has them now; or, by a declared assignment, any
-    number of ranges on any number of instances, with one call.
-  - A range can be on one interface only, so it is removed before it is added. Everything that can be checked is checked
-    before the removal. The addition follows it at once, and only of what moves; other ranges stay where they are, even
-    if others write at the same time.
-  - Interfaces are changed at the same time, each by one request for all of its ranges. A hundred ranges on twenty
+  - Moves alias IP ranges to the interface of one instance, wherever they are now. With a declared assignment, one call
+    moves any number of ranges to any number of instances.
+  - A range can be on one interface only, so the module removes it before it adds it. It makes every possible check
+    before the removal. The addition follows at once. Other ranges stay in place, even if others write at the same time.
+  - The module changes interfaces in parallel, each by one request for all of its ranges. A hundred ranges on twenty
     instances take as long as one.
-  - A range that cannot be added goes back to where it was. If that fails too, the error says that it is on no instance.
-  - It may be killed at any point. The next run puts the ranges where they belong.
+  - A range that cannot be added goes back to its former place. If that fails too, the error says that it is on no
+    instance.
+  - The module may be killed at any point. The next run puts the ranges into their places.
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.gcp
@@ -49,12 +49,12 @@ options:
   range_name:
     description:
       - The secondary range of the subnet that the O(ranges) are in.
-      - Empty for the primary range. If omitted, it is found; the primary range comes first.
+      - Empty for the primary range. If omitted, the module finds it; the primary range comes first.
     type: str
   state:
     description:
-      - V(present) makes the ranges be on the target.
-      - V(absent) removes them from O(source_instance), or from whoever has them.
+      - V(present) moves the ranges to the target.
+      - V(absent) removes them from O(source_instance), or from any holder.
     type: str
     choices: [present, absent]
     default: present
@@ -74,21 +74,21 @@ options:
   source_instance:
     description:
       - The only instance that the ranges may be taken from, by name with O(source_zone), or by its path or URL.
-      - If omitted, whoever has them is found, and they are taken from there.
-      - Give it where its zone may fail. An instance whose zone does not answer cannot be found.
+      - If omitted, the module finds the holders and takes the ranges from them.
+      - Give it if its zone may fail. The module cannot find an instance whose zone does not answer.
     type: str
   source_zone:
     description: The zone of O(source_instance).
     type: str
   source_interface:
-    description: The interface of O(source_instance). If omitted, any of them.
+    description: The interface of O(source_instance). If omitted, any interface of it.
     type: str
   assignment:
     description:
-      - Many to many, who may hold what. One call moves all that has to move.
-      - A range moves if who has it may not hold it, is not RUNNING, or is to be avoided (O(avoid)). It goes to the
-        first instance of the list that is fit.
-      - Where no instance is fit for a range, the others move all the same, and the task fails then.
+      - The possible holders of many ranges. One call makes all necessary moves.
+      - A range moves if its holder is not in the list, is not RUNNING, or is listed in O(avoid). It goes to the
+        first fit instance of the list.
+      - If no instance is fit for a range, the others still move, and then the task fails.
     type: list
     elements: dict
     suboptions:
@@ -113,58 +113,58 @@ options:
         default: nic0
   avoid:
     description:
-      - Instances of the O(assignment), by name or path, that shall hold none of the ranges, although they seem fit.
+      - Instances of the O(assignment), by name or path, that must hold none of the ranges, although they seem fit.
       - An instance whose guest hangs is still RUNNING. Name it here.
     type: list
     elements: str
     default: []
   preempt:
     description:
-      - Whether a range of the O(assignment) moves only because an instance that comes earlier in the list is fit, such
-        as one that has been repaired.
+      - Whether a range of the O(assignment) also moves back to a fit instance that is earlier in the list, such
+        as a repaired one.
     type: bool
     default: false
   expected_holder:
     description:
-      - Compare and move. Fail, and change nothing, unless each range is on this instance, on none, or where it is
-        wanted.
+      - Compare and move. Fail, and change nothing, unless each range is on this instance, on none, or already in its
+        wanted place.
       - The name or the path of an instance.
     type: str
   on_source_failure:
     description:
-      - What to do where a range cannot be removed within O(timeout), because the API or the zone of its instance fails.
-      - V(fail) fails, says who has it, and what the choices are.
-      - V(stop) stops the whole instance, and tries once more to remove the range. That helps where not the zone but the
-        instance is the cause. All that runs on the instance stops.
+      - The action if a range cannot be removed within O(timeout), because the API or the zone of its instance fails.
+      - V(fail) fails, and names the holder and the choices.
+      - V(stop) stops the whole instance, with everything on it, and tries once more to remove the range. That helps if
+        the instance is the cause, and not the zone.
     type: str
     choices: [fail, stop]
     default: fail
   limit:
     description:
-      - How many alias ranges an interface may have. A move that would lead to more is refused.
+      - The largest number of alias ranges of an interface. The module refuses a move that would exceed it.
       - Google's own limit is 150.
     type: int
     default: 150
   timeout:
     description:
       - Give up a part of the move after so many seconds, from 0.001 to 86400. The parts are reading, removing and
-        adding, and where needed stopping an instance or putting a range back.
-      - The limit is for each part and not for the task. A removed range must go somewhere, even if its removal took all
-        the time.
-      - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
-        pauses.
+        adding, and if necessary stopping an instance or putting a range back.
+      - The limit is for each part and not for the task. A removed range must get an interface, even if its removal took
+        all the time.
+      - Until then, the module retries temporary failures (rate limits, failures of the API, lost connections), with
+        growing pauses.
     type: float
     default: 60
 notes:
-  - Runs where the API can be reached, usually on C(localhost).
+  - Runs on a host that reaches the API, usually C(localhost).
   - Google's guest agent lets an instance accept packets to its alias ranges. Without it the instance needs a local
     route.
-  - Only instances of the project are seen. If one of another project that shares the network has the range, the API
-    refuses the addition.
+  - The module sees only instances of the project. If an instance of another project on the same network has the range,
+    the API refuses the addition.
 seealso:
   - module: cloudha.vip.alias_ip_info
   - module: cloudha.vip.gcp_route_failover
-    description: Moves an address outside of all subnets, by a route, and without a gap.
+    description: Moves an address outside of all subnets by a route, without a gap.
 """
 
 EXAMPLES = r"""
@@ -176,7 +176,7 @@ EXAMPLES = r"""
     target_instance: node2
     target_zone: us-central1-b
 
-- name: The same, but only from node1, which is stopped if it does not let go
+- name: Move two ranges from node1 only, and stop it if it does not release them
   cloudha.vip.alias_ip_move:
     project: my-project
     auth_kind: serviceaccount
@@ -189,11 +189,11 @@ EXAMPLES = r"""
     on_source_failure: stop
   register: move
 
-- name: How long it took
+- name: Show the time that it took
   ansible.builtin.debug:
     msg: "{{ move.previous_holder }} -> {{ move.holder }}, nobody had it for {{ move.gap_ms }} ms at most"
 
-- name: Databases and their standbys; db1 hangs
+- name: Move databases from db1, which hangs, to their standbys
   cloudha.vip.alias_ip_move:
     project: my-project
     assignment:
@@ -209,7 +209,7 @@ EXAMPLES = r"""
           - zones/us-central1-b/instances/standby1
     avoid: [db1]
 
-- name: Take a range away
+- name: Remove a range
   cloudha.vip.alias_ip_move:
     project: my-project
     ranges: [10.100.9.5]
@@ -223,7 +223,7 @@ address:
   returned: success, and failure after a first look
   sample: 10.100.9.5/32
 holder:
-  description: The instance that has all the ranges now, or would have in check mode; V(null) if they are on several.
+  description: The instance that has all the ranges now, or would have in check mode; V(null) if several have them.
   type: str
   returned: success, and failure after a first look
   sample: projects/my-project/zones/us-central1-b/instances/node2
@@ -256,13 +256,13 @@ ranges:
       description: The interface that had it before.
       type: str
 steps:
-  description: Each request that changed something. In check mode those that would be made, without times.
+  description: Each request that changed something. In check mode the planned ones, without times.
   type: list
   elements: dict
   returned: always
   contains:
     name:
-      description: What was done.
+      description: The kind of change.
       type: str
       sample: remove alias ranges
     resource:
@@ -270,50 +270,50 @@ steps:
       type: str
       sample: "projects/my-project/zones/us-central1-a/instances/node1 nic0: 10.100.9.5/32"
     ms:
-      description: How long it took until the API said that it was done.
+      description: The time until the API confirmed the change.
       type: float
       sample: 2013.4
     attempts:
-      description: How many times it was tried.
+      description: The number of attempts.
       type: int
       sample: 1
 gap_ms:
   description:
-    - How long a range can have been on no interface, from the first removal to the end of the last addition.
+    - The longest time of a range without an interface, from the first removal to the end of the last addition.
     - V(null) if nothing was moved.
   type: float
   returned: success, and failure after a first look
   sample: 4105.2
 elapsed_ms:
-  description: How long all took, with reading and checking.
+  description: The time of the whole run, with reading and checking.
   type: float
   returned: always
   sample: 4321.9
 notes:
   description:
-    - What could not be checked before the first change, such as the caller's permissions while the API gives no answer
-      about them.
+    - Checks that were not possible before the first change, such as that of the caller's permissions while the API does
+      not answer.
   type: list
   elements: str
   returned: success, and failure after a first look
 problems:
-  description: What was refused, one message each.
+  description: The reasons of a refusal, one message each.
   type: list
   elements: str
   returned: when the module refused to change anything
 error:
-  description: What the API said.
+  description: The API's error.
   type: dict
   returned: when a request failed
   contains:
     resource:
-      description: What the request was about.
+      description: The object of the request.
       type: str
     status:
       description: The HTTP status; 0 if there was no answer.
       type: int
     code:
-      description: The API's own word for it.
+      description: The API's own code.
       type: str
       sample: IP_IN_USE_BY_ANOTHER_RESOURCE
     message:

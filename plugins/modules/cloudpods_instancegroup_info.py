@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cloudpods_instancegroup_info
-short_description: Tell what a Cloudpods anti-affinity group has, and what about it is not as it should be
+short_description: Show the contents and the faults of a Cloudpods anti-affinity group
 version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Tells the members, the VIPs and the EIPs of an anti-affinity group (instance group).
-  - The service's own summary of a group may name an EIP that could not be bound. This module tells the EIP that the VIP
-    really has, and those that are left over.
+  - Shows the members, the VIPs and the EIPs of an anti-affinity group (instance group).
+  - The service's own summary of a group may name an EIP that could not be bound. This module shows the VIP's real EIP,
+    and the EIPs that are left over.
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
@@ -26,7 +26,7 @@ options:
     required: true
     aliases: [name]
   timeout:
-    description: For how many seconds to try again what may pass, such as rate limits and failures of the service.
+    description: The seconds for which to retry temporary failures, such as rate limits and failures of the service.
     type: float
     default: 60
 seealso:
@@ -34,12 +34,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: What the group has
+- name: Show the group
   cloudha.vip.cloudpods_instancegroup_info:
     group: nginx
   register: nginx
 
-- name: It has one VIP with an EIP, and nothing is wrong
+- name: Require one VIP with an EIP, and no problem
   ansible.builtin.assert:
     that:
       - nginx.exists
@@ -65,17 +65,17 @@ group:
       type: str
       sample: nginx
     status:
-      description: Its status. V(init) is that of a group which is well.
+      description: Its status. A healthy group has V(init).
       type: str
       sample: init
     enabled:
       description: Whether it is enabled.
       type: bool
     granularity:
-      description: How many members may be on one host.
+      description: The largest number of members on one host.
       type: int
     force_dispersion:
-      description: Whether a guest is not started if it would break that.
+      description: Whether the service refuses to start a guest that would break that.
       type: bool
     tenant:
       description: The name of its project.
@@ -135,7 +135,7 @@ vips:
       type: str
       sample: 203.0.113.13
 eips:
-  description: The EIPs that say they are the group's.
+  description: The EIPs that claim to be the group's.
   type: list
   elements: dict
   returned: success
@@ -165,7 +165,7 @@ eips:
       description: Whether it leads to a VIP of the group.
       type: bool
 problems:
-  description: What is not as it should be, one message each.
+  description: The faults of the group, one message each.
   type: list
   elements: str
   returned: success

@@ -12,16 +12,16 @@ version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Makes an anti-affinity group (instance group) of Cloudpods have guests as members, one virtual IP (VIP) that they
-    share, and one EIP that leads to the VIP from outside of the VPC; or takes them away.
-  - Which member has the VIP is decided in the guests, by keepalived or the like. The group makes the network let each
+  - Sets up an anti-affinity group (instance group) of Cloudpods. It gives the group guests as members, one virtual IP
+    (VIP) that they share, and one EIP that leads to the VIP from outside of the VPC. It also removes them.
+  - keepalived or the like in the guests decides which member has the VIP. The group makes the network let each
     of them use it.
-  - Does what C(climc instancegroup-attachnetwork), C(instancegroup-detachnetwork), C(instancegroup-create-eip),
-    C(instancegroup-associate-eip) and C(instancegroup-dissociate-eip) do, in the order that the service demands.
-  - Everything that can be checked is checked before the first change. The service itself gives a group several VIPs,
-    takes other addresses than the one that was named, cuts long names, and accepts an EIP that it cannot bind; this
+  - Does the work of C(climc instancegroup-attachnetwork), C(instancegroup-detachnetwork), C(instancegroup-create-eip),
+    C(instancegroup-associate-eip) and C(instancegroup-dissociate-eip), in the order that the service requires.
+  - The module makes every possible check before the first change. The service itself gives a group several VIPs,
+    takes other addresses than the given one, cuts long names, and accepts an EIP that it cannot bind. This
     module does not.
-  - It may be killed at any point. The next run goes on from what it finds.
+  - The module may be killed at any point. The next run continues from any state.
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.cloudpods
@@ -37,15 +37,15 @@ options:
   group:
     description:
       - The group, by name or id.
-      - By name only a group of the project that is logged in to; by id any that the user may change.
-      - A name has at most 128 characters, none of C(/), C(\) and C(;), no emoji, and no blank at its ends. It is used
-        once in all projects together; upper and lower case are the same. What looks like an id (a UUID) is one.
+      - By name only a group of the login's project; by id any that the user may change.
+      - A name has at most 128 characters, none of C(/), C(\) and C(;), no emoji, and no blank at its ends. A name
+        exists once in all projects together, whatever its case. A name that looks like an id (a UUID) counts as one.
     type: str
     required: true
     aliases: [name]
   state:
     description:
-      - V(present) makes the group be there; it is created if there is none of this name.
+      - V(present) creates the group if there is none of this name.
       - V(absent) dissociates the EIP of the group, unbinds its members, detaches its VIPs and deletes it. Of the
         options for parts, only O(eip) may be given with it, for O(eip.release).
     type: str
@@ -53,49 +53,49 @@ options:
     default: present
   granularity:
     description:
-      - How many members may be on one host.
-      - If omitted, it stays as it is; a new group gets V(1).
+      - The largest number of members on one host.
+      - If omitted, an existing group keeps its own, and a new one gets V(1).
     type: int
   force_dispersion:
     description:
-      - Whether a guest is not started at all if it would break O(granularity).
-      - If omitted, it stays as it is; a new group gets V(true).
+      - Whether the service refuses to start a guest that would break O(granularity).
+      - If omitted, an existing group keeps its own, and a new one gets V(true).
     type: bool
   members:
     description:
-      - Guests, by name or id. They become members; others stay, unless O(exclusive=true).
-      - Where the group has a VIP, or is to get one, each has exactly one network interface, all on one network.
+      - Guests, by name or id. They become members. Others stay, unless O(exclusive=true).
+      - If the group has or gets a VIP, each has exactly one network interface, all on one network.
     type: list
     elements: str
   members_state:
-    description: With V(absent), the O(members) are unbound, if they are members.
+    description: With V(absent), the module unbinds those of O(members) that are members.
     type: str
     choices: [present, absent]
     default: present
   vip:
-    description: The VIP. If omitted, it stays as it is.
+    description: The VIP. If omitted, the module does not change it.
     type: dict
     suboptions:
       state:
         description:
-          - V(present) makes the group have one VIP, this one.
-          - V(absent) detaches it; without O(vip.ip_addr) any that the group has. The service does so only while each
+          - V(present) gives the group this one VIP.
+          - V(absent) detaches it, and without O(vip.ip_addr) any VIP of the group. The service does so only while each
             member has one network interface, all on one network.
         type: str
         choices: [present, absent]
         default: present
       ip_addr:
-        description: The IPv4 address. If omitted, any VIP that the group has will do, or the service chooses one.
+        description: The IPv4 address. If omitted, any VIP of the group is good, or the service chooses one.
         type: str
       network_id:
         description:
           - The network (IP subnet) of the VIP, by name or id.
-          - Needed for a group without members. Otherwise it is the network of the members.
+          - Required for a group without members. Otherwise it is the network of the members.
         type: str
       alloc_dir:
         description:
-          - From which end of the network the service takes an address.
-          - A network that has an C(alloc_policy) goes by that, whatever is said here.
+          - The end of the network from which the service takes an address.
+          - A network's own C(alloc_policy) takes precedence.
         type: str
         choices: [stepdown, stepup, random, none]
       reserved:
@@ -105,87 +105,87 @@ options:
       require_designated_ip:
         description:
           - Whether it must be O(vip.ip_addr) and no other address.
-          - With V(false) it is a proposal. The service takes another address if it is in use, and any VIP that the
-            group has will do.
+          - With V(false) it is a proposal. The service takes another address if it is in use, and any VIP of the
+            group is good.
         type: bool
         default: true
   eip:
-    description: The EIP of the VIP. If omitted, it stays as it is.
+    description: The EIP of the VIP. If omitted, the module does not change it.
     type: dict
     suboptions:
       state:
         description:
-          - V(present) makes the VIP have an EIP. Its VPC must have the C(external_access_mode) V(eip) or
+          - V(present) gives the VIP an EIP. Its VPC must have the C(external_access_mode) V(eip) or
             V(eip-distgw).
-          - V(absent) dissociates it. It is kept, unless O(eip.release=true) or it was created with
+          - V(absent) dissociates it. The EIP is kept, unless O(eip.release=true) or it was created with
             O(eip.auto_dellocate=true).
         type: str
         choices: [present, absent]
         default: present
       eip_id:
         description:
-          - An EIP that exists, by name or id. It is associated, and must not be associated with anything else.
-          - If omitted, an EIP is created, unless the group has one.
+          - An existing EIP, by name or id. The module associates it. It must not be associated with another object.
+          - If omitted, the module creates an EIP, unless the group has one.
         type: str
       bandwidth:
-        description: Of an EIP that is created, in Mbit/s.
+        description: The bandwidth of a new EIP, in Mbit/s.
         type: int
       bgp_type:
-        description: The type of the line, exactly as the network has it that the EIP is taken from.
+        description: The type of the line, exactly as in the network of the EIP.
         type: str
       charge_type:
         description:
-          - By what an EIP that is created is charged. Default is V(bandwidth).
-          - V(traffic) is refused, as the service does for groups.
+          - The charge type of a new EIP. Default is V(bandwidth).
+          - The module refuses V(traffic), as the service does for groups.
         type: str
         choices: [bandwidth, traffic]
       auto_dellocate:
         description:
-          - Whether an EIP that is created is released as soon as it is dissociated, by whomever.
+          - Whether a new EIP is released as soon as anybody dissociates it.
           - Such an EIP cannot be moved to another VIP.
         type: bool
         default: false
       release:
         description:
-          - Whether an EIP is released that this module dissociates, and does not bind again.
+          - Whether the module releases an EIP that it dissociates, and does not bind again.
           - With O(eip.state=absent) and O(eip.eip_id) also if it is dissociated already.
         type: bool
         default: false
   exclusive:
     description:
-      - O(members), O(vip) and O(eip), as far as they are given, are all that there shall be. Other members are unbound,
-        other VIPs detached, another EIP dissociated.
+      - Whether the given O(members), O(vip) and O(eip) are all that the group may have. The module then unbinds other
+        members, detaches other VIPs and dissociates another EIP.
       - Otherwise another VIP or EIP makes the module fail, and change nothing.
     type: bool
     default: false
   timeout:
     description:
       - Give up so many seconds after the task began. The task waits until an EIP is created and bound.
-      - Until then, what may pass (rate limits, failures of the service, lost connections) is tried again, with growing
-        pauses.
+      - Until then, the module retries temporary failures (rate limits, failures of the service, lost connections), with
+        growing pauses.
     type: float
     default: 120
 notes:
-  - Runs where the services can be reached, usually on C(localhost).
-  - An address is never taken from another group, guest or load balancer. So there is nothing to compare before it
-    moves, and no option for it.
+  - Runs on a host that reaches the services, usually C(localhost).
+  - The module never takes an address from another group, guest or load balancer. So there is nothing to compare before
+    a move, and no option for it.
   - A group whose EIP could not be allocated keeps the status V(associate_eip). If no EIP is on its way for three
-    seconds, it is taken for such a one, and the module goes on.
-  - Two runs that each create an EIP for a group at the same moment may both be accepted by the service. One of the EIPs
-    is then left over, and the run says so.
+    seconds, the module assumes this case, and continues.
+  - Two runs that each create an EIP for a group at the same moment may both succeed. One of the EIPs is then left over,
+    and the run says so.
 seealso:
   - module: cloudha.vip.cloudpods_instancegroup_info
 """
 
 EXAMPLES = r"""
-- name: Two nginx servers share 192.168.7.246
+- name: Let two nginx servers share 192.168.7.246
   cloudha.vip.cloudpods_instancegroup_vip:
     group: nginx
     members: [nginx-master, nginx-slave]
     vip:
       ip_addr: 192.168.7.246
 
-- name: The same, reached from outside by a new EIP of 30 Mbit/s
+- name: Add a new EIP of 30 Mbit/s
   cloudha.vip.cloudpods_instancegroup_vip:
     auth_url: https://cloudpods.example:30500/v3
     username: operator
@@ -202,23 +202,23 @@ EXAMPLES = r"""
       bgp_type: BGP
   register: group
 
-- name: Where clients find it
+- name: Show both addresses
   ansible.builtin.debug:
     msg: "{{ group.address }} inside, {{ group.eip }} outside"
 
-- name: An EIP that exists
+- name: Bind an existing EIP
   cloudha.vip.cloudpods_instancegroup_vip:
     group: nginx
     eip:
       eip_id: shop-eip
 
-- name: Exactly these members
+- name: Make these the only members
   cloudha.vip.cloudpods_instancegroup_vip:
     group: nginx
     members: [nginx-master, nginx-slave2]
     exclusive: true
 
-- name: No EIP and no VIP any more; the EIP is given back
+- name: Remove the EIP and the VIP, and release the EIP
   cloudha.vip.cloudpods_instancegroup_vip:
     group: nginx
     vip:
@@ -227,7 +227,7 @@ EXAMPLES = r"""
       state: absent
       release: true
 
-- name: No group any more; its EIP is kept
+- name: Delete the group and keep its EIP
   cloudha.vip.cloudpods_instancegroup_vip:
     group: nginx
     state: absent
@@ -260,52 +260,52 @@ previous_holder:
   type: str
   returned: success, and failure after a first look
 steps:
-  description: Each request that changed something. In check mode those that would be made, without times.
+  description: Each request that changed something. In check mode the planned ones, without times.
   type: list
   elements: dict
   returned: always
   contains:
     name:
-      description: What was done.
+      description: The kind of change.
       type: str
       sample: attach VIP
     resource:
-      description: The group, and what it was about.
+      description: The group, and the changed object.
       type: str
       sample: "nginx: 192.168.7.246"
     ms:
       description:
-        - How long it took until the service had answered.
-        - It answers requests for EIPs before they are done; waiting for that is in RV(elapsed_ms).
+        - The time until the service answered.
+        - It answers requests for EIPs before they are done. RV(elapsed_ms) includes the wait for their end.
       type: float
       sample: 35.2
     attempts:
-      description: How many times it was tried.
+      description: The number of attempts.
       type: int
       sample: 1
 elapsed_ms:
-  description: How long all took, with reading, checking and waiting.
+  description: The time of the whole run, with reading, checking and waiting.
   type: float
   returned: always
   sample: 1874.6
 problems:
-  description: What was refused, one message each.
+  description: The reasons of a refusal, one message each.
   type: list
   elements: str
   returned: when the module refused to change anything
 error:
-  description: What the service said.
+  description: The service's error.
   type: dict
   returned: when a request failed
   contains:
     resource:
-      description: What the request was about.
+      description: The object of the request.
       type: str
     status:
       description: The HTTP status; 0 if there was no answer.
       type: int
     code:
-      description: The service's own word for it.
+      description: The service's own code.
       type: str
       sample: ConflictError
     message:

@@ -7,29 +7,29 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: drill_report
-short_description: Work out and report what clients lost in a failover drill
+short_description: Compute and report the clients' losses in a failover drill
 version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Reads what the prober recorded on the clients and what the agents recorded on the nodes, and works out for each
-    fault how long clients were without an answer, what they lost, who answered, and whether the objective was met.
+  - Reads the records of the prober on the clients and of the agents on the nodes. For each fault it computes the
+    clients' gap and losses, the answering nodes, and the verdict on the objective.
   - Writes C(report.json), C(report.md), C(report.html) and C(junit.xml) into O(output_dir).
-  - A missed objective is a result and not an error; check RV(summary.verdict) and fail the play there.
-  - Runs where the files are, usually on C(localhost). Needs only the Python standard library.
+  - A missed objective is a result and not an error. Check RV(summary.verdict) and fail the play there.
+  - Runs on the host that has the files, usually C(localhost). Needs only the Python standard library.
 attributes:
   check_mode:
     support: full
-    description: Works everything out and writes nothing.
+    description: Computes everything and writes nothing.
   diff_mode:
     support: none
     description: Returns no diff.
   idempotent:
     support: full
-    description: The same input gives the same files; RV(ignore:changed) tells whether a file's content changed.
+    description: The same input gives the same files. RV(ignore:changed) shows whether a file's content changed.
 options:
   topology:
-    description: Name of the topology that was drilled.
+    description: Name of the drilled topology.
     type: str
     required: true
   drill_id:
@@ -41,7 +41,7 @@ options:
     type: int
     required: true
   failback_objective_ms:
-    description: The same for the way back. Default is O(objective_ms).
+    description: The same for the fail-back. Default is O(objective_ms).
     type: int
   split_brain_objective_ms:
     description:
@@ -53,40 +53,40 @@ options:
     type: int
     default: 100
   nodes:
-    description: The nodes in the order in which they are shown. Nodes that only show up in the records are added.
+    description: The nodes in the order of the report. The module adds nodes that only appear in the records.
     type: list
     elements: str
     default: []
   addresses:
-    description: The addresses that were drilled, for the reader.
+    description: The drilled addresses, for the reader.
     type: list
     elements: str
     default: []
   probes:
     description:
-      - The clients that should have recorded, by the names in their records.
-      - What one saw that has not is not known, and the drill then inconclusive at best.
+      - The clients that must have a record, by the names in their records.
+      - If a record is missing, that client's view is unknown, and the drill is inconclusive at best.
     type: list
     elements: str
     default: []
   pool:
     description:
-      - Hosts that answer side by side, behind whoever holds the address, such as the real servers of LVS.
-      - Their names in answers then do not tell who holds it.
+      - Hosts that answer side by side behind the holder, such as the real servers of LVS.
+      - Their names in answers do not identify the holder.
     type: list
     elements: str
     default: []
   spread:
     description:
-      - How many times its even share one host of O(pool) may answer before a fault.
-      - A fault before which the answers were spread less evenly counts as failed.
+      - The largest multiple of its even share that one host of O(pool) may answer before a fault.
+      - If the answers before a fault were spread less evenly, the fault counts as failed.
     type: float
     default: 1.5
   phases:
     description:
-      - What was done, and when. One entry for each fault and trial.
+      - The actions of the drill and their times. One entry for each fault and trial.
       - All times are wall clock times in nanoseconds since 1970 (C(date +%s%N)).
-      - The time from O(phases[].started_at) to O(phases[].injected_at) shows the steady state before the fault; give it
+      - The time from O(phases[].started_at) to O(phases[].injected_at) shows the steady state before the fault. Make it
         at least half a second.
     type: list
     elements: dict
@@ -97,21 +97,21 @@ options:
         type: str
         required: true
       trial:
-        description: Which repetition of the fault this is.
+        description: The number of this repetition of the fault.
         type: int
         default: 1
       target:
-        description: The node that the fault was injected into.
+        description: The node that got the fault.
         type: str
         required: true
       started_at:
-        description: When the steady state was reached.
+        description: The time of the steady state.
         type: int
         required: true
       injected_at:
         description:
           - The moment just before the fault's command ran.
-          - May be left out if the fault was not injected; then O(phases[].error) says why.
+          - May be left out if the fault was not injected; then O(phases[].error) gives the reason.
         type: int
       injected_on:
         description:
@@ -119,17 +119,17 @@ options:
           - All other times are the controller's. Default is the controller.
         type: str
       repaired_at:
-        description: When the repair of the fault began. Leave out if the fault repairs itself.
+        description: The start of the fault's repair. Leave out if the fault repairs itself.
         type: int
       failback_at:
-        description: When the address was told to go back. Leave out if it was not.
+        description: The start of the fail-back. Leave out if there was none.
         type: int
       ended_at:
-        description: When all was over, and clients had good answers again.
+        description: The end of the phase, when clients had good answers again.
         type: int
         required: true
       objective_ms:
-        description: The objective for this fault, if it is another.
+        description: The objective for this fault, if it differs.
         type: int
       rolled_back:
         description:
@@ -138,13 +138,13 @@ options:
         type: bool
         required: true
       audit:
-        description: Who was seen to hold the address, at any number of moments. One that is not OK fails the fault.
+        description: The holders of the address, at any number of moments. One that is not OK fails the fault.
         type: list
         elements: dict
         default: []
         suboptions:
           when:
-            description: Which moment this was, such as V(before), V(during) or V(after).
+            description: The name of this moment, such as V(before), V(during) or V(after).
             type: str
             required: true
           at:
@@ -156,19 +156,19 @@ options:
             elements: str
             required: true
           ok:
-            description: Whether this is as it should be.
+            description: Whether this is the expected state.
             type: bool
             required: true
           problem:
-            description: What is wrong, if something is.
+            description: The fault of this state, if any.
             type: str
       error:
-        description: Why this phase could not be carried out as planned. The verdict is then V(failed).
+        description: The reason why this phase differed from its plan. The verdict is then V(failed).
         type: str
   records:
     description:
-      - Files that the prober wrote, fetched from the clients. They may be one for each client, or one for each client
-        and fault; all are read, and O(phases) say which part counts for what.
+      - Files of the prober, fetched from the clients. There may be one for each client, or one for each client
+        and fault. The module reads all, and O(phases) assign the parts of them.
       - The name of the client is in the file (C(prober.py run --client)).
     type: list
     elements: path
@@ -181,35 +181,35 @@ options:
   clock_offsets_ms:
     description:
       - How far the clock of each host (client or node) is ahead of the controller's, in milliseconds.
-      - Only needed where clocks are not synchronized well. It moves markers; gaps are measured with one clock anyway.
+      - Only needed if clocks are not synchronized well. It moves markers. One clock alone measures each gap.
     type: dict
     default: {}
   versions:
-    description: Versions of what was drilled, shown in the report.
+    description: Versions of the drilled software, shown in the report.
     type: dict
     default: {}
   output_dir:
-    description: Directory for the report; made if it is missing.
+    description: Directory for the report. The module creates it if it is missing.
     type: path
     required: true
   history_dir:
     description:
-      - Directory that outlives the drill. A line for this drill is kept in its C(history.jsonl), and the report shows
-        the trend over the last drills of the same topology.
+      - Directory that outlives the drill. The module adds a line for this drill to its C(history.jsonl), and the report
+        shows the trend over the last drills of the same topology.
     type: path
   history_length:
-    description: How many drills the trend shows.
+    description: The number of drills in the trend.
     type: int
     default: 20
 seealso:
   - module: ansible.builtin.set_stats
 notes:
-  - Every field of C(report.json) is described in C(docs/drill-report.md); its JSON Schema is
-    C(docs/report-schema.json), which is also written beside the report.
+  - C(docs/drill-report.md) describes every field of C(report.json). Its JSON Schema is
+    C(docs/report-schema.json), which the module also writes beside the report.
 """
 
 EXAMPLES = r"""
-- name: Report
+- name: Write the report
   cloudha.vip.drill_report:
     topology: onprem_active_standby
     drill_id: 2026-11-21T030000Z
@@ -237,7 +237,7 @@ EXAMPLES = r"""
     data:
       drill: "{{ report.summary }}"
 
-- name: The objective was met
+- name: Require that the objective was met
   ansible.builtin.assert:
     that: report.summary.verdict == 'passed'
     fail_msg: "{{ report.outcome }}"
@@ -257,8 +257,8 @@ summary:
       type: str
     verdict:
       description: >-
-        V(passed) if every fault met its objective; V(failed) if one did not; V(inconclusive) if nothing is known to be
-        wrong, and something could not be measured.
+        V(passed) if every fault met its objective, V(failed) if one did not. V(inconclusive) if nothing is certainly
+        wrong, but something could not be measured.
       type: str
     objective_ms:
       description: The objective.
@@ -275,19 +275,19 @@ summary:
           requests_lost: 37
           verdict: passed
     reasons:
-      description: Why faults have not passed.
+      description: The reasons why faults have not passed.
       type: list
       elements: str
 outcome:
   description:
-    - What to tell if the drill has not passed; empty if it has.
-    - If the verdict is V(inconclusive), it says that nothing is known to be wrong, and how to measure again.
+    - The message for a drill that has not passed; empty if it has.
+    - If the verdict is V(inconclusive), it says that nothing is certainly wrong, and how to measure again.
   returned: success
   type: str
   version_added: 1.0.0
   sample: "failed: service_kill on node1: client1 was without an answer for 2,012 ms; the objective is 1,000 ms."
 table:
-  description: The result as a table of plain text lines, to be shown with M(ansible.builtin.debug).
+  description: The result as a table of plain text lines, for M(ansible.builtin.debug).
   returned: success
   type: list
   elements: str

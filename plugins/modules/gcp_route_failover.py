@@ -12,13 +12,13 @@ version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Makes a static route of a VPC network send a floating address to one instance, whatever it did before.
-  - The API cannot change a route. So the module makes a temporary route that wins, deletes the old route, makes it
-    anew, and deletes the temporary one. Traffic moves after the first of these four requests, and at no moment is there
-    no route. Nothing is deleted before what replaces it is known to work.
-  - It may be killed at any point. The next run, of this module or of the agent on a node, ends with exactly one route,
-    the wanted one, and nothing left over. Several may run at once.
-  - Everything that can be checked is checked before anything is changed. The next hop must be there, run, be allowed to
+  - Points a static route of a VPC network, whose destination is a floating address, at one instance.
+  - The API cannot change a route. So the module inserts a temporary route that wins, deletes the old route, inserts it
+    again, and deletes the temporary one. Traffic moves after the first of these four requests, and there is a route at
+    every moment. The module deletes a route only after its replacement works.
+  - The module may be killed at any point. The next run, of this module or of the agent on a node, leaves exactly one
+    route, the wanted one. Several may run at once.
+  - The module makes every possible check before any change. The next hop must exist, run, be allowed to
     forward (C(canIpForward)), and be on the network.
 extends_documentation_fragment:
   - cloudha.vip.attributes
@@ -34,16 +34,16 @@ attributes:
 options:
   name:
     description:
-      - The name of the route. If there is a route of this name already, it is adopted.
-      - If that one is for another destination or network than the given ones, the module fails and changes nothing,
+      - The name of the route. The module adopts an existing route of this name.
+      - If that route is for another destination or network than the given ones, the module fails and changes nothing,
         whatever the O(state).
-      - The name of a temporary route is this one, cut if need be, with C(-tmp-) and a few characters behind it.
+      - A temporary route has this name, shortened if necessary, with C(-tmp-) and a few characters behind it.
     type: str
     required: true
   state:
     description:
-      - V(present) makes the route point at the next hop.
-      - V(absent) deletes it, and the temporary routes that killed runs have left.
+      - V(present) points the route at the next hop.
+      - V(absent) deletes it, and the temporary routes of killed runs.
     type: str
     choices: [present, absent]
     default: present
@@ -65,7 +65,7 @@ options:
       - Give this or O(next_hop_address). If neither is given, the next hop of an existing route stays.
       - With a shared VPC, give the path of an instance in a service project,
         V(projects/service-project/zones/us-central1-a/instances/node1). A route can lead to an instance of another
-        project only by an address, so it gets the primary address that the instance has on the network.
+        project only by an address, so it gets the instance's primary address on the network.
     type: str
   next_hop_zone:
     description: The zone of O(next_hop_instance).
@@ -78,27 +78,27 @@ options:
     aliases: [next_hop_ip]
   instance_projects:
     description:
-      - Where else than in O(project) to look for the instance that has an address, the service projects of a shared
-        VPC, by their ids.
-      - The projects of O(next_hop_instance) and O(expected_holder), if these are paths, need not be named.
+      - The service projects of a shared VPC, by their ids, in which to look for the owner of an address, besides
+        O(project).
+      - The module always searches the projects of O(next_hop_instance) and O(expected_holder), if these are paths.
     type: list
     elements: str
     default: []
   priority:
     description:
       - The priority of the route, from 1 to 65535; of several, the lowest number wins.
-      - 0 is refused, as a temporary route could not be better.
-      - If omitted, that of an existing route stays, and a new one gets 1000.
+      - The module refuses 0, as a temporary route could not be better.
+      - If omitted, an existing route keeps its own, and a new one gets 1000.
     type: int
   tags:
     description:
       - The network tags of the instances whose traffic follows the route. V([]) is all instances.
       - A tag is like a name, 1 to 63 of a-z, 0-9 and -, with a letter first and no - last.
-      - If omitted, those of an existing route stay, and a new one is for all instances.
+      - If omitted, an existing route keeps its own, and a new one is for all instances.
     type: list
     elements: str
   description:
-    description: What the route is for. If omitted, that of an existing route stays.
+    description: The purpose of the route. If omitted, an existing route keeps its own.
     type: str
   expected_holder:
     description:
@@ -110,37 +110,38 @@ options:
     description:
       - Other routes to the same destination may have a priority as good or better, and would keep the traffic.
       - V(false) fails, names them and changes nothing.
-      - V(true) deletes them, once the wanted route is in place.
+      - V(true) deletes them, after the wanted route is in place.
     type: bool
     default: false
   timeout:
     description:
-      - Give up so many seconds after the task began, from 0.001 to 86400. The login counts, and so does all reading.
-      - Until then, what may pass (rate limits, failures of the API, lost connections) is tried again, with growing
-        pauses.
+      - Give up so many seconds after the task began, from 0.001 to 86400. The time includes the login and all reading.
+      - Until then, the module retries temporary failures (rate limits, failures of the API, lost connections), with
+        growing pauses.
     type: float
     default: 60
   lease:
     description:
-      - For how many seconds a run trusts its temporary route, before it makes another. Another run leaves a temporary
+      - The seconds for which a run trusts its temporary route, before it makes another. Another run leaves a temporary
         route alone for as long, since its owner may be at work.
-      - The same for all who move the route; longer than a few operations of the API take; 600 at most.
+      - Use the same value for everything that moves the route. It must be longer than a few operations of the API, and
+        at most 600.
     type: float
     default: 20
   settle:
     description:
-      - For how many seconds, 60 at most, to wait after the API has said that a route is there, before what it replaces
-        is deleted.
-      - The API says so when the change is decided; it reaches the hosts of all senders some moments later.
+      - The seconds, 60 at most, to wait from the API's confirmation of a route until the deletion of the route that it
+        replaces.
+      - The API confirms a change when it is decided. The change reaches the hosts of all senders some moments later.
     type: float
     default: 1
 notes:
-  - Runs where the API can be reached, usually on C(localhost).
-  - The instances must have the address, on C(lo) for example, and accept packets for it.
+  - Runs on a host that reaches the API, usually C(localhost).
+  - The instances must have the address, for example on C(lo), and accept packets for it.
 seealso:
   - module: cloudha.vip.gcp_route_info
   - module: google.cloud.gcp_compute_route
-    description: Makes a route. It does not see that the next hop, the priority or the tags of an existing one differ.
+    description: Creates a route. It does not see that the next hop, the priority or the tags of an existing one differ.
 """
 
 EXAMPLES = r"""
@@ -154,7 +155,7 @@ EXAMPLES = r"""
     next_hop_instance: node2
     next_hop_zone: us-central1-b
 
-- name: The same, but only if node1 has it now
+- name: Move the address to node2 only if node1 has it now
   cloudha.vip.gcp_route_failover:
     project: my-project
     auth_kind: serviceaccount
@@ -164,7 +165,7 @@ EXAMPLES = r"""
     expected_holder: node1
   register: move
 
-- name: To an instance in a service project of a shared VPC
+- name: Send the address to an instance in a service project of a shared VPC
   cloudha.vip.gcp_route_failover:
     project: host-project
     name: floating-ip-route
@@ -172,18 +173,18 @@ EXAMPLES = r"""
     destination: 10.200.1.1/32
     next_hop_instance: projects/service-project/zones/us-central1-b/instances/node2
 
-- name: How long it took
+- name: Show the time that it took
   ansible.builtin.debug:
     msg: "{{ move.previous_holder }} -> {{ move.holder }} in {{ move.elapsed_ms }} ms"
 
-- name: Common options of several tasks in one place
+- name: Set common options of several tasks in one place
   module_defaults:
     group/cloudha.vip.gcp:
       project: my-project
       auth_kind: accesstoken
       access_token: "{{ gcp_token }}"
   block:
-    - name: Take the route away
+    - name: Remove the route
       cloudha.vip.gcp_route_failover:
         name: floating-ip-route
         state: absent
@@ -197,25 +198,25 @@ address:
   sample: 10.200.1.1/32
 holder:
   description:
-    - The instance that the traffic goes to now, or would go to in check mode.
-    - The address that the route names, if the caller may not see whose that is.
-    - V(null) if it goes to none.
+    - The instance that gets the traffic now, or would get it in check mode.
+    - The address that the route names, if the caller may not see its owner.
+    - V(null) if no instance gets the traffic.
   type: str
   returned: success, and failure after a first look
   sample: projects/my-project/zones/us-central1-b/instances/node2
 previous_holder:
-  description: The instance that the traffic went to before; as RV(holder).
+  description: The instance that got the traffic before; as RV(holder).
   type: str
   returned: success, and failure after a first look
   sample: projects/my-project/zones/us-central1-a/instances/node1
 steps:
-  description: Each request that changed something, in order. In check mode those that would be made, without times.
+  description: Each request that changed something, in order. In check mode the planned ones, without times.
   type: list
   elements: dict
   returned: always
   contains:
     name:
-      description: What was done.
+      description: The kind of change.
       type: str
       sample: insert temporary route
     resource:
@@ -223,50 +224,50 @@ steps:
       type: str
       sample: floating-ip-route-tmp-1f3a
     ms:
-      description: How long it took until the API said that it was done.
+      description: The time until the API confirmed the change.
       type: float
       sample: 2013.4
     attempts:
-      description: How many times it was tried.
+      description: The number of attempts.
       type: int
       sample: 1
 moved_ms:
   description:
-    - How long it took until the first step was done, with which the traffic moves. The rest is tidying up.
+    - The time until the end of the first step, which moves the traffic. The rest is tidying up.
     - V(null) if nothing was changed.
   type: float
   returned: success, and failure after a first look
   sample: 2105.2
 elapsed_ms:
-  description: How long all took, with reading and checking.
+  description: The time of the whole run, with reading and checking.
   type: float
   returned: always
   sample: 8121.9
 notes:
   description:
-    - What could not be checked before the first change, such as the caller's permissions while the API gives no answer
-      about them.
+    - Checks that were not possible before the first change, such as that of the caller's permissions while the API does
+      not answer.
   type: list
   elements: str
   returned: success, and failure after a first look
 problems:
-  description: What was refused, one message each.
+  description: The reasons of a refusal, one message each.
   type: list
   elements: str
   returned: when the module refused to change anything
 error:
-  description: What the API said.
+  description: The API's error.
   type: dict
   returned: when a request failed
   contains:
     resource:
-      description: What the request was about.
+      description: The object of the request.
       type: str
     status:
       description: The HTTP status; 0 if there was no answer.
       type: int
     code:
-      description: The API's own word for it.
+      description: The API's own code.
       type: str
       sample: QUOTA_EXCEEDED
     message:

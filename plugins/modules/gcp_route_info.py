@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gcp_route_info
-short_description: Tell where a route of a Google Cloud network really points, and what would keep it from moving
+short_description: Show the real target of a Google Cloud route, and the obstacles to its move
 version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Tells which instance the traffic to a floating address goes to, which may be another than the one the route names.
+  - Shows the instance that gets the traffic to a floating address. It may differ from the one that the route names.
   - Finds temporary routes that a killed run of P(cloudha.vip.gcp_route_failover#module) has left.
-  - Checks beforehand what a failover needs, and says what to do about what is missing. RV(problems) is empty if nothing
-    is.
+  - Checks the requirements of a failover beforehand, and names the remedy for each missing one. RV(problems) is empty
+    if none is missing.
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
@@ -28,7 +28,7 @@ options:
   destination:
     description:
       - The floating address, or a range, in CIDR notation.
-      - May be left out if the route exists; without either nothing about the destination can be told or checked.
+      - May be left out if the route exists. Without either the module can say nothing about the destination.
     type: str
     aliases: [dest_range]
   network:
@@ -40,24 +40,24 @@ options:
     description:
       - The instances that the route may be moved to, each by its path or URL, such as
         V(zones/us-central1-a/instances/node1).
-      - Each is checked. It must be there, run, be allowed to forward (C(canIpForward)) and be on the network.
+      - Each must exist, run, be allowed to forward (C(canIpForward)) and be on the network.
       - If there are several, the firewall must let VRRP (protocol 112) through between each two of them.
-      - With a shared VPC, instances in service projects by their paths, V(projects/service-project/zones/...).
+      - With a shared VPC, give instances in service projects by their paths, V(projects/service-project/zones/...).
     type: list
     elements: str
     default: []
   instance_projects:
     description:
-      - Where else than in O(project) to look for the instance whose address the route names, the service projects of a
-        shared VPC, by their ids.
-      - The projects of O(instances) need not be named.
+      - The service projects of a shared VPC, by their ids, in which to look for the instance whose address the route
+        names, besides O(project).
+      - The module always searches the projects of O(instances).
     type: list
     elements: str
     default: []
   preflight:
     description:
-      - Whether to check what a failover needs.
-      - V(false) only looks, with one request if O(destination) and O(network) are given; RV(problems) is then empty.
+      - Whether to check the requirements of a failover.
+      - V(false) only reads, with one request if O(destination) and O(network) are given. RV(problems) is then empty.
     type: bool
     default: true
   vrrp:
@@ -66,21 +66,21 @@ options:
     default: true
   timeout:
     description:
-      - For how many seconds to try again what may pass, such as rate limits and failures of the API.
+      - The seconds for which to retry temporary failures, such as rate limits and failures of the API.
       - From 0.001 to 86400.
     type: float
     default: 60
 notes:
-  - Of the firewall only the rules of the VPC network are read, no hierarchical and no network firewall policies.
-  - Whether the caller may change the routes of the network (C(compute.networks.updatePolicy)) cannot be asked for
-    without changing one; all other permissions are asked for.
+  - The module reads only the firewall rules of the VPC network, and no hierarchical or network firewall policies.
+  - The API has no question for the permission C(compute.networks.updatePolicy), which a change of routes needs. The
+    module asks for all other permissions.
   - The permissions are those of the caller, and not those of the agents on the nodes.
 seealso:
   - module: cloudha.vip.gcp_route_failover
 """
 
 EXAMPLES = r"""
-- name: Look at the route, and check all that a failover needs
+- name: Check the route, and the requirements of a failover
   cloudha.vip.gcp_route_info:
     project: my-project
     auth_kind: application
@@ -92,12 +92,12 @@ EXAMPLES = r"""
       - zones/us-central1-b/instances/node2
   register: route
 
-- name: A failover would work
+- name: Require that a failover would work
   ansible.builtin.assert:
     that: route.problems == []
     fail_msg: "{{ route.problems }}"
 
-- name: Traffic goes to node1
+- name: Require that node1 gets the traffic
   ansible.builtin.assert:
     that: route.holder == 'projects/my-project/zones/us-central1-a/instances/node1'
 """
@@ -106,7 +106,7 @@ RETURN = r"""
 exists:
   description:
     - Whether there is a route of this name, to the destination on the network.
-    - If it is for something else, RV(problems) says so.
+    - If it is for another destination or network, RV(problems) says so.
   type: bool
   returned: success
 route:
@@ -135,27 +135,27 @@ route:
       type: int
       sample: 1000
     tags:
-      description: The network tags of the instances that it is for; empty is all.
+      description: The network tags of the instances that it applies to; empty for all.
       type: list
       elements: str
     description:
       description: Its description.
       type: str
     created:
-      description: When it was made.
+      description: The time of its creation.
       type: str
       sample: "2026-11-21T02:00:00.000-08:00"
     warnings:
-      description: What the API has against its next hop, such as V(NEXT_HOP_NOT_RUNNING).
+      description: The API's warnings about its next hop, such as V(NEXT_HOP_NOT_RUNNING).
       type: list
       elements: str
 holder:
-  description: The instance that the traffic really goes to; V(null) if none.
+  description: The instance that really gets the traffic; V(null) if none does.
   type: str
   returned: success
   sample: projects/my-project/zones/us-central1-a/instances/node1
 effective:
-  description: The route that the traffic really follows, which is the best whose next hop is alive; empty if none is.
+  description: The route that the traffic really follows, the best one with a living next hop; empty if there is none.
   type: dict
   returned: success
   contains: *route
@@ -166,12 +166,12 @@ leftovers:
   returned: success
   sample: []
 notes:
-  description: What is odd about the routes to the destination, and what the API has against them.
+  description: Oddities of the routes to the destination, and the API's warnings about them.
   type: list
   elements: str
   returned: success
 problems:
-  description: What would keep a failover from working, and what to do about it, one message each.
+  description: The obstacles to a failover, each with its remedy.
   type: list
   elements: str
   returned: success

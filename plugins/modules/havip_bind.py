@@ -12,16 +12,16 @@ version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Creates, finds, renames and deletes a virtual IP of OpenStack, Huawei Cloud or UCloudStack, binds it to its members,
-    and attaches a floating IP (elastic IP) to it.
-  - Which member holds the address is decided between the members, by VRRP. The cloud lets each of them have it, and
+  - Creates, finds, renames and deletes a virtual IP of OpenStack, Huawei Cloud or UCloudStack. It binds the virtual IP
+    to its members, and attaches a floating IP (elastic IP) to it.
+  - The members decide by VRRP which of them holds the address. The cloud lets each of them use it, and
     cannot tell which one does.
-  - A binding is added to those that are there. Nobody else's is removed, unless O(exclusive) says so, and what a member
-    has for other addresses stays in any case, even if others write at the same time.
-  - All members are unbound before a virtual IP is deleted. Otherwise they would answer to an address that the cloud may
-    give to somebody else.
-  - Everything that can be checked is checked before anything is changed. It may be killed at any point. The next run
-    goes on from whatever state it finds.
+  - The module adds its bindings to the existing ones. It removes other members only if O(exclusive) says so. A member's
+    settings for other addresses always stay, even if others write at the same time.
+  - The module unbinds all members before it deletes a virtual IP. Otherwise they would answer for an address that the
+    cloud may give to another server.
+  - The module makes every possible check before any change. It may be killed at any point. The next run
+    continues from any state.
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.havip
@@ -36,88 +36,89 @@ attributes:
 options:
   state:
     description:
-      - V(present) makes the virtual IP be there, with the members bound.
-      - V(absent) detaches its external address, unbinds all members, and deletes it. Members need not be given.
-      - V(absent) with an O(address) that no port of OpenStack has any more unbinds those that still allow it.
-      - Unbound is also a port that allows the address with a hardware address other than its own, as the cloud may give
-        the address to somebody else next.
+      - V(present) ensures that the virtual IP exists, with the members bound.
+      - V(absent) detaches its external address, unbinds all members, and deletes it. O(members) is not needed.
+      - V(absent) with an O(address) that has no port in OpenStack any more unbinds the ports that still allow it.
+      - It also unbinds a port that allows the address with a foreign hardware address, as the cloud may give
+        the address to another server next.
     type: str
     choices: [present, absent]
     default: present
   vip_id:
     description:
       - The virtual IP, by its id. For OpenStack and Huawei Cloud that of its port.
-      - The virtual IP is found by this, else by O(address), else by O(name). If the one that is found has another name,
-        it is renamed.
+      - The module finds the virtual IP by this, else by O(address), else by O(name). If its name differs from O(name),
+        the module renames it.
     type: str
   address:
     description:
       - The address of the virtual IP. If it is omitted, the cloud chooses one for a new virtual IP.
-      - It cannot be changed.
+      - The address of an existing virtual IP cannot change.
     type: str
     aliases: [ip_address]
   name:
     description:
-      - The name of the virtual IP. UCloudStack needs one to create it, of up to 128 characters, and of up to 30 to
+      - The name of the virtual IP. UCloudStack needs one of up to 128 characters to create it, and of up to 30 to
         rename it.
     type: str
   remark:
-    description: What is said about it. Only with O(provider=openstack) and O(provider=ucloudstack).
+    description: The remark of the virtual IP. Only with O(provider=openstack) and O(provider=ucloudstack).
     type: str
     aliases: [description]
   members:
     description:
-      - Who may hold the address, each by the id or name of a server or of its port (elastic NIC), or by its address.
-      - They have to be in the subnet of the virtual IP; for an external one of UCloudStack, in its VPC. There they all
+      - The possible holders of the address, each by the id or name of a server or of its port (elastic NIC), or by its
+        address.
+      - They must be in the subnet of the virtual IP; for an external one of UCloudStack, in its VPC. There they all
         are either machines or elastic NICs.
-      - If it is omitted, the members stay as they are.
+      - If it is omitted, the module does not change the members.
     type: list
     elements: str
   exclusive:
     description:
-      - Whether O(members) are all members, so that others are unbound; with an empty list, all.
-      - Whether another external address is replaced by O(external).
+      - Whether O(members) are all members. The module then unbinds others; with an empty list, all.
+      - Whether O(external) replaces another external address.
     type: bool
     default: false
   restore_source_check:
     description:
-      - Whether a member that is unbound gets its source/destination check back, unless another virtual IP needs it to
-        be off. It is not known whether something else needs it to be off.
+      - Whether the module switches the source/destination check of an unbound member on again, unless another virtual
+        IP needs it to be off. The module cannot see other reasons to keep it off.
       - Only with O(provider=huaweicloud).
     type: bool
   source_check_off:
     description:
-      - Servers or ports, given like O(members), whose source/destination check is switched off although they are not
-        bound. The real servers behind LVS directors answer from the virtual IP, and need it off.
-      - With O(state=absent) and O(restore_source_check) they get it back.
+      - Servers or ports, given like O(members), whose source/destination check the module switches off without binding
+        them. The real servers behind LVS directors answer from the virtual IP, and need it off.
+      - With O(state=absent) and O(restore_source_check) the module switches it on again.
       - Only with O(provider=huaweicloud).
     type: list
     elements: str
   external:
     description:
-      - The floating IP (elastic IP) to attach, by id or address; an empty string to detach the one that is attached.
-      - One that is attached elsewhere is not taken from there.
+      - The floating IP (elastic IP) to attach, by id or address; an empty string to detach the attached one.
+      - The module does not take one that is attached elsewhere.
       - Only with O(provider=openstack) and O(provider=huaweicloud).
     type: str
   max_members:
     description:
-      - How many members a virtual IP may have.
+      - The largest number of members of a virtual IP.
       - By default 10 for Huawei Cloud, 3 for UCloudStack, and any number for OpenStack.
     type: int
   max_vips:
     description:
-      - How many virtual IPs a member may have.
+      - The largest number of virtual IPs of a member.
       - By default 8 for Huawei Cloud, 5 for UCloudStack, and any number for OpenStack, which has a limit of its own.
     type: int
   enforce_limits:
     description:
-      - Whether more than O(max_members) and O(max_vips) is refused. Otherwise it is a warning.
+      - Whether the module refuses more than O(max_members) and O(max_vips). Otherwise it only warns.
       - By default V(false) for Huawei Cloud, which only advises against more, and else V(true).
     type: bool
   vip_type:
     description:
       - The type of a new virtual IP of UCloudStack. If it is omitted, V(internal).
-      - Fails if there is one of the other type.
+      - The module fails if the virtual IP exists with the other type.
       - An external one is on a O(segment), and in no O(subnet).
     type: str
     choices: [internal, external]
@@ -128,36 +129,36 @@ options:
     description: The bandwidth of a new external virtual IP of UCloudStack, in Mbps.
     type: int
   charge_type:
-    description: How a new external virtual IP of UCloudStack is paid for.
+    description: The charge type of a new external virtual IP of UCloudStack.
     type: str
     choices: [Dynamic, Month, Year]
   quantity:
-    description: For how many months or years a new external virtual IP of UCloudStack is paid.
+    description: The months or years to pay for a new external virtual IP of UCloudStack.
     type: int
   settle:
     description:
-      - Where the API does not compare revisions (Huawei Cloud, UCloudStack), a change is verified until nobody has
+      - If the API does not compare revisions (Huawei Cloud, UCloudStack), the module verifies a change until nobody has
         changed the members for so many seconds.
-      - It has to be longer than any other writer needs between reading and writing the list.
+      - It must be longer than any other writer needs between reading and writing the list.
     type: float
     default: 1
   timeout:
     description:
-      - Give up so many seconds after the task began. The login counts, and so does all reading.
-      - Until then, what may pass (rate limits, failures of the API, lost connections, changes by others) is tried
-        again, with growing pauses.
+      - Give up so many seconds after the task began. The time includes the login and all reading.
+      - Until then, the module retries temporary failures (rate limits, failures of the API, lost connections, changes
+        by others), with growing pauses.
     type: float
     default: 60
 notes:
-  - Runs where the API can be reached, usually on C(localhost).
-  - The security groups of the members have to let VRRP through (protocol 112). The module does not look at them.
-  - What members allow with a network in CIDR notation, such as 0.0.0.0/0, is neither counted nor touched.
+  - Runs on a host that reaches the API, usually C(localhost).
+  - The security groups of the members must let VRRP through (protocol 112). The module does not check them.
+  - The module neither counts nor touches networks in CIDR notation that members allow, such as 0.0.0.0/0.
 seealso:
   - module: cloudha.vip.havip_info
 """
 
 EXAMPLES = r"""
-- name: OpenStack, a virtual IP of two servers, with a floating IP
+- name: Bind a virtual IP of OpenStack to two servers, with a floating IP
   cloudha.vip.havip_bind:
     provider: openstack
     cloud: production
@@ -168,7 +169,7 @@ EXAMPLES = r"""
     external: 203.0.113.7
   register: vip
 
-- name: Huawei Cloud, exactly these two; whoever else was bound gets the source/destination check back
+- name: Bind exactly two servers of Huawei Cloud, and restore the source/destination check of others
   cloudha.vip.havip_bind:
     provider: huaweicloud
     region_name: ap-southeast-1
@@ -181,7 +182,7 @@ EXAMPLES = r"""
     exclusive: true
     restore_source_check: true
 
-- name: Huawei Cloud, two LVS directors, and two real servers which answer for them
+- name: Bind two LVS directors of Huawei Cloud, and let two real servers answer for them
   cloudha.vip.havip_bind:
     provider: huaweicloud
     region_name: ap-southeast-1
@@ -190,7 +191,7 @@ EXAMPLES = r"""
     members: [director1, director2]
     source_check_off: [web1, web2]
 
-- name: UCloudStack, an external one
+- name: Create an external virtual IP of UCloudStack
   cloudha.vip.havip_bind:
     provider: ucloudstack
     endpoint: https://console.example.com/api
@@ -206,7 +207,7 @@ EXAMPLES = r"""
     name: web
     members: [vm-1, vm-2]
 
-- name: Rename it
+- name: Rename a virtual IP
   cloudha.vip.havip_bind:
     provider: openstack
     cloud: production
@@ -214,7 +215,7 @@ EXAMPLES = r"""
     address: 10.0.0.100
     name: web-old
 
-- name: Delete it
+- name: Delete a virtual IP
   cloudha.vip.havip_bind:
     provider: openstack
     cloud: production
@@ -230,76 +231,76 @@ address:
   returned: success, and failure after a first look
   sample: 10.0.0.100
 vip_id:
-  description: Its id; V(null) if there was none, and is none.
+  description: Its id; V(null) if it neither existed nor exists.
   type: str
   returned: success, and failure after a first look
   sample: 0b7d1d0e-4c3e-4f0e-8f0e-6f5c8c2c6a11
 members:
-  description: Who is bound to it now, each with its address in parentheses.
+  description: The current members, each with its address in parentheses.
   type: list
   elements: str
   returned: success, and failure after a first look
   sample: [web1 (10.0.0.11), web2 (10.0.0.12)]
 previous_members:
-  description: Who was bound to it before.
+  description: The members before the run.
   type: list
   elements: str
   returned: success, and failure after a first look
   sample: [web1 (10.0.0.11)]
 external:
-  description: The external addresses that are attached to it now.
+  description: The external addresses that are attached now.
   type: list
   elements: str
   returned: success, and failure after a first look
   sample: [203.0.113.7]
 locking:
   description:
-    - How changes by others at the same time are kept. V(revision) is the API's own comparison.
-    - V(verify) is reading back until the members have stayed as they are (O(settle)).
+    - The way in which simultaneous changes by others are kept. V(revision) is the API's own comparison.
+    - V(verify) is reading back until the members have not changed for O(settle) seconds.
   type: str
   returned: success, and failure after a first look
   sample: revision
 steps:
-  description: Each change, in order. In check mode those that would be made.
+  description: Each change, in order. In check mode the planned ones.
   type: list
   elements: dict
   returned: always
   contains:
     name:
-      description: What was done, such as V(bind member).
+      description: The kind of change, such as V(bind member).
       type: str
     resource:
-      description: What it was done to.
+      description: The changed object.
       type: str
     ms:
-      description: How long it took. Not in check mode.
+      description: The time that it took. Not in check mode.
       type: float
     attempts:
-      description: How often it was tried. Not in check mode.
+      description: The number of attempts. Not in check mode.
       type: int
 elapsed_ms:
-  description: How long all took, with reading and checking.
+  description: The time of the whole run, with reading and checking.
   type: float
   returned: always
   sample: 421.9
 problems:
-  description: What was refused, one message each.
+  description: The reasons of a refusal, one message each.
   type: list
   elements: str
   returned: when the module refused to change anything
 error:
-  description: What the API said.
+  description: The API's error.
   type: dict
   returned: when a request failed
   contains:
     resource:
-      description: What the request was about.
+      description: The object of the request.
       type: str
     status:
       description: The HTTP status; 0 if there was no answer.
       type: int
     code:
-      description: The API's own word for it.
+      description: The API's own code.
       type: str
       sample: IpAddressInUse
     message:

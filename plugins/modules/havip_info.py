@@ -7,21 +7,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: havip_info
-short_description: Tell which highly available virtual IPs a cloud has, and who is bound to them
+short_description: Show a cloud's highly available virtual IPs and their members
 version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Tells of the virtual IPs of a network of OpenStack or Huawei Cloud, or of a region of UCloudStack.
+  - Shows the virtual IPs of a network of OpenStack or Huawei Cloud, or of a region of UCloudStack.
   - RV(problems) is empty if each of them has at least two members that can hold it.
-  - In OpenStack, a virtual IP is a port of no device.
+  - In OpenStack, a virtual IP is a port without a device.
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
   - cloudha.vip.havip
 options:
   timeout:
-    description: For how many seconds to try again what may pass, such as rate limits and failures of the API.
+    description: The seconds for which to retry temporary failures, such as rate limits and failures of the API.
     type: float
     default: 60
 seealso:
@@ -29,18 +29,18 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: The virtual IPs of a network
+- name: List the virtual IPs of a network
   cloudha.vip.havip_info:
     provider: openstack
     cloud: production
     network: backend
   register: found
 
-- name: Each can be taken over
+- name: Require that each can be taken over
   ansible.builtin.assert:
     that: found.problems == []
 
-- name: One virtual IP of UCloudStack
+- name: Show one virtual IP of UCloudStack
   cloudha.vip.havip_info:
     provider: ucloudstack
     endpoint: https://console.example.com/api
@@ -52,7 +52,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vips:
-  description: Each virtual IP that fits the options.
+  description: Each virtual IP that matches the options.
   type: list
   elements: dict
   returned: success
@@ -68,7 +68,7 @@ vips:
       description: Its name.
       type: str
     remark:
-      description: What is said about it.
+      description: Its remark.
       type: str
     network:
       description: The id of the network, or of the VPC.
@@ -83,7 +83,7 @@ vips:
       description: V(ready), V(busy) while the cloud works on it, or V(failed).
       type: str
     members:
-      description: Who is bound to it.
+      description: Its members.
       type: list
       elements: dict
       contains:
@@ -94,14 +94,14 @@ vips:
           description: Its name.
           type: str
         address:
-          description: Its address. Empty, where the cloud does not tell.
+          description: Its address. Empty if the cloud does not show it.
           type: str
     external:
-      description: The external addresses that are attached to it.
+      description: The attached external addresses.
       type: list
       elements: str
 problems:
-  description: What would keep a virtual IP from being taken over, and what to do about it, one message each.
+  description: The obstacles to a takeover, each with its remedy.
   type: list
   elements: str
   returned: success

@@ -12,11 +12,11 @@ version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Reads C(keepalived.conf) on a node, however it was written, and returns the variables of the
-    P(cloudha.vip.keepalived#role) role which make the same.
-  - Only what differs from the role's defaults is returned. What has no variable of its own is kept as raw lines
-    (C(extra), C(keepalived_global_extra), C(keepalived_extra_config)). What cannot be kept is in RV(notes).
-  - C(advert_int) becomes C(keepalived_detection_ms), a round objective which gives the same interval again as long as
+  - Reads C(keepalived.conf) on a node, however it was written, and returns equivalent variables of the
+    P(cloudha.vip.keepalived#role) role.
+  - It returns only differences from the role's defaults. Settings without a variable of their own become raw lines
+    (C(extra), C(keepalived_global_extra), C(keepalived_extra_config)). RV(notes) lists settings that are lost.
+  - C(advert_int) becomes C(keepalived_detection_ms), a round objective that gives the same interval again as long as
     the priorities of the other nodes are near this node's.
   - Understands quotes, comments, nested blocks, includes, conditions (C(@)) and parameters on one line (C($)).
     Fails on C(~SEQ), C(~LST), parameters over many lines, and C($_INSTANCE), C($_RANDOM) and C($_ENV).
@@ -30,12 +30,12 @@ options:
     default: /etc/keepalived/keepalived.conf
   config_id:
     description:
-      - What C(@) conditions are compared with, as keepalived's own option C(--config-id).
+      - The value that C(@) conditions are compared with, as keepalived's own option C(--config-id).
       - By default the host name up to the first dot.
     type: str
 notes:
-  - Passwords are returned only to a task with C(no_log=true). Otherwise they are left out, and RV(notes) says so.
-  - The configuration can usually be read by root only; use C(become).
+  - The module returns passwords only to a task with C(no_log=true). Otherwise RV(notes) says that they are missing.
+  - Usually only root can read the configuration; use C(become).
 seealso:
   - module: cloudha.vip.vip_info
 """
@@ -78,7 +78,7 @@ variables:
         peers: [192.168.7.248]
         addresses: [192.168.7.246/22]
 notes:
-  description: What the variables do not keep of the configuration, and includes that no file matches, one message each.
+  description: The settings that the variables lose, and includes that no file matches, one message each.
   type: list
   elements: str
   returned: success

@@ -7,30 +7,30 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: keepalived_preflight
-short_description: Look whether a node can do what a configuration of keepalived will ask for
+short_description: Check that a node can do everything that a configuration of keepalived will ask for
 version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Finds what C(keepalived -t) takes for granted. A notification whose program is not there, or may not be executed, is
-    found by keepalived only when it is needed, and told in its journal.
-  - For each command looks whether its program is there for the user that runs it, is executable, has its interpreter,
-    and, if it runs as root, cannot be changed by others.
-  - Looks whether an inotify instance is left, by which keepalived watches its track files.
-  - Looks whether the arguments that an operator gave to the service have keepalived read another file.
-  - Tells the version of keepalived, and whether the P(cloudha.vip.keepalived#role) role can work with it.
+  - Checks assumptions of C(keepalived -t). keepalived itself finds a missing or not executable notification only when
+    it needs it, and reports that in its journal.
+  - Checks the program of each command. It must exist for its user, be executable, and have its interpreter. If it runs
+    as root, no other user may be able to change it.
+  - Checks that an inotify instance is free, by which keepalived watches its track files.
+  - Checks whether an operator's arguments to the service make keepalived read another file.
+  - Shows the version of keepalived, and whether the P(cloudha.vip.keepalived#role) role can work with it.
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
 options:
   commands:
-    description: What keepalived is told to run, as P(cloudha.vip.keepalived_commands#filter) gives it.
+    description: The commands of keepalived, from P(cloudha.vip.keepalived_commands#filter).
     type: list
     elements: dict
     default: []
     suboptions:
       option:
-        description: The option which gives the command; it is named in messages.
+        description: The option that gives the command. Messages name it.
         type: str
         required: true
       words:
@@ -39,18 +39,18 @@ options:
         elements: str
         required: true
       user:
-        description: The user, and by choice the group behind a space, as which it runs.
+        description: The user of the command, and optionally its group after a space.
         type: str
         required: true
 notes:
-  - Programs are looked for as another user; use C(become).
+  - The module looks for programs as another user; use C(become).
 seealso:
   - plugin: cloudha.vip.keepalived_commands
     plugin_type: filter
 """
 
 EXAMPLES = r"""
-- name: Look whether a notification can be run
+- name: Check that a notification can run
   cloudha.vip.keepalived_preflight:
     commands:
       - option: keepalived_instances[web].notify_master
@@ -68,7 +68,7 @@ version:
   returned: success
   sample: 2.2.7
 problems:
-  description: What the node cannot do, a sentence each.
+  description: The node's obstacles, a sentence each.
   type: list
   elements: str
   returned: success

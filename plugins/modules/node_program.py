@@ -13,11 +13,11 @@ author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
   - Installs all files of a program in one task, such as Python files, launcher, units of systemd and configuration.
-  - The Python files are those of the collection, with all that they import. The node needs nothing but Python.
+  - The Python files come from the collection, with everything that they import. The node needs nothing but Python.
   - Templates are rendered on the controller.
-  - Each file is replaced at once. After a task that failed or was killed, run it again.
+  - The module replaces each file atomically. After a task that failed or was killed, run it again.
   - systemd reads its configuration again only if a unit below C(/etc/systemd/system) changed.
-  - C(systemd-tmpfiles) makes, in each run, what a file below C(/etc/tmpfiles.d) asks for and is missing.
+  - In each run C(systemd-tmpfiles) creates the missing objects of files below C(/etc/tmpfiles.d).
   - The roles P(cloudha.vip.vip_agent#role) and P(cloudha.vip.keepalived#role) use this module.
 extends_documentation_fragment:
   - cloudha.vip.attributes
@@ -29,7 +29,7 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Of Python files only the names are shown.
+    details: Shows only the names of Python files.
   idempotent:
     support: full
 options:
@@ -39,22 +39,23 @@ options:
     suboptions:
       path:
         description:
-          - A directory, which is made if it is missing.
-          - All Python files in it belong to the program. Those that it does not need are removed.
+          - A directory. The module creates it if it is missing.
+          - All Python files in it belong to the program. The module removes those that the program does not need.
         type: path
         required: true
       modules:
         description:
           - Patterns of files below the collection's C(plugins/module_utils), such as V(agent/*.py).
-          - The files that these import are installed, too.
+          - The module also installs the files that these import.
         type: list
         elements: str
         required: true
       service:
-        description: The service that has to be restarted when a Python file changes.
+        description: The service to restart when a Python file changes.
         type: str
   directories:
-    description: Directories that the program needs. Those above files are made anyway, with the mode V(0755).
+    description:
+      - Directories that the program needs. The module creates a file's directory anyway, with the mode V(0755).
     type: list
     elements: dict
     default: []
@@ -64,17 +65,17 @@ options:
         type: path
         required: true
       owner:
-        description: Its owner. By default the user that the task runs as.
+        description: Its owner. By default the user of the task.
         type: str
       group:
-        description: Its group. By default that of the user that the task runs as.
+        description: Its group. By default that of the user of the task.
         type: str
       mode:
         description: Its mode, in octal digits.
         type: str
         default: "0755"
   files:
-    description: The other files, which are written in this order after the Python files.
+    description: The other files. The module writes them in this order after the Python files.
     type: list
     elements: dict
     default: []
@@ -93,17 +94,17 @@ options:
         description: The text itself.
         type: str
       owner:
-        description: Its owner. By default the user that the task runs as.
+        description: Its owner. By default the user of the task.
         type: str
       group:
-        description: Its group. By default that of the user that the task runs as.
+        description: Its group. By default that of the user of the task.
         type: str
       mode:
         description: Its mode, in octal digits.
         type: str
         default: "0644"
       service:
-        description: The service that has to be restarted when the file changes.
+        description: The service to restart when the file changes.
         type: str
       validate:
         description:
@@ -111,12 +112,12 @@ options:
           - It runs in each run, except in check mode, as the program that reads the file may have changed.
         type: str
   absent:
-    description: Files that an older version of the program had, and which are removed.
+    description: Files of an older version of the program. The module removes them.
     type: list
     elements: path
     default: []
   python:
-    description: A Python on the node which runs the program. The task fails, and changes nothing, if it is too old.
+    description: A Python on the node that runs the program. If it is too old, the task fails and changes nothing.
     type: path
   python_version:
     description: The oldest version that O(python) may have.
@@ -124,12 +125,12 @@ options:
     default: "3.9"
   unfinished:
     description:
-      - An earlier run was interrupted, so that nobody knows what has taken effect.
-      - systemd reads its configuration again, RV(restart) names every service, and the task reports a change.
+      - Whether an earlier run was interrupted, so that some changes may not be in effect.
+      - systemd then reads its configuration again, RV(restart) names every service, and the task reports a change.
     type: bool
     default: false
   archive:
-    description: All contents, packed by the action plugin. It cannot be given.
+    description: All contents, packed by the action plugin. A task cannot set it.
     type: str
 seealso:
   - module: cloudha.vip.node_record
@@ -158,19 +159,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_files:
-  description: Files and directories that were written, or got another owner, group or mode.
+  description: Written files and directories, and those that got another owner, group or mode.
   returned: success
   type: list
   elements: str
   sample: [/usr/local/bin/vip-agent]
 removed_files:
-  description: Files that were removed.
+  description: Removed files.
   returned: success
   type: list
   elements: str
   sample: []
 restart:
-  description: The services that have to be restarted, as one of their files changed or an earlier run was interrupted.
+  description: The services to restart, as one of their files changed or an earlier run was interrupted.
   returned: success
   type: list
   elements: str

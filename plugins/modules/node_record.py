@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_record
-short_description: Remember what a node had before a role changed it, and put it back
+short_description: Record a node's state before a role changes it, and restore it
 version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - The roles use it so that taking them away takes away what they made, and nothing else.
-  - Each role has a record below C(/var/lib/cloudha-vip/before), with copies of the files that it replaces. An item is
-    recorded once, before the role changes it for the first time.
-  - A run that is killed at any point is done again by the next.
+  - With it a role's removal removes only the role's own changes.
+  - Each role has a record below C(/var/lib/cloudha-vip/before), with copies of the files that it replaces. The module
+    records an item once, before the role's first change of it.
+  - The next run repeats a run that was killed at any point.
 extends_documentation_fragment:
   - cloudha.vip.attributes
 attributes:
@@ -27,36 +27,36 @@ attributes:
     support: full
 options:
   part:
-    description: Whose record it is, such as the name of the role.
+    description: The owner of the record, such as the name of the role.
     type: str
     required: true
   state:
     description:
-      - With V(recorded), what the options name is recorded, unless it is already. A run begins to change it.
-      - With V(finished), the run has changed all, and its services have read it. Nothing is reported as changed.
-      - With V(read), nothing is changed.
-      - With V(restored), files that the role replaced are as they were, files that it made are gone, and the kernel's
-        settings have their former values. A file without O(marker) is not the role's any more, and stays.
-      - With V(forgotten), there is no record any more.
+      - V(recorded) records the items of the options, unless they are recorded already. A run begins to change them.
+      - V(finished) says that the run has made all changes, and that its services have read them. It reports no change.
+      - V(read) changes nothing.
+      - V(restored) restores the files that the role replaced, removes the files that it created, and restores the
+        kernel's settings. A file without O(marker) is no longer the role's, and stays.
+      - V(forgotten) deletes the record.
     type: str
     choices: [recorded, finished, read, restored, forgotten]
     default: recorded
   marker:
-    description: A text by which a file that the role wrote is known.
+    description: A text that identifies a file as written by the role.
     type: str
     default: cloudha.vip
   programs:
-    description: Programs; whether they are there tells whether their package was.
+    description: Programs. Their presence shows whether their package was installed.
     type: list
     elements: path
     default: []
   files:
-    description: Files that the role writes, and that somebody else may have written before.
+    description: Files that the role writes, and that may exist before.
     type: list
     elements: path
     default: []
   directories:
-    description: Directories in which somebody else may have files.
+    description: Directories that may have foreign files.
     type: list
     elements: path
     default: []
@@ -83,7 +83,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Remember what there is
+- name: Record the state before nginx
   cloudha.vip.node_record:
     part: nginx
     programs: [/usr/sbin/nginx]
@@ -91,12 +91,12 @@ EXAMPLES = r"""
     directories: [/etc/nginx]
     units: [nginx.service]
 
-- name: Put it back
+- name: Restore that state
   cloudha.vip.node_record:
     part: nginx
     state: restored
 
-- name: Everything is changed, and in effect
+- name: Record that all changes are in effect
   cloudha.vip.node_record:
     part: nginx
     state: finished
@@ -104,19 +104,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 known:
-  description: Whether there is a record. Without one, nothing is known to be the role's.
+  description: Whether there is a record. Without one, the role owns nothing on the node.
   type: bool
   returned: success
 unfinished:
   description:
-    - Whether an earlier run began and did not finish. What it changed may not be in effect, as a handler that was
-      notified then is lost.
+    - Whether an earlier run began and did not finish. Its changes may not be in effect, as its notified handlers are
+      lost.
   type: bool
   returned: success
 made:
   description:
-    - What was not there before, by kind; programs, files, directories, users and groups.
-    - A user or group that another record names as well is left out.
+    - Items that did not exist before, by kind; programs, files, directories, users and groups.
+    - It does not include a user or group that another record names as well.
   type: dict
   returned: success
   sample: {"programs": ["/usr/sbin/nginx"], "files": [], "directories": ["/etc/nginx"], "users": [], "groups": []}
@@ -127,14 +127,14 @@ units:
   sample: {"nginx.service": {"active": false, "enabled": false}}
 strangers:
   description:
-    - Files below the directories that neither a package nor the role brought, or that somebody has changed since.
-    - A file of the role without O(marker), and a file of a package with other content, are such.
+    - Files below the directories that neither a package nor the role installed, or that somebody has changed since.
+    - This includes a file of the role without O(marker), and a file of a package with other content.
   type: list
   elements: str
   returned: O(state=read)
   sample: [/etc/nginx/conf.d/mine.conf]
 restored:
-  description: Files that were put back or removed.
+  description: Files that the module restored or removed.
   type: list
   elements: str
   returned: O(state=restored)

@@ -12,20 +12,22 @@ version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Asks each URL from the host on which the module runs, until it answers or the time is over.
+  - Asks each URL from the host of the task, until it answers or the time is over.
   - A service that does not answer is a result and not an error; check RV(answers[].ok).
-  - Redirects are answers. Certificates do not count.
+  - Redirects count as answers. The module does not check certificates.
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
 options:
   urls:
-    description: The services to ask, like C(http://192.0.2.10:8080/healthz), C(https://192.0.2.10/) or C(tcp://192.0.2.10:5432).
+    description:
+      - The services to ask, such as C(http://192.0.2.10:8080/healthz), C(https://192.0.2.10/) or
+        C(tcp://192.0.2.10:5432).
     type: list
     elements: str
     required: true
   timeout:
-    description: Seconds for all of them.
+    description: Seconds for all services together.
     type: int
     default: 10
   node_header:
@@ -43,20 +45,20 @@ EXAMPLES = r"""
 
 RETURN = r"""
 answers:
-  description: The last answer of each.
+  description: The last answer of each service.
   type: list
   elements: dict
   returned: success
   contains:
     url:
-      description: The URL that was asked.
+      description: The requested URL.
       type: str
       sample: http://192.168.7.246/healthz
     ok:
       description: Whether it answered, with a status of 200 to 399.
       type: bool
     error:
-      description: The reason why it did not.
+      description: The reason for a missing answer.
       type: str
       sample: timed out
     by:

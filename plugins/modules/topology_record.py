@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: topology_record
-short_description: Say on a node which topology it is part of
+short_description: Record a node's topology on the node
 version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
   - The playbooks that deploy a topology write its record on its nodes, as the local fact C(cloudha_vip) of Ansible, in
-    C(/etc/ansible/facts.d/cloudha_vip.fact). Those that look at a topology, move its address, break it or take it away
-    read there what it is made of.
-  - A record names also the parts of earlier deployments that nobody has taken away.
+    C(/etc/ansible/facts.d/cloudha_vip.fact). The playbooks C(status), C(switchover), C(drill) and C(teardown) read the
+    topology's mechanism and parts there.
+  - A record also names the parts of earlier deployments that were not removed.
 extends_documentation_fragment:
   - cloudha.vip.attributes
 attributes:
@@ -28,10 +28,10 @@ attributes:
 options:
   state:
     description:
-      - With V(present), the node has the record.
-      - With V(absent), it has none, and the directories of local facts are gone if this module made them and nobody
+      - V(present) writes the record.
+      - V(absent) removes it. It also removes the directories of local facts if this module made them and nothing
         else uses them.
-      - With V(read), nothing is changed.
+      - V(read) changes nothing.
     type: str
     choices: [present, absent, read]
     default: present
@@ -42,12 +42,12 @@ options:
     description: The role that moves the address. Required with O(state=present).
     type: str
   parts:
-    description: The roles of which the topology is made on this node, in the order in which they are deployed.
+    description: The roles of the topology on this node, in the order of deployment.
     type: list
     elements: str
     default: []
   standby_asks:
-    description: Whether a standby can ask the address as a client would. By default what the mechanism says.
+    description: Whether a standby can ask the address as a client would. By default as the mechanism declares.
     type: bool
 seealso:
   - module: cloudha.vip.vip_info
@@ -56,7 +56,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Say what the node is part of
+- name: Record the node's topology
   cloudha.vip.topology_record:
     topology: onprem_active_standby
     mechanism: vrrp
@@ -70,7 +70,7 @@ record:
   returned: success
   sample: {"topology": "onprem_active_standby", "mechanism": "vrrp", "parts": ["nginx", "vip_agent", "vrrp"]}
 removal:
-  description: The parts in the order in which they are taken away; the mechanism is the first.
+  description: The parts in the order of removal, with the mechanism first.
   type: list
   elements: str
   returned: success

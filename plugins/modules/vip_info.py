@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vip_info
-short_description: Tell which addresses a node holds, and in which state it is
+short_description: Show a node's addresses and its state
 version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Tells which of the given addresses the node holds, whether keepalived and the agent run there, whether the node is
-    drained, what its resident checks say, and the last state of each VRRP instance.
+  - Shows which of the given addresses the node holds, and whether keepalived and the agent run there. It also shows
+    whether the node is drained, the verdicts of its resident checks, and the last state of each VRRP instance.
   - Runs on the node. It changes nothing and asks nobody else, so it also answers while keepalived or its agent is dead.
 requirements:
   - C(ip) of iproute2, with JSON output
@@ -23,12 +23,12 @@ extends_documentation_fragment:
 options:
   addresses:
     description:
-      - The addresses to look for, with or without prefix length; the prefix length does not count.
-      - By default all addresses of the node, but those of loopback and link-local ones.
+      - The addresses to look for, with or without prefix length. The module ignores the prefix length.
+      - By default all addresses of the node, except those of loopback and link-local ones.
     type: list
     elements: str
   runtime_dir:
-    description: Where the drain file, the verdicts of the resident checks and the agent's lock are.
+    description: The directory of the drain file, the verdicts of the resident checks and the agent's lock.
     type: path
     default: /run/cloudha-vip
   event_log:
@@ -36,7 +36,7 @@ options:
     type: path
     default: /var/lib/vip-agent/events.jsonl
 notes:
-  - The event log and the verdicts can be read by root and by the agent's own user only; use C(become).
+  - Only root and the agent's own user can read the event log and the verdicts; use C(become).
 seealso:
   - module: cloudha.vip.address_in_use
   - module: cloudha.vip.keepalived_info
@@ -58,7 +58,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 addresses:
-  description: The addresses asked for, in their order.
+  description: The given addresses, in their order.
   type: list
   elements: dict
   returned: success
@@ -71,7 +71,7 @@ addresses:
       description: Whether the node has it.
       type: bool
     interface:
-      description: The interface which has it; V(null) if none has.
+      description: The interface that has it; V(null) if none has.
       type: str
       sample: eth0
 holds_all:
@@ -88,49 +88,49 @@ keepalived:
   returned: success
   contains:
     active:
-      description: Whether a process of keepalived is there.
+      description: Whether a process of keepalived exists.
       type: bool
     unwatched:
       description:
-        - The track files that keepalived runs without watching, so that neither a drain nor a failed check moves the
-          address; V(null) if its process may not be looked at. Known where the role P(cloudha.vip.keepalived#role) set
-          keepalived up.
+        - The track files that keepalived does not watch. Neither a drain nor a failed check by such a file moves the
+          address. V(null) if the module may not read the process. Known only if the role P(cloudha.vip.keepalived#role)
+          set keepalived up.
       type: list
       elements: str
       sample: ["/run/cloudha-vip/drain"]
     deaf:
-      description: The interfaces made anew since keepalived read its configuration; it neither hears nor speaks there.
+      description: The interfaces created since keepalived read its configuration. It neither hears nor speaks there.
       type: list
       elements: str
       sample: ["eth0.100"]
     withheld:
       description:
-        - Whether the guard does not reload a deaf keepalived, as C(/etc/keepalived/keepalived.conf) is not what is in
-          force.
+        - Whether the guard does not reload a deaf keepalived, because C(/etc/keepalived/keepalived.conf) differs from
+          the configuration in force.
       type: bool
       sample: false
     guard_age_s:
       description:
-        - How many seconds ago the guard that the role P(cloudha.vip.keepalived#role) lays on a node last wrote what it
-          sees; V(null) if it has written nothing.
+        - The seconds since the last writing of the guard that the role P(cloudha.vip.keepalived#role) installs. V(null)
+          if it has written nothing.
       type: float
       sample: 0.7
     guard_silent:
-      description: Whether the node has a guard that has written nothing for 10 seconds; it is dead, or hangs.
+      description: Whether the node has a guard that has written nothing for 10 seconds. It is dead, or hangs.
       type: bool
       sample: false
     problems:
-      description: The same in sentences, with what to do.
+      description: The same in sentences, with the remedies.
       type: list
       elements: str
 agent:
   description:
-    - Whether the agent of the role P(cloudha.vip.vip_agent#role) runs; without it, its verdicts stand as they are.
-    - V(null) where there is none.
+    - Whether the agent of the role P(cloudha.vip.vip_agent#role) runs. Without it, its verdicts do not change.
+    - V(null) if the node has no agent.
   type: bool
   returned: success
 drain:
-  description: The number in the drain file; V(null) if there is no such file. 0 is normal, below is drained.
+  description: The number in the drain file; V(null) if there is no such file. 0 is normal, and a lower number drains.
   type: int
   returned: success
   sample: 0
@@ -151,7 +151,7 @@ interfaces:
   sample: {"eth0": ["192.168.7.247/22", "192.168.7.246/22"]}
 passing:
   description:
-    - Addresses which will not stay, or are not usable yet, without prefix length. These are temporary, deprecated or
+    - Addresses that will not stay, or are not usable yet, without prefix length. These are temporary, deprecated or
       tentative ones of IPv6.
   type: list
   elements: str
@@ -169,7 +169,7 @@ macs:
   sample: {"eth0": "52:54:00:12:34:56"}
 topology:
   description:
-    - Which topology the node is part of, as M(cloudha.vip.topology_record) wrote it there; V(null) if nobody has.
+    - The node's topology, as M(cloudha.vip.topology_record) recorded it; V(null) without a record.
   type: dict
   returned: success
   sample: {"topology": "onprem_active_standby", "mechanism": "vrrp", "parts": ["nginx", "vip_agent", "vrrp"]}

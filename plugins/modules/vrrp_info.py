@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vrrp_info
-short_description: Tell whose VRRP packets a node hears, who would take its own, and what its keepalived tracks
+short_description: Listen for VRRP packets, ask for VRRP listeners, and show the state of keepalived's instances
 version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - A node that hears no holder becomes one. This module tells before keepalived is started whether the packets of the
-    holder (IP protocol 112) arrive, and whether a machine that was taken out of the group still listens for them.
+  - A node that hears no holder becomes one. Before keepalived starts, this module checks whether the holder's packets
+    (IP protocol 112) arrive, and whether a machine that left the group still listens for them.
   - Runs on the node. It changes nothing.
 extends_documentation_fragment:
   - cloudha.vip.attributes
@@ -39,12 +39,12 @@ options:
         choices: [4, 6]
         default: 4
       sources:
-        description: Source addresses; hearing one of them is enough. Without any, everybody counts.
+        description: Source addresses. One of them is enough. An empty list accepts any sender.
         type: list
         elements: str
         default: []
   listen_ms:
-    description: How long to wait for them, in milliseconds.
+    description: The longest wait for them, in milliseconds.
     type: int
     default: 2000
   ask:
@@ -61,7 +61,7 @@ options:
         description: The node's own address to ask from.
         type: str
       interface:
-        description: The interface whose network the address is in. There, a machine that is off does not answer ARP.
+        description: The interface to the address's network. There, a machine that is off does not answer ARP.
         type: str
   states:
     description: Whether to ask the running keepalived for the states of its instances.
@@ -69,7 +69,7 @@ options:
     default: false
   fault_ms:
     description:
-      - With O(states), how long to wait until no instance is in FAULT, in milliseconds. After a start or reload, an
+      - With O(states), the longest wait until no instance is in FAULT, in milliseconds. After a start or reload, an
         instance is in FAULT until its scripts have run.
     type: int
     default: 0
@@ -89,7 +89,7 @@ EXAMPLES = r"""
   become: true
   register: vrrp
 
-- name: Make sure that VRRP passes
+- name: Require that VRRP passes
   ansible.builtin.assert:
     that: vrrp.heard[0].packets | length > 0
 """
@@ -108,7 +108,7 @@ heard:
       description: As given.
       type: int
     sources:
-      description: As given; empty where everybody counts.
+      description: As given; empty if any sender counts.
       type: list
       elements: str
     packets:
@@ -132,11 +132,11 @@ asked:
       description:
         - V(refused) - the machine is there, and nothing on it takes VRRP packets.
         - V(off) - no machine is there.
-        - V(silent) - no answer, as where keepalived runs, or where a firewall drops the answer.
+        - V(silent) - no answer, because keepalived runs there, or because a firewall drops the answer.
       type: str
 instances:
   description:
-    - The running keepalived's own words about each of its instances. Empty if it was not asked or does not answer.
+    - The running keepalived's own report of each of its instances. Empty if it was not asked or does not answer.
   type: dict
   returned: success
   sample: {"web": {"state": "FAULT", "hears": null, "failed": ["script app"]}}
