@@ -22,8 +22,9 @@ from ..failover.alias_decide import decide
 from ..failover.alias_goal import AliasGoal, Want, spell
 from ..failover.alias_look import Fleet, permission_problems
 from . import gcp, kinds
-from .actions import CONTESTED_LOOK, Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
+from .kinds import Seen
+from .machine import CONTESTED_LOOK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from ..failover import engine, route
 from ..failover.route_goal import RouteGoal
 from ..failover.route_table import dead_codes
 from . import gcp, kinds
-from .actions import Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
+from .kinds import Seen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

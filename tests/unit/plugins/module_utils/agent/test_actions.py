@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.agent.actions import Seen, Worker
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.actions import Worker
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.kinds import Seen
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Done, Failed, Outcome, Refused, Stopped
 
