@@ -78,8 +78,11 @@ class Worker:
     def keepalived_ended(self) -> None:
         self._happens(self._machine.keepalived_ended)
 
-    def stop(self, patience: float = 1.0) -> None:
+    def stop(self) -> None:
         self._happens(self._machine.stop)
+
+    def join(self, patience: float) -> None:
+        """Wait for the thread's end, so many seconds at most."""
         if self._thread:
             self._thread.join(patience)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 TICK = 0.25
 STATUS_EVERY = 1.0
+PATIENCE = 1.0  # at the end, with all actions that are under way; the unit's TimeoutStopSec is longer
 PROBLEM_LIMIT = 2000
 RENEWED = "renewed"
 ATTEMPTS: dict[str, Any] = {"http": checks.http, "tcp": checks.tcp, "command": checks.command}
@@ -98,6 +99,9 @@ class Agent:
         self._read_fifo()
         for worker in self.workers:
             worker.stop()
+        deadline = time.monotonic() + PATIENCE
+        for worker in self.workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
         self.log.append("agent_stop", pid=os.getpid())
         self.log.sync()
         self._write_status()

@@ -506,6 +506,7 @@ def test_the_loop_is_not_kept_waiting():
         bench.worker.status()
     bench.route.during = lambda: None
     go_on.set()
-    bench.worker.stop(20)
+    bench.worker.stop()
+    bench.worker.join(20)
     assert not bench.worker._thread.is_alive()
     assert bench.names()[0] == "action_stopped"
