@@ -82,6 +82,7 @@ class Web:
 def test_a_service_that_comes_dies_hangs_and_comes_back(node, web):
     node.configure(checks=[web.check()])
     node.start()
+    until((node.path / "check/web").exists)
     assert node.verdict() == "1\n"  # nothing is known: not healthy
     web.start()
     node.event("check", healthy=True)
@@ -320,7 +321,7 @@ def test_a_guard_is_silent_after_ten_seconds(tmp_path, monkeypatch, deployed, le
     config = SimpleNamespace(keepalived_health=str(health), keepalived_guard=str(unit))
     told = []
     agent = SimpleNamespace(config=config, keepalived=runs, guard_heard=1100.0)
-    agent._problem = lambda what, text: told.append(bool(text))
+    agent.problem = lambda what, text: told.append(bool(text))
     for now in (1100.0, 1109.9, 1110.1, 1120.9):
         monkeypatch.setattr(time, "monotonic", lambda now=now: now)
         monkeypatch.setattr(time, "monotonic_ns", lambda now=now: int(now * 1e9))
