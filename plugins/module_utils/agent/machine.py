@@ -4,8 +4,8 @@
 
 """What a worker does when: a state machine without a clock, a thread, or a request.
 
-Each method of ``Machine`` that is not private is an event. It takes the time of the event, changes the state, and
-returns the commands that follow from it, in order. ``actions.Worker`` carries them out, and tells how they ended.
+A ``Machine`` is a state. Each of its methods that take a ``Moment`` is an event: it changes the state, and returns the
+commands that follow, in order. ``actions.Worker`` carries them out, and tells the machine how they ended.
 """
 
 from __future__ import annotations
