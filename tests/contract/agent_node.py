@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.events import newest_first
-from ansible_collections.cloudha.vip.plugins.module_utils.agent.service import read_status
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.states import read_status
 from ansible_collections.cloudha.vip.plugins.plugin_utils.library import collect
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import Node, until
 

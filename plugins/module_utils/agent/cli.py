@@ -16,8 +16,10 @@ import time
 
 from . import kinds, lock, service, verdict
 from .config import DEFAULT_PATH, ConfigError, load
-from .events import oldest_first, utc
+from .events import newest_first, oldest_first, utc
 from .loop import Failed, Loop, in_one_line
+from .runner import ATTEMPTS
+from .states import read_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
 
 
 def _status(config: Config, options: argparse.Namespace) -> int:
-    status = service.read_status(config.state_dir)
+    status = read_status(config.state_dir)
     running = bool(lock.running(config.state_dir))
     age = (time.monotonic_ns() - status["mono"]) / 1e9 if status else None
     code = NOT_RUNNING if not running else HEALTHY if status and _all_well(config, status) else UNHEALTHY
@@ -177,7 +179,7 @@ def _whereabouts(action: dict[str, Any]) -> str:
 
 def _recent(config: Config, count: int) -> list[dict[str, Any]]:
     recent = []
-    for event in service.newest_first(config.event_log):
+    for event in newest_first(config.event_log):
         recent.append(event)
         if len(recent) == count:
             break
@@ -227,7 +229,7 @@ def _check(config: Config, options: argparse.Namespace) -> int:
     ended: list[Failed | None] = []
     loop = Loop()
     started = time.monotonic()
-    loop.run(service.ATTEMPTS[check.type](check), check.timeout, ended.append)
+    loop.run(ATTEMPTS[check.type](check), check.timeout, ended.append)
     while not ended:
         loop.turn()
     took = f"{(time.monotonic() - started) * 1000:.1f} ms"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 import time
 
 from ..base.errors import CloudError
 from ..clouds.gce import Compute
+from ..clouds.gce_names import is_name, is_path, normalise, project_of
 from ..clouds.session import StdlibSession
 from ..clouds.tokens import Metadata, MetadataToken
 from . import kinds
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # A look is one short request. It must not stand in the way of a run for longer than this.
 LOOK_TIMEOUT = 3.0
 REQUEST_TIMEOUT = 10.0
-NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 NAME_IN_WORDS = "1 to 63 small letters, digits or '-', a letter first, and no '-' at the end"
 PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][-a-z0-9]{2,62}[a-z0-9]")
 OPTIONS: dict[str, type] = {"endpoint": str, "ca_file": kinds.Path, "metadata_url": str}
@@ -55,15 +54,18 @@ def _service(section: Section, key: str, default: str) -> str:
     return url
 
 
-def span(cidr: str) -> tuple[int, int] | None:
-    """First and last address of an IPv4 network; None if it is none."""
-    address, _slash, length = cidr.partition("/")
-    try:
-        first = int.from_bytes(socket.inet_pton(socket.AF_INET, address), "big")
-    except (OSError, ValueError):
-        return None
-    rest = (1 << 32 - int(length)) - 1 if re.fullmatch("[0-9]|[12][0-9]|3[0-2]", length) else -1
-    return None if rest < 0 or first & rest else (first, first | rest)
+def parse_path(text: str, middle: str) -> str | None:
+    """The path projects/P/<middle>/N, of which a text may be the URL; None of another text."""
+    path = normalise(text)
+    before = text.removesuffix(path)
+    known = (
+        before + path == text
+        and (not before or (before.startswith(("https://", "http://")) and before.endswith("/")))
+        and is_path(path, middle)
+        and PROJECT.fullmatch(project_of(path))
+        and all(map(is_name, path.split("/")[2:]))
+    )
+    return path if known else None
 
 
 class Identity:

@@ -16,14 +16,15 @@ import threading
 import time
 
 from ..base.errors import AlreadyExists, CloudError, Denied, NotFound, Unavailable
-from ..clouds.gce_names import normalise, parse_range
+from ..clouds.gce_names import is_name, last_part, normalise, parse_range, zone_of
 from ..failover import alias, engine
 from ..failover.alias_decide import decide
 from ..failover.alias_goal import AliasGoal, Want, spell
 from ..failover.alias_look import Fleet, permission_problems
 from . import gcp, kinds
-from .actions import CONTESTED_LOOK, Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
+from .kinds import Seen
+from .machine import CONTESTED_LOOK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class GcpAliasIp:
         action = GcpAliasIpAction()
         action.ranges = _ranges(section)
         action.range_name = section.take("range_name", str, None)
-        if action.range_name and not gcp.NAME.fullmatch(action.range_name):
+        if action.range_name and not is_name(action.range_name):
             section.problem("range_name", f"{action.range_name!r} is no name of a secondary range: {gcp.NAME_IN_WORDS}")
         action.interface = section.take("interface", str, "nic0")
         if not INTERFACE.fullmatch(action.interface):
@@ -103,7 +104,7 @@ class GcpAliasIp:
         here = f"{status['self']} {status['interface']}"
         places: dict[str, list[str]] = {}
         for cidr, place in status["ranges"].items():
-            where = "here" if place == here else f"on {place.rpartition('/')[2]}" if place else "NOWHERE"
+            where = "here" if place == here else f"on {last_part(place)}" if place else "NOWHERE"
             places.setdefault(where, []).append(cidr)
         return "; ".join(f"{', '.join(cidrs)} {where}" for where, cidrs in places.items())
 
@@ -242,9 +243,9 @@ def _ranges(section: Section) -> list[str]:
     ranges: list[str] = []
     spans: list[tuple[int, int]] = []
     for index, text in enumerate(section.some("ranges")):
-        cidr = text if isinstance(text, str) and "/" in text else f"{text}/32"
-        span = gcp.span(cidr) if isinstance(text, str) else None
-        if span is None:
+        try:
+            cidr, span = parse_range(text if isinstance(text, str) else "")
+        except ValueError:
             section.problem(
                 f"ranges[{index}]",
                 "must be an IPv4 address, or a range with its length and no bits beyond that, such as 10.100.9.0/28, "
@@ -263,13 +264,12 @@ def _peers(section: Section) -> list[str]:
     """With or without what the API writes before a path."""
     peers: list[str] = []
     for index, text in enumerate(section.some("peers")):
-        path = re.fullmatch(r"(?:https?://.*/)?projects/([^/]+)/zones/([^/]+)/instances/([^/]+)", str(text))
-        if not path or not gcp.PROJECT.fullmatch(path[1]) or not all(map(gcp.NAME.fullmatch, path.groups()[1:])):
+        peer = gcp.parse_path(str(text), "zones/*/instances")
+        if not peer:
             section.problem(
                 f"peers[{index}]", f"must be like projects/PROJECT/zones/ZONE/instances/NAME, not {json.dumps(text)}"
             )
             continue
-        peer = "projects/{}/zones/{}/instances/{}".format(*path.groups())
         if peer in peers:
             section.problem(f"peers[{index}]", f"{peer} is there twice")
         peers.append(peer)
@@ -354,7 +354,7 @@ class _Instances:
                     if (network, each.get("ipCidrRange")) not in taken
                 ]
         self.unheard, self.forbidden = unheard, forbidden
-        silent = sorted({path.split("/")[3] for path in unheard})
+        silent = sorted({zone_of(path) for path in unheard})
         if silent:
             self.answers.error = f"no answer from {', '.join(silent)}"
         elif forbidden:

@@ -6,16 +6,16 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 
 from ..base.errors import CloudError
-from ..clouds.gce_names import normalise, parse_time
+from ..clouds.gce_names import is_name, last_part, normalise, parse_cidr, parse_time, project_of
 from ..failover import engine, route
 from ..failover.route_goal import RouteGoal
 from ..failover.route_table import dead_codes
 from . import gcp, kinds
-from .actions import Seen
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
+from .kinds import Seen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class GcpRoute:
     def parse(cls, section: Section) -> Action:
         action = GcpRouteAction()
         action.destination = section.take("destination", str)
-        if action.destination and not gcp.span(action.destination):
+        if action.destination and not _is_cidr(action.destination):
             section.problem(
                 "destination",
                 f"must be an IPv4 range with its length and no bits beyond that, such as 10.200.1.1/32, "
@@ -82,37 +82,38 @@ class GcpRoute:
             section.problem("project", f"{action.project!r} is no id of a project")
         action.network = section.take("network", str)
         # A path as the API writes it, with or without what stands before it, or a name in the project.
-        path = re.fullmatch(r"(?:https?://.*/)?projects/([^/]+)/global/networks/([^/]+)", action.network)
-        if path and gcp.PROJECT.fullmatch(path[1]) and gcp.NAME.fullmatch(path[2]):
-            action.network = f"projects/{path[1]}/global/networks/{path[2]}"
-        elif action.network and not gcp.NAME.fullmatch(action.network):
+        path = gcp.parse_path(action.network, "global/networks")
+        if path:
+            action.network = path
+        elif action.network and not is_name(action.network):
             section.problem(
                 "network", f"must be a name or like projects/PROJECT/global/networks/NAME, not {action.network!r}"
             )
-        if path and action.project not in (None, path[1]):
+        if path and action.project not in (None, project_of(path)):
             # The API takes no route elsewhere.
             section.problem(
-                "project", f"must be that of the network, {path[1]}, or be left out, and not {action.project!r}"
+                "project",
+                f"must be that of the network, {project_of(path)}, or be left out, and not {action.project!r}",
             )
         action.priority = section.take("priority", int, None)
         if action.priority is not None and not 1 <= action.priority <= 65535:
             # 0 would leave no room for the temporary route that has to be better.
             section.problem("priority", f"must be from 1 to 65535, not {action.priority}")
         action.tags = section.take("tags", list, None)
-        if not all(isinstance(tag, str) and gcp.NAME.fullmatch(tag) for tag in action.tags or ()):
+        if not all(isinstance(tag, str) and is_name(tag) for tag in action.tags or ()):
             section.problem("tags", f"must be a list of network tags, each {gcp.NAME_IN_WORDS}")
         action.description = section.take("description", str, None)
         action.lease = section.number("lease_s", 1, 600, 20)
         action.settle = section.number("settle_ms", 0, 60_000, 1000) / 1000
         gcp.parse(section, action)
         name = section.data.get("name")
-        if isinstance(name, str) and name.strip() and name.isprintable() and not gcp.NAME.fullmatch(name):
+        if isinstance(name, str) and name.strip() and name.isprintable() and not is_name(name):
             section.problem("name", f"{name!r} is no name of a route: {gcp.NAME_IN_WORDS}")
         return action
 
     @staticmethod
     def describe(status: dict[str, Any]) -> str:
-        holder = (status["holder"] or "").rpartition("/")[2]
+        holder = last_part(status["holder"] or "")
         leads = "here" if status["here"] else f"to {holder}" if holder else "NOWHERE"
         return f"{status.get('destination')} leads {leads}"
 
@@ -124,12 +125,11 @@ class GcpRoute:
         config = self.config
         self._node.find_out()
         # The routes of a shared VPC are in the project of its network.
-        in_network = config.network.split("/")[1] if "/" in config.network else None
+        in_network = project_of(config.network)
         project = config.project or in_network or self._node.project
         self._network = config.network if in_network else f"projects/{project}/global/networks/{config.network}"
-        name = self._network.rpartition("/")[2]
         try:
-            self._address = self._node.metadata.address(name)
+            self._address = self._node.metadata.address(last_part(self._network))
         except CloudError:
             if self._goal().across:  # then a route can lead here by the address only
                 raise
@@ -223,6 +223,12 @@ class GcpRoute:
         api.compute.cancelled = cancelled
         api.notify = notify
         return api
+
+
+def _is_cidr(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(parse_cidr(text))
+    return False
 
 
 class _Watched:

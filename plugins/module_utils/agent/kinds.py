@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol, TypeVar
 
-    from .actions import Seen
     from .config import Action, Section
 
     class Kind(Protocol):
@@ -74,6 +73,23 @@ if TYPE_CHECKING:
             """What only this kind can tell."""
 
     Registered = TypeVar("Registered", bound=type[Kind])
+
+
+class Seen:
+    """What a look has found. holder: None if the address leads nowhere alive. todo: what a repair would do, and why.
+
+    elsewhere: in words, what a live peer has. age: how many seconds ago it was asked for that the peer have it.
+    """
+
+    def __init__(
+        self, holder: str | None, mine: bool, todo: list[str], why: str, age: float = 0.0, elsewhere: str = ""
+    ) -> None:
+        self.holder = holder
+        self.mine = mine
+        self.todo = todo
+        self.why = why
+        self.age = age
+        self.elsewhere = elsewhere
 
 
 class Path(str):

@@ -18,10 +18,12 @@ import time
 from collections import deque
 
 from . import checks, guard, kinds, lock, verdict
-from .events import EventLog, newest_first
+from .events import EventLog
 from .fifo import Fifo, Spool, parse_line
-from .loop import READ, Failed, Loop, Timeout, in_one_line
+from .loop import READ, Loop, in_one_line
 from .netlink import Addresses
+from .runner import Runner
+from .states import apply_transition, last_states
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,15 +31,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .actions import Worker
-    from .config import Action, Check, Config
+    from .config import Action, Config
 
     Listener = Callable[[dict[str, Any]], None]
 
 TICK = 0.25
 STATUS_EVERY = 1.0
+PATIENCE = 1.0  # at the end, with all actions that are under way; the unit's TimeoutStopSec is longer
 PROBLEM_LIMIT = 2000
 RENEWED = "renewed"
-ATTEMPTS: dict[str, Any] = {"http": checks.http, "tcp": checks.tcp, "command": checks.command}
 
 
 class Agent:
@@ -54,7 +56,7 @@ class Agent:
         self.spool = Spool(os.path.join(config.state_dir, "spool"), self.log.spool_read)
         self.fifo = Fifo(config.fifo)
         self.fifo_watched: int | None = None
-        self.states, self.asserted = _last_states(config)
+        self.states, self.asserted = last_states(config)
         self.addresses = Addresses()
         self.watched = {address: instance.name for instance in config.instances for address in instance.addresses}
         self.held: dict[str, str] = {}
@@ -98,6 +100,9 @@ class Agent:
         self._read_fifo()
         for worker in self.workers:
             worker.stop()
+        deadline = time.monotonic() + PATIENCE
+        for worker in self.workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
         self.log.append("agent_stop", pid=os.getpid())
         self.log.sync()
         self._write_status()
@@ -107,7 +112,7 @@ class Agent:
     def _reopen_fifo(self) -> None:
         if not self.fifo.replaced():
             if self.fifo.fd is None:
-                self._problem("fifo", f"{self.config.fifo} is not there: systemd-tmpfiles or keepalived makes it")
+                self.problem("fifo", f"{self.config.fifo} is not there: systemd-tmpfiles or keepalived makes it")
             return
         if self.fifo.fd is not None:
             self._read_fifo()  # what keepalived wrote before it removed this one
@@ -115,9 +120,9 @@ class Agent:
         try:
             self.fifo.open()
         except OSError as error:
-            self._problem("fifo", f"{self.config.fifo}: {error.strerror}")
+            self.problem("fifo", f"{self.config.fifo}: {error.strerror}")
             return
-        self._problem("fifo", None)
+        self.problem("fifo", None)
         # Lines that were waiting have the time when they were read, not when keepalived wrote them.
         self._read_fifo(backlog=True)
 
@@ -143,7 +148,7 @@ class Agent:
             event, fields = parse_line(line)
             if backlog:
                 fields["backlog"] = True
-            record = self._record(event, spool=end, **fields)
+            record = self.record(event, spool=end, **fields)
             if not record:
                 return False
             self.spool.read = end
@@ -152,7 +157,7 @@ class Agent:
         return True
 
     def _transition(self, record: dict[str, Any]) -> None:
-        _apply_transition(self.states, record)
+        apply_transition(self.states, record)
         for worker in self.workers:
             worker.transition(record)
         for listener in self.listeners:
@@ -174,7 +179,7 @@ class Agent:
                 "logged": logged["state"] if logged else None,
                 "agrees": logged is None or not instance.addresses or (logged["state"] == "MASTER") == holds,
             }
-        self._record(
+        self.record(
             "observed",
             keepalived=self.keepalived[0] if self.keepalived else None,
             addresses={address: self.held.get(address) for address in self.watched},
@@ -187,7 +192,7 @@ class Agent:
             before, now = self.held.get(address), self.addresses.held.get(address)
             if before == now:
                 continue
-            self._record("address", address=address, held=now is not None, interface=now or before)
+            self.record("address", address=address, held=now is not None, interface=now or before)
             if now is None:
                 del self.held[address]
             else:
@@ -226,7 +231,7 @@ class Agent:
         self._read_fifo()  # its last words come before its end
         for worker in self.workers:
             worker.keepalived_ended()
-        self._record("keepalived", running=False, pid=pid)
+        self.record("keepalived", running=False, pid=pid)
         self.news = True
 
     def _mastership(self, instance: str) -> dict[str, Any] | None:
@@ -252,9 +257,9 @@ class Agent:
         if self.fifo.fd is not None and self.fifo_watched is None:
             self._read_fifo()  # the log could not be written a moment ago
         if self._find_keepalived() and self.keepalived:
-            self._record("keepalived", running=True, pid=self.keepalived[0])
+            self.record("keepalived", running=True, pid=self.keepalived[0])
         checks.reap()
-        renewed = self._renew()
+        renewed = self.renew()
         if now >= self.status_due:
             self.status_due = now + STATUS_EVERY
             for runner in self.runners:
@@ -279,7 +284,7 @@ class Agent:
                 renewed, longest = map(int, file.read(64).split())
             verdict.write(path, f"{renewed} {max(longest, self._longest())}\n")
 
-    def _renew(self) -> bool:
+    def renew(self) -> bool:
         """Tell the watch (the role's file watch), which outlives this agent, that the verdicts are of now.
 
         Not before each check has come to an end: an agent that dies of its first attempts renews nothing.
@@ -290,13 +295,13 @@ class Agent:
         try:
             verdict.write(os.path.join(self.config.state_dir, RENEWED), f"{time.monotonic_ns()} {self._longest()}\n")
         except OSError as error:
-            self._problem(
+            self.problem(
                 "renewed",
                 f"{error.filename}: {error.strerror}, so that the verdicts count as failed soon: make room in /run, or "
                 "restart the agent",
             )
             return False
-        self._problem("renewed", None)
+        self.problem("renewed", None)
         return True
 
     def _ask_guard(self) -> None:
@@ -308,7 +313,7 @@ class Agent:
         self.guard_heard = max(self.guard_heard, heard)
         if now - self.guard_heard > guard.SILENT:
             problems = [guard.PROBLEM]
-        self._problem("keepalived", "; ".join(problems) if self.keepalived else None)
+        self.problem("keepalived", "; ".join(problems) if self.keepalived else None)
 
     def _forget_removed(self) -> None:
         """Of an instance that a reload removes, keepalived 2.2 says FAULT, and nothing more."""
@@ -344,23 +349,23 @@ class Agent:
         try:
             verdict.write(os.path.join(self.config.state_dir, "status.json"), json.dumps(status) + "\n")
         except OSError as error:
-            self._problem("status", f"{error.filename}: {error.strerror}")
+            self.problem("status", f"{error.filename}: {error.strerror}")
         else:
-            self._problem("status", None)
+            self.problem("status", None)
 
     # --- small parts
 
-    def _record(self, event: str, **fields: Any) -> dict[str, Any] | None:
+    def record(self, event: str, **fields: Any) -> dict[str, Any] | None:
         """Log an event. A full disk must not stop the checks: transitions wait in the spool, others are lost."""
         try:
             record = self.log.append(event, **fields)
         except OSError as error:
-            self._problem("event_log", f"{self.config.event_log}: {error.strerror}")
+            self.problem("event_log", f"{self.config.event_log}: {error.strerror}")
             return None
-        self._problem("event_log", None)
+        self.problem("event_log", None)
         return record
 
-    def _problem(self, what: str, text: str | None) -> None:
+    def problem(self, what: str, text: str | None) -> None:
         """Remember what is wrong, and tell the journal once."""
         text = in_one_line(text, PROBLEM_LIMIT) if text else None
         if text and self.problems.get(what) != text:
@@ -377,12 +382,12 @@ class Agent:
             self._wake[1].send(b"\0")
 
     def record_of_thread(self, event: str, **fields: Any) -> None:
-        """As _record, for other threads: at once, so that the time is right and a kill loses nothing."""
+        """As record, for other threads: at once, so that the time is right and a kill loses nothing."""
         try:
             self.log.append(event, **fields)
         except OSError as error:
             text = f"{self.config.event_log}: {error.strerror}"
-            self.call(lambda: self._problem("event_log", text))
+            self.call(lambda: self.problem("event_log", text))
 
     def _has_news(self) -> None:
         self.news = True
@@ -419,7 +424,7 @@ def _worker(agent: Agent, action: Action) -> Worker:
     from .actions import Worker
 
     def tell(what: str, text: str | None) -> None:
-        agent.call(lambda: agent._problem(f"{action.name}: {what}", text))
+        agent.call(lambda: agent.problem(f"{action.name}: {what}", text))
 
     return Worker(
         kinds.find(action.type)(action),
@@ -427,139 +432,6 @@ def _worker(agent: Agent, action: Action) -> Worker:
         tell,
         lambda: agent.call(agent._has_news),
     )
-
-
-class Runner:
-    """One check, again and again."""
-
-    def __init__(self, agent: Agent, check: Check) -> None:
-        self.agent = agent
-        self.check = check
-        self.path = os.path.join(agent.config.check_dir, check.name)
-        # The verdict of the agent before this one stands until the attempts say otherwise: an upgrade changes nothing.
-        self.verdict = verdict.Verdict(check.fall, check.rise, verdict.read(self.path))
-        self.since = time.time_ns() if self.verdict.healthy is None else os.stat(self.path).st_mtime_ns
-        self.attempt_started = 0.0
-        self.last: dict[str, Any] | None = None
-
-    def begin(self) -> None:
-        self.repair()
-        self._attempt()
-
-    def repair(self) -> None:
-        """Write the verdict if its file says something else: it was removed, or could not be written."""
-        if verdict.read(self.path) is not bool(self.verdict.healthy):
-            self._write_verdict()
-
-    def _attempt(self) -> None:
-        self.attempt_started = time.monotonic()
-        self.agent.loop.run(ATTEMPTS[self.check.type](self.check), self.check.timeout, self._done)
-
-    def _done(self, failed: Failed | None) -> None:
-        now = time.monotonic()
-        reason = str(failed) if failed else "ok"
-        duration_ms = round((now - self.attempt_started) * 1000, 3)
-        changed = self.verdict.add(failed is None)
-        if changed:
-            self._write_verdict()
-            self.since = time.time_ns()
-            self.agent._record(
-                "check",
-                check=self.check.name,
-                healthy=self.verdict.healthy,
-                reason=reason,
-                duration_ms=duration_ms,
-            )
-            self.agent.news = True
-        first = self.last is None
-        self.last = {"ok": failed is None, "reason": reason, "duration_ms": duration_ms, "time": time.time_ns()}
-        if first:
-            self.agent._renew()
-        # A time-out has used up its interval: try again at once, unless the verdict has fallen already.
-        again_at_once = isinstance(failed, Timeout) and self.verdict.healthy
-        due = now if again_at_once else max(now, self.attempt_started + self.check.interval)
-        self.agent.loop.at(due, self._attempt)
-
-    def _write_verdict(self) -> None:
-        try:
-            verdict.write(self.path, verdict.HEALTHY if self.verdict.healthy else verdict.FAILED)
-        except OSError as error:
-            self.agent._problem(f"check {self.check.name}", f"{error.filename}: {error.strerror}")
-        else:
-            self.agent._problem(f"check {self.check.name}", None)
-
-    def status(self) -> dict[str, Any]:
-        return {"healthy": bool(self.verdict.healthy), "since": self.since, "type": self.check.type, "last": self.last}
-
-
-def _apply_transition(states: dict[str, dict[str, Any]], record: dict[str, Any]) -> None:
-    """MASTER_RX_LOWER_PRI and the like are news, not states."""
-    key = f"{record['kind']} {record['name']}"
-    if record["state"] == "DELETED":
-        states.pop(key, None)
-    elif record["state"] in ("MASTER", "BACKUP", "FAULT", "STOP"):
-        states[key] = {
-            "state": record["state"],
-            "priority": record["priority"],
-            "since": record["wall_ns"],
-            "mono": record["mono_ns"],
-            "transition": record["seq"],  # the last one that an action has to follow
-        }
-    elif key in states:
-        states[key]["priority"] = record["priority"]
-        if record["state"] == "MASTER_RX_LOWER_PRI":
-            states[key]["transition"] = record["seq"]
-
-
-def _last_states(config: Config) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-    """From the status file, brought up to date with the log: the file may be a second older than the last kill.
-
-    And for each action the number of the last transition that it followed to the end.
-    """
-    status = read_status(config.state_dir) or {}
-    states = {name: state for name, state in _objects(status, "states") if _is_state(state)}
-    asserted = {name: _number(action.get("asserted")) for name, action in _objects(status, "actions")}
-    news = []
-    for event in newest_first(config.event_log):
-        if event["seq"] <= _number(status.get("seq")):
-            break
-        if event["event"] == "transition" or event["event"] == "action_done":
-            news.append(event)
-    for event in reversed(news):
-        try:
-            if event["event"] == "transition":
-                _apply_transition(states, event)
-            else:
-                asserted[event["action"]] = max(asserted.get(event["action"], 0), _number(event.get("transition")))
-        except (KeyError, TypeError):  # no event of an agent
-            continue
-    return states, asserted
-
-
-# A file that was damaged must not keep the agent from starting.
-
-
-def _objects(status: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
-    found = status.get(key)
-    return [(name, each) for name, each in found.items() if isinstance(each, dict)] if isinstance(found, dict) else []
-
-
-def _is_state(state: dict[str, Any]) -> bool:
-    numbers = all(isinstance(state.get(key), int) for key in ("priority", "since", "mono", "transition"))
-    return numbers and isinstance(state.get("state"), str)
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def read_status(state_dir: str) -> dict[str, Any] | None:
-    try:
-        with open(os.path.join(state_dir, "status.json"), encoding="utf-8") as file:
-            status = json.load(file)
-    except (FileNotFoundError, ValueError, RecursionError):
-        return None
-    return status if isinstance(status, dict) else None
 
 
 def _say(text: str) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 from ..agent import guard as agents_guard
 from ..agent import lock, verdict
 from ..agent.events import newest_first
-from . import guard
+from .guard import HEALTH
+from .health import health, problems, processes
+from .in_force import known_configuration, members
 
 
 def read_drain(file: Path) -> int | None:
@@ -49,15 +51,15 @@ def last_states(event_log: Path, members: list[str] | None = None) -> dict[str, 
 
 def read_keepalived(runtime: Path) -> dict[str, Any]:
     """Whether it runs, and what is amiss if it does: it is looked at now, whatever its guard found before."""
-    found = guard.health(runtime)
-    age, _problems = agents_guard.last_word(str(runtime / guard.HEALTH), agents_guard.UNIT)
+    found = health(runtime)
+    age, _problems = agents_guard.last_word(str(runtime / HEALTH), agents_guard.UNIT)
     silent = age is not None and age > agents_guard.SILENT
     return {
-        "active": bool(guard.processes()),
+        "active": bool(processes()),
         **found._asdict(),
         "guard_age_s": None if age in (None, float("inf")) else round(age, 1),
         "guard_silent": silent,
-        "problems": guard.problems(found) + [agents_guard.PROBLEM] * silent,
+        "problems": problems(found) + [agents_guard.PROBLEM] * silent,
     }
 
 
@@ -67,5 +69,5 @@ def read_status(runtime: Path, event_log: Path) -> dict[str, Any]:
         "agent": lock.running(str(runtime / "agent")),
         "drain": read_drain(runtime / "drain"),
         "checks": read_checks(runtime / "check"),
-        "instances": last_states(event_log, guard.members(guard.known_configuration(runtime))),
+        "instances": last_states(event_log, members(known_configuration(runtime))),
     }

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Union
 
-from .guard import first_process
+from .health import first_process
 from .probe import ProbeError, probe
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure what a client of a floating address sees while the address moves.
 
-One file, standard library only, Python 3.9 or newer: copy it to a client host and run it there.
+This is one file, though a long one, so that anybody can copy it to a client host and run it there. It needs nothing but
+the standard library of Python 3.9 or newer.
 
 ``prober.py run`` sends one request every ``--interval-ms``, each over its own connection, whatever became of the
 requests before it (an open loop: a server that hangs cannot slow the measurement down and so hide its own outage).

@@ -31,7 +31,10 @@ CODE = [
     "lib/agent/netlink.py",
     "lib/agent/verdict.py",
     "lib/keepalived/conf.py",
+    "lib/node/announcements.py",
     "lib/node/guard.py",
+    "lib/node/health.py",
+    "lib/node/in_force.py",
 ]
 
 
@@ -300,7 +303,7 @@ def test_what_the_action_plugin_makes_of_a_task(tmp_path):
     dry, first, second, *wrong = json.loads((tmp_path / "results").read_text())
     assert [(root / name).read_text() for name in ("launcher", "config.json", "watch", "text")] == list(TEXTS)
     assert (root / "lib/node/guard.py").read_text() == collect(["node/guard.py"])["node/guard.py"]
-    assert dry["changed_files"] == first["changed_files"] and len(first["changed_files"]) == 9
+    assert dry["changed_files"] == first["changed_files"] and len(first["changed_files"]) == len(CODE) + 4
     assert (dry["changed"], first["changed"], second["changed"]) == (True, True, False)
     assert '+    "port": 80' in done.stdout
     for result, (_args, says) in zip(wrong, bad, strict=True):

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.agent.actions import Seen, Worker
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.actions import Worker
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.kinds import Seen
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Done, Failed, Outcome, Refused, Stopped
 
@@ -505,6 +506,47 @@ def test_the_loop_is_not_kept_waiting():
         bench.worker.status()
     bench.route.during = lambda: None
     go_on.set()
-    bench.worker.stop(20)
+    bench.worker.stop()
+    bench.worker.join(20)
     assert not bench.worker._thread.is_alive()
     assert bench.names()[0] == "action_stopped"
+
+
+@pytest.mark.parametrize("place", ["prepare", "look", "preflight", "warm", "record"])
+def test_a_mistake_does_not_end_the_thread(place):
+    bench = Bench()
+    told, done = threading.Event(), threading.Event()
+    mistakes = [ZeroDivisionError("a mistake")]
+
+    def once(then):
+        def call(*details, **fields):
+            if mistakes:
+                raise mistakes.pop()
+            return then(*details, **fields)
+
+        return call
+
+    def record(event, **_fields):
+        if event == "action_done":
+            done.set()
+
+    def tell(what, _text):
+        if what == "thread":
+            told.set()
+
+    if place == "record":
+        bench.route.holder = None  # which a look writes about, before a repair
+        record = once(record)
+    else:
+        setattr(bench.route, place, once(getattr(bench.route, place)))
+    bench.worker = Worker(bench.route, record, tell, lambda: None)
+    bench.worker.begin(None if place != "record" else {"mono": 0, "transition": None}, None)
+    if place == "warm":  # which a look does along with it
+        bench.worker._machine.check_due = float("inf")
+    bench.worker.start()
+    assert told.wait(20)
+    bench.keepalived("MASTER")  # wakes it up
+    assert done.wait(20)
+    bench.worker.stop()
+    bench.worker.join(20)
+    assert not bench.worker._thread.is_alive()

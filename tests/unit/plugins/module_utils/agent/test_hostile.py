@@ -21,7 +21,16 @@ import threading
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.agent import checks, events, fifo, guard, netlink, service
+from ansible_collections.cloudha.vip.plugins.module_utils.agent import (
+    checks,
+    events,
+    fifo,
+    guard,
+    netlink,
+    runner,
+    service,
+    states,
+)
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import Config, ConfigError, load, parse
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.loop import REASON_LIMIT, Failed, Loop
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import Node, until
@@ -79,7 +88,7 @@ def attempt(**keys):
     check = parse({"checks": [{"name": "web", "timeout_ms": 3000, **keys}]}).checks[0]
     ended = []
     loop = Loop()
-    loop.run(service.ATTEMPTS[check.type](check), check.timeout, ended.append)
+    loop.run(runner.ATTEMPTS[check.type](check), check.timeout, ended.append)
     while not ended:
         loop.turn()
     loop.close()
@@ -291,8 +300,8 @@ def test_files_in_which_others_have_written(tmp_path):
             (tmp_path / name).write_bytes(data)
         service.read_number(str(tmp_path / "file"))
         guard.last_word(str(tmp_path / "file"), "/nonexistent")
-        states, asserted = service._last_states(config)
-        assert all(isinstance(each["state"], str) for each in states.values())
+        known, asserted = states.last_states(config)
+        assert all(isinstance(each["state"], str) for each in known.values())
         assert all(isinstance(number, int) for number in asserted.values())
         assert None in itertools.islice(events.oldest_first(str(tmp_path / "events")), 100)
 

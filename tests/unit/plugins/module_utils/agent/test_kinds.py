@@ -28,8 +28,8 @@ from types import SimpleNamespace
 
 from ..toys import box
 from . import kinds
-from .actions import Seen
 from .config import Action
+from .kinds import Seen
 
 
 class ToyAction(Action):

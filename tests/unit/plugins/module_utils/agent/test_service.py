@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -80,6 +82,7 @@ class Web:
 def test_a_service_that_comes_dies_hangs_and_comes_back(node, web):
     node.configure(checks=[web.check()])
     node.start()
+    until((node.path / "check/web").exists)
     assert node.verdict() == "1\n"  # nothing is known: not healthy
     web.start()
     node.event("check", healthy=True)
@@ -318,7 +321,7 @@ def test_a_guard_is_silent_after_ten_seconds(tmp_path, monkeypatch, deployed, le
     config = SimpleNamespace(keepalived_health=str(health), keepalived_guard=str(unit))
     told = []
     agent = SimpleNamespace(config=config, keepalived=runs, guard_heard=1100.0)
-    agent._problem = lambda what, text: told.append(bool(text))
+    agent.problem = lambda what, text: told.append(bool(text))
     for now in (1100.0, 1109.9, 1110.1, 1120.9):
         monkeypatch.setattr(time, "monotonic", lambda now=now: now)
         monkeypatch.setattr(time, "monotonic_ns", lambda now=now: int(now * 1e9))
@@ -361,6 +364,45 @@ def test_check_once_and_drain(node, web):
     for words, value in ((["drain"], "-10\n"), (["drain", "--hand-over"], "-254\n"), (["undrain"], "0\n")):
         assert node.vip_agent(*words).returncode == 0
         assert (node.path / "drain").read_text() == value
+
+
+ROLE = Path(service.__file__).parents[3] / "roles/vip_agent"
+
+
+def role(file, pattern):
+    (found,) = re.findall(pattern, (ROLE / file).read_text(), re.M)
+    return float(found)
+
+
+def test_a_restart_does_not_outlast_the_shortest_life_of_a_verdict():
+    """systemd kills an agent that does not end, and the next one needs a part of a second to renew the verdicts."""
+    ends = role("templates/vip-agent.service.j2", "^TimeoutStopSec=([0-9]+)s$")
+    pause = role("templates/vip-agent.service.j2", "^RestartSec=([0-9]+)ms$") / 1000
+    shortest = role("tasks/check.yml", r"vip_agent_verdict_lasts_s \| int >= ([0-9]+)")
+    assert ends + pause + 0.5 < shortest
+    assert shortest <= role("defaults/main.yml", "^vip_agent_verdict_lasts_s: ([0-9]+)$")
+    assert ends > service.PATIENCE
+
+
+def test_actions_that_hang_do_not_delay_the_end(node):
+    """Six of them wait for an answer of the metadata server."""
+    for package in ("base", "clouds", "failover"):
+        (node.path / "lib/vip_agent" / package).symlink_to(ROLE.parents[1] / "plugins/module_utils" / package)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        names = [f"route-{number}" for number in range(6)]
+        route = {"type": "gcp_route", "instance": "VI_1", "destination": "10.200.1.1/32", "network": "net"}
+        actions = [{**route, "name": name, "endpoint": url, "metadata_url": url} for name in names]
+        node.configure(instances=[{"name": "VI_1"}], actions=actions)
+        node.start()
+        silent.settimeout(15)
+        accepted = [silent.accept()[0] for _name in names]
+        began = time.monotonic()
+        assert node.stop() == 0
+        assert time.monotonic() - began < 3 * service.PATIENCE
+        for connection in accepted:
+            connection.close()
+    assert node.events()[-1]["event"] == "agent_stop"
 
 
 def test_events_since(node):

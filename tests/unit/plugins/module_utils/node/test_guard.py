@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived import conf
-from ansible_collections.cloudha.vip.plugins.module_utils.node import guard
+from ansible_collections.cloudha.vip.plugins.module_utils.node import announcements, guard, health, in_force
+from ansible_collections.cloudha.vip.plugins.plugin_utils.library import ROOT, collect
 
 CONFIGURATION = """
 track_file drain {
@@ -120,19 +121,22 @@ def inotify():
 
 
 def test_the_files_of_instances_and_groups_are_to_be_watched_and_no_others(statements, tmp_path):
-    assert guard.track_files(statements) == [f"{tmp_path}/drain", f"{tmp_path}/a check/nginx"]
+    assert in_force.track_files(statements) == [f"{tmp_path}/drain", f"{tmp_path}/a check/nginx"]
 
 
 def test_a_keepalived_without_inotify_is_blind_to_every_file(statements, tmp_path, process):
-    assert guard.unwatched(guard.track_files(statements), process) == [f"{tmp_path}/drain", f"{tmp_path}/a check/nginx"]
+    assert health.unwatched(in_force.track_files(statements), process) == [
+        f"{tmp_path}/drain",
+        f"{tmp_path}/a check/nginx",
+    ]
 
 
 def test_a_keepalived_that_ran_out_of_watches_is_blind_to_the_rest(statements, tmp_path, process, inotify):
     (tmp_path / "a check").mkdir()
     inotify.add(tmp_path)
-    assert guard.unwatched(guard.track_files(statements), process) == [f"{tmp_path}/a check/nginx"]
+    assert health.unwatched(in_force.track_files(statements), process) == [f"{tmp_path}/a check/nginx"]
     inotify.add(tmp_path / "a check")
-    assert guard.unwatched(guard.track_files(statements), process) == []
+    assert health.unwatched(in_force.track_files(statements), process) == []
 
 
 def test_a_file_that_is_replaced_stays_watched_but_a_directory_does_not(tmp_path, process, inotify):
@@ -143,11 +147,11 @@ def test_a_file_that_is_replaced_stays_watched_but_a_directory_does_not(tmp_path
     inotify.add(directory)
     (directory / "new").write_text("0")
     (directory / "new").rename(file)
-    assert guard.unwatched([str(file)], process) == []
+    assert health.unwatched([str(file)], process) == []
     directory.rename(tmp_path / "old")
     directory.mkdir()
     file.write_text("0")
-    assert guard.unwatched([str(file)], process) == [str(file)]
+    assert health.unwatched([str(file)], process) == [str(file)]
 
 
 def test_a_file_behind_a_link_is_watched_where_it_is(tmp_path, process, inotify):
@@ -155,22 +159,22 @@ def test_a_file_behind_a_link_is_watched_where_it_is(tmp_path, process, inotify)
     (tmp_path / "real/drain").write_text("0")
     (tmp_path / "drain").symlink_to("real/drain")
     inotify.add(tmp_path / "real")
-    assert guard.unwatched([f"{tmp_path}/drain"], process) == []
+    assert health.unwatched([f"{tmp_path}/drain"], process) == []
 
 
 def test_a_keepalived_that_is_ending_is_not_blind(tmp_path, process):
     (process / "77/stat").unlink()
-    assert guard.unwatched([f"{tmp_path}/drain"], process) == []
+    assert health.unwatched([f"{tmp_path}/drain"], process) == []
 
 
 def test_without_keepalived_nothing_is_amiss(tmp_path, process):
     for number in (76, 77):
         (process / f"{number}/stat").write_text(f"{number} (keepalived) Z 1 77 77")
-    assert guard.unwatched([f"{tmp_path}/drain"], process) == []
+    assert health.unwatched([f"{tmp_path}/drain"], process) == []
 
 
 def test_the_message_names_the_files_and_the_limits(process):
-    (sentence,) = guard.problems(guard.Health(["/run/cloudha-vip/drain"], []), process)
+    (sentence,) = health.problems(health.Health(["/run/cloudha-vip/drain"], []), process)
     limit = Path("/proc/sys/fs/inotify/max_user_instances").read_text().strip()
     for part in (
         "/run/cloudha-vip/drain",
@@ -181,12 +185,12 @@ def test_the_message_names_the_files_and_the_limits(process):
 
 
 def test_an_interface_that_was_made_anew_is_deaf(statements):
-    names = guard.interfaces(statements)
+    names = in_force.interfaces(statements)
     assert names == ["eth0.100", "eth1", "eth2", "bond0", "eth0"]
     before = {"eth0": 2, "eth0.100": 3, "bond0": 4, "eth1": 5, "eth9": 9}
     # Made anew; gone, which its state tells; not there before; another one renamed to its name; not keepalived's.
     now = {"eth0": 2, "eth0.100": 7, "eth2": 8, "bond0": 6, "eth9": 10}
-    assert guard.deaf(names, before, now) == ["eth0.100", "bond0"]
+    assert health.deaf(names, before, now) == ["eth0.100", "bond0"]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +207,7 @@ def test_links_that_were_never_recorded_are_not_deaf(tmp_path, process, recorded
     (tmp_path / "keepalived.conf").write_text("vrrp_instance WEB {\n    interface lo\n}\n")
     if recorded is not None:
         (tmp_path / "keepalived.links").write_text(recorded)
-    assert guard.health(tmp_path, process).deaf == deaf
+    assert health.health(tmp_path, process).deaf == deaf
 
 
 @pytest.mark.parametrize(
@@ -212,11 +216,11 @@ def test_links_that_were_never_recorded_are_not_deaf(tmp_path, process, recorded
 def test_a_configuration_that_is_not_in_force_is_not_put_in_force_by_the_guard(tmp_path, process, written, withheld):
     node = Node(tmp_path, process, written)
     found = node.health()
-    assert found == guard.Health([], ["lo"], withheld)
-    (sentence,) = guard.problems(found, process)
+    assert found == health.Health([], ["lo"], withheld)
+    (sentence,) = health.problems(found, process)
     assert ("The guard does not reload it" in sentence) is withheld
     (tmp_path / "keepalived.links").unlink()
-    assert node.health() == guard.Health([], []), "nothing is withheld from a keepalived that hears"
+    assert node.health() == health.Health([], []), "nothing is withheld from a keepalived that hears"
 
 
 def test_the_first_process_is_no_companion_and_no_containers(process):
@@ -224,10 +228,10 @@ def test_the_first_process_is_no_companion_and_no_containers(process):
     runs(process, 41, parent=1, namespace="pid:[2]")
     runs(process, 42)
     (process / "42/exe").unlink()  # it ends, and its id may be another's soon
-    assert guard.first_process(process) == 76
+    assert health.first_process(process) == 76
     for number in (76, 77):
         (process / f"{number}/stat").write_text(f"{number} (keepalived) Z 1 77 77")
-    assert guard.first_process(process) is None
+    assert health.first_process(process) is None
 
 
 class Node:
@@ -242,7 +246,7 @@ class Node:
         self.asked, self.code = [], 0
 
     def health(self):
-        return guard.health(self.path, self.proc, self.path / "written")
+        return health.health(self.path, self.proc, self.path / "written")
 
     def popen(self, command):
         self.asked.append(command)
@@ -323,7 +327,7 @@ def test_every_look_shows_that_the_guard_lives_and_only_a_change_is_put_in_words
         node.guard._look(tenth / 10)
         written.append(json.loads((node.path / "keepalived.json").read_text())["mono"])
     assert len(set(written)) == len(written)
-    assert [word for word in words if "reloading" not in word] == [guard.Health([], ["lo"]), "deaf"]
+    assert [word for word in words if "reloading" not in word] == [health.Health([], ["lo"]), "deaf"]
 
 
 def test_a_guard_whose_code_was_replaced_ends_so_that_systemd_starts_the_new_one(node, monkeypatch):
@@ -340,6 +344,12 @@ def test_a_guard_whose_code_was_replaced_ends_so_that_systemd_starts_the_new_one
     (node.path / "new.py").rename(code)
     node.guard.look_due = time.monotonic()
     node.guard.run()  # it returns
+
+
+def test_each_file_of_the_guard_that_is_replaced_counts():
+    """Those which the role lays on the nodes."""
+    laid = {str(ROOT / name) for name in collect(["node/guard.py"]) if not name.endswith("__init__.py")}
+    assert len(laid) >= 7 and laid <= set(guard.CODE)
 
 
 def test_a_look_that_is_due_sooner_is_not_put_off(node):
@@ -371,7 +381,7 @@ def test_one_router_id_on_two_interfaces_is_two_routers():
         use_vmac
     }
     """
-    a, b, c = guard.instances(conf.parse(text))
+    a, b, c = in_force.instances(conf.parse(text))
     for source, interface, hearing in [
         ("192.168.7.248", "eth1", [True, True, True]),
         ("fd00::248", "eth9", [True, False, True]),
@@ -384,7 +394,7 @@ def test_one_router_id_on_two_interfaces_is_two_routers():
 
 
 def test_both_families_of_one_router_id_are_told_apart(statements):
-    web, web6 = guard.instances(statements)
+    web, web6 = in_force.instances(statements)
     assert (web.virtual_router_id, web.family, web.sources) == (66, 4, ("192.168.7.247",))
     assert web.addresses == ("192.168.7.246", "fd00::246")
     assert (web6.virtual_router_id, web6.family, web6.sources) == (66, 6, ())
@@ -402,40 +412,40 @@ def test_both_families_of_one_router_id_are_told_apart(statements):
     ],
 )
 def test_advertisements(packet, says):
-    assert guard.advertisement(packet) == says
+    assert announcements.advertisement(packet) == says
 
 
 def test_after_a_split_nothing_is_announced_until_the_other_node_is_silent():
-    announcements = guard.Announcements()
+    repeated = announcements.Announcements()
     for beat in range(10):  # it goes on: this node's keepalived may be the one that hangs
-        assert announcements.due(beat * 0.16 + 0.1599) == []
-        announcements.contested("WEB", 0.16, (beat + 1) * 0.16)
+        assert repeated.due(beat * 0.16 + 0.1599) == []
+        repeated.contested("WEB", 0.16, (beat + 1) * 0.16)
     times = []
     for tick in range(4000):
-        if announcements.due(1.6 + tick / 1000):
+        if repeated.due(1.6 + tick / 1000):
             times.append(tick)
     assert times[0] == 200, "an interval and a quarter after its last word"
     assert max(b - a for a, b in ((times[n - 1], times[n]) for n in range(1, len(times)))) <= 300 and times[-1] > 1200
-    assert announcements.next() is None
+    assert repeated.next() is None
 
 
 @pytest.mark.parametrize("interval", [0.16, 1.0, 6.0])
 def test_nothing_is_announced_while_another_node_goes_on(interval):
-    announcements = guard.Announcements()
+    repeated = announcements.Announcements()
     for beat in range(3):
-        announcements.contested("WEB", interval, beat * interval)
-        assert announcements.due((beat + 0.99) * interval) == []
+        repeated.contested("WEB", interval, beat * interval)
+        assert repeated.due((beat + 0.99) * interval) == []
 
 
 def test_announcements_are_such_that_a_neighbour_must_believe_them():
     mac = bytes.fromhex("020000000001")
-    frame = guard.gratuitous_arp(mac, "192.168.7.246")
+    frame = announcements.gratuitous_arp(mac, "192.168.7.246")
     operation, sender, own, _target, asked = struct.unpack("!H6s4s6s4s", frame[20:])
     # Linux believes a gratuitous reply only if its target is its sender, and a request always.
     assert (operation, sender, own, asked) == (1, mac, socket.inet_aton("192.168.7.246"), own)
-    packet = guard.neighbour_advertisement(mac, "fd00::246", router=False)
+    packet = announcements.neighbour_advertisement(mac, "fd00::246", router=False)
     assert (packet[0], packet[4], packet[-8:]) == (136, 0x20, b"\x02\x01" + mac)
-    assert guard.neighbour_advertisement(mac, "fd00::246", router=True)[4] == 0xA0
+    assert announcements.neighbour_advertisement(mac, "fd00::246", router=True)[4] == 0xA0
 
 
 def test_it_tells_what_the_configuration_in_force_consists_of(node):
