@@ -12,7 +12,7 @@ import os
 from ..failover import engine
 from ..failover.havip_goal import Goal
 from .providers import huaweicloud, openstack, ucloudstack
-from .run import OptionError, check_seconds, hide_only_secrets, read_with_retries
+from .run import OptionError, check_seconds, hide_only_secrets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,14 +81,11 @@ def describe(report: Report) -> dict[str, Any]:
     }
 
 
-def info(module: AnsibleModule) -> dict[str, Any]:
-    """The virtual IPs that are asked for, and what is wrong with them."""
-    params = module.params
-    provider = check_options(module)
-    client, procedure = provider.connect(module), provider.procedure
+def info(params: Mapping[str, Any], provider: Provider, client: Any) -> dict[str, Any]:
+    """What havip_info returns."""
+    procedure, address = provider.procedure, _address(params)
     asked = Goal(present=False, vip_id=params["vip_id"], network=params["network"], subnet=params["subnet"])
-    seen = read_with_retries(lambda: procedure.observe(client, asked, engine.Memory()), params["timeout"])
-    address = _address(params)
+    seen = procedure.observe(client, asked, engine.Memory())
     vips = [
         vip
         for vip in seen.observed.vips
