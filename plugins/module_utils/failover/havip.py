@@ -31,22 +31,22 @@ the tests check after each request:
 from __future__ import annotations
 
 from . import havip_decide
-from .engine import Pause, Step
 from .facts import ask
 from .havip_look import BUSY, FAILED, READY, Vip
 from .havip_steps import remember
+from .plan import Pause, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from .engine import Memory
     from .facts import Question
     from .havip_decide import Decision
     from .havip_goal import Goal
     from .havip_look import Member, Observed
     from .havip_steps import History
+    from .plan import Memory
 
 POLL = 1.0  # seconds between two looks at a virtual IP that the cloud is busy with
 

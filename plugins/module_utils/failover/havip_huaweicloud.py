@@ -9,11 +9,11 @@ until it has settled.
 from __future__ import annotations
 
 from ..base.errors import NotFound, Stale
-from .engine import Step
 from .havip_look import Member, host
 from .havip_port_table import addresses_of, is_unchecked, listed_in, member_of, pairs_of, unchecked, with_pair
 from .havip_ports import VIP_OWNER, Ports, edit_pairs
 from .havip_steps import CHECK_OFF, CHECK_ON, MEMBERS
+from .plan import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ has the members' addresses there, and each member's port has 1.1.1.1/0, which sw
 from __future__ import annotations
 
 from ..base.errors import Stale
-from .engine import Step
 from .havip import Havip
 from .havip_look import host, inside
 from .havip_port_table import (
@@ -29,6 +28,7 @@ from .havip_port_table import (
 from .havip_ports_decide import decide
 from .havip_ports_look import look
 from .havip_steps import ATTACH, BIND, CREATE, DELETE, DETACH, MEMBERS, UNBIND, UPDATE, taken
+from .plan import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from .engine import Memory
+    from .plan import Memory
 
     Sight = tuple[Hashable, "float | None"]
 

@@ -11,12 +11,12 @@ it has settled.
 from __future__ import annotations
 
 from ..base.errors import NotFound, Stale
-from .engine import Step
 from .havip import Havip
 from .havip_decide import Decision, check_limits, choose
 from .havip_look import READY, host, inside
 from .havip_steps import CREATE, DELETE, MEMBERS, UPDATE, taken
 from .havip_ucloudstack_look import VM, addresses_of, look, member_of, type_of, vip_of
+from .plan import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
