@@ -225,9 +225,9 @@ def main() -> None:
         mutually_exclusive=[("ranges", "assignment")],
         supports_check_mode=True,
     )
-    with failures(module):
+    with failures(module) as task:
         client = gcp.compute(module)
-        result = read_with_retries(lambda: alias_ip.info(module.params, client), module.params["timeout"])
+        result = read_with_retries(lambda: alias_ip.info(module.params, client), task.left)
         module.exit_json(changed=False, **result)
 
 

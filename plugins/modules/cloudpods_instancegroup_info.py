@@ -187,9 +187,9 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    with failures(module):
+    with failures(module) as task:
         client = cloudpods.client(module)
-        result = read_with_retries(lambda: instancegroup.info(client, module.params["group"]), module.params["timeout"])
+        result = read_with_retries(lambda: instancegroup.info(client, module.params["group"]), task.left)
         module.exit_json(changed=False, **result)
 
 

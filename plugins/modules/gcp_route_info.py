@@ -199,9 +199,9 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    with failures(module):
+    with failures(module) as task:
         client = gcp.compute(module)
-        result = read_with_retries(lambda: gcp_route.info(module.params, client), module.params["timeout"])
+        result = read_with_retries(lambda: gcp_route.info(module.params, client), task.left)
         module.exit_json(changed=False, **result)
 
 

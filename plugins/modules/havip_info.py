@@ -111,13 +111,16 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import havip
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, read_with_retries
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=havip.INFO_SPEC, supports_check_mode=True)
-    with failures(module):
-        module.exit_json(changed=False, **havip.info(module))
+    with failures(module) as task:
+        provider = havip.check_options(module)
+        client = provider.connect(module)
+        result = read_with_retries(lambda: havip.info(module.params, provider, client), task.left)
+        module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

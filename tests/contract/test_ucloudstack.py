@@ -35,7 +35,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import Response, StdlibSession
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.ucloudstack import UCloudStack
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, havip, havip_ucloudstack
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, havip_steps, havip_ucloudstack
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.havip_goal import Goal
 from lab.ucloudstack.dataplane import MemoryPlane
 from lab.ucloudstack.emulator import signature
@@ -816,7 +816,7 @@ def test_what_another_one_wrote_meanwhile_is_mended(api: Local, cloud: UCloudSta
     api.hooks.append(meddle)
     outcome = run(api, wanted())
     assert sorted(bound(cloud, vip_id)) == ["vm-1", "vm-2", "vm-3"]
-    assert [step.name for step in outcome.steps].count(havip.MEMBERS) == 2
+    assert [step.name for step in outcome.steps].count(havip_steps.MEMBERS) == 2
 
 
 @pytest.mark.parametrize("kind", ["lose-before", "lose-after"])

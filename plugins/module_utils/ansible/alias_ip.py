@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import functools
 
-from ..base.errors import Denied
-from ..clouds.gce_names import as_cidr, normalise
+from ..clouds.gce_names import normalise
 from ..failover import alias, engine
 from ..failover.alias_edit import ADD, REMOVE
 from ..failover.alias_goal import AliasGoal, Want, spell
-from ..failover.alias_look import Fleet, permission_problems
+from ..failover.alias_inspect import inspect, neighbours
 from . import gcp
 from .run import OptionError
 
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
     from ..clouds.gce import Compute
+    from ..failover.alias_inspect import Range
+    from ..failover.alias_look import Fleet
     from .run import Report
-
-    Place = tuple[str, str]
 
 ASSIGNMENT = dict(
     type="list",
@@ -148,95 +147,51 @@ def _place(prefix: str, text: str | None) -> dict[str, Any]:
 
 
 def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
-    """Who has what, and who could."""
-    instances, silent = client.list_instances()
-    everything = Fleet(instances, silent)
+    """What alias_ip_info returns."""
+    explicit = params["assignment"] is not None or bool(params["instances"])
+    found = inspect(
+        client,
+        lambda fleet: _asked(params, client.project, fleet),
+        explicit,
+        params["preflight"],
+        params["vrrp"],
+    )
+    return {
+        "ranges": [_range(each) for each in found.ranges],
+        "held": _held(found.fleet),
+        "problems": list(found.problems),
+        "silent_zones": list(found.silent),
+    }
+
+
+def _asked(params: Mapping[str, Any], project: str, fleet: Fleet) -> AliasGoal:
+    """The goal of the move that alias_ip_info looks at. Without instances, all on a range's network are candidates."""
     if params["assignment"] is not None:
-        wants = assigned({**params, "preempt": False}, client.project)
+        wants = assigned({**params, "preempt": False}, project)
     else:
+        given = [(gcp.instance_path("instances", each, project), params["interface"]) for each in params["instances"]]
         wants = [
-            Want(cidr, _candidates(cidr, params, everything, client.project), params["range_name"], stay=True)
+            Want(cidr, given or neighbours(cidr, fleet), params["range_name"], stay=True)
             for cidr in params["ranges"] or ()
         ]
-    survey = alias.look(client, AliasGoal(wants, avoid=avoided(params, wants), partial=True))
-    explicit = params["assignment"] is not None or params["instances"]
-    ranges = [_told(survey, want, bool(explicit)) for want in wants if not want.problem]
-    problems = [*survey.problems, *survey.decision.waiting.values()]
-    problems += [f"{cidr}: {why}" for cidr, why in survey.decision.unplaced.items()]
-    if explicit and params["preflight"]:
-        problems += _standby_problems(ranges)
-        problems += _requirements(client, survey, wants, ranges, params["vrrp"])
+    return AliasGoal(wants, avoid=avoided(params, wants), partial=True)
+
+
+def _range(found: Range) -> dict[str, Any]:
     return {
-        "ranges": ranges,
-        "held": _held(everything),
-        "problems": list(dict.fromkeys(problems)),
-        "silent_zones": sorted(survey.fleet.silent),
+        "address": found.cidr,
+        "holder": found.holder[0] if found.holder else None,
+        "interface": found.holder[1] if found.holder else None,
+        "target": found.target[0] if found.target else None,
+        "standby": found.standby,
+        "candidates": [
+            {"instance": each.place[0], "interface": each.place[1], "fit": not each.reason, "reason": each.reason}
+            for each in found.candidates
+        ],
     }
 
 
-def _standby_problems(ranges: list[dict[str, Any]]) -> list[str]:
-    problems = []
-    for told in ranges:
-        if told["target"] and told["holder"] in (None, told["target"]) and not told["standby"]:
-            reasons = "; ".join(each["reason"] for each in told["candidates"] if not each["fit"])
-            problems.append(
-                f"{told['address']}: there is no standby, should {told['target']} fail"
-                + (f" ({reasons})" if reasons else ": name another instance that may hold it")
-            )
-    return problems
-
-
-def _requirements(
-    client: Compute, survey: alias.Survey, wants: list[Want], ranges: list[dict[str, Any]], vrrp: bool
-) -> list[str]:
-    """What a move would need that is not there: permissions, and between the instances VRRP."""
-    problems = []
-    fit = {(each["instance"], each["interface"]) for told in ranges for each in told["candidates"] if each["fit"]}
-    try:
-        problems += permission_problems(client, survey.fleet, fit, survey.decision.leaving)
-    except Denied as e:
-        problems.append(str(e))
-    places = {place for want in wants for place in want.candidates if place in survey.fleet.interfaces}
-    for network in sorted({survey.fleet.network(place) for place in places if vrrp}):
-        nodes = {place[0] for place in places if survey.fleet.network(place) == network}
-        problems += gcp.firewall_problems(client, sorted(nodes), network)
-    return problems
-
-
-def _candidates(cidr: str, params: Mapping[str, Any], everything: Fleet, project: str) -> list[Place]:
-    """As given; else every interface of the network that the range is on."""
-    if params["instances"]:
-        return [(gcp.instance_path("instances", each, project), params["interface"]) for each in params["instances"]]
-    cidr = as_cidr(cidr)
-    networks = [
-        interface.get("network")
-        for interface in everything.interfaces.values()
-        if any(each.get("ipCidrRange") == cidr for each in interface.get("aliasIpRanges") or ())
-    ]
-    return [place for place, interface in sorted(everything.interfaces.items()) if interface["network"] in networks]
-
-
-def _told(survey: alias.Survey, want: Want, explicit: bool) -> dict[str, Any]:
-    holder, target = survey.holders.get(want.cidr), survey.decision.targets.get(want.cidr)
-    candidates = [
-        {"instance": place[0], "interface": place[1], "fit": not why, "reason": why}
-        for place, why in ((place, survey.decision.unfit.get((want.cidr, place), "")) for place in want.candidates)
-        if explicit or not why
-    ]
-    # Where nobody has it, it is the target that may fail.
-    first = holder or target
-    standbys = [each["instance"] for each in candidates if each["fit"] and first and each["instance"] != first[0]]
-    return {
-        "address": want.cidr,
-        "holder": holder[0] if holder else None,
-        "interface": holder[1] if holder else None,
-        "target": target[0] if target else None,
-        "standby": standbys[0] if standbys else None,
-        "candidates": candidates,
-    }
-
-
-def _held(everything: Fleet) -> list[dict[str, Any]]:
+def _held(fleet: Fleet) -> list[dict[str, Any]]:
     return [
         {
             "address": each.get("ipCidrRange"),
@@ -244,6 +199,6 @@ def _held(everything: Fleet) -> list[dict[str, Any]]:
             "instance": path,
             "interface": nic,
         }
-        for (path, nic), interface in sorted(everything.interfaces.items())
+        for (path, nic), interface in sorted(fleet.interfaces.items())
         for each in interface.get("aliasIpRanges") or ()
     ]

@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import env_fallback, missing_required_lib
 
-from ..base.errors import Denied, Lost, NotFound, Unavailable
+from ..base.errors import Denied, Lost, Unavailable
 from ..clouds.gce import ENDPOINT, Compute
 from ..clouds.session import Response, StdlibSession
 from ..clouds.tokens import FixedToken
-from ..failover.gcp_preflight import vrrp_problems
 from .run import OptionError, check_seconds, hide_only_secrets
 
 TYPE_CHECKING = False
@@ -131,7 +130,9 @@ def _credentials(module: AnsibleModule) -> Any:
     from ..clouds import bounded
 
     try:
-        return bounded.call(FIND_TIMEOUT, lambda: google.auth.default(scopes=scopes, request=_asking())[0])
+        return bounded.call(
+            min(FIND_TIMEOUT, params["timeout"]), lambda: google.auth.default(scopes=scopes, request=_asking())[0]
+        )
     except TimeoutError:
         raise OptionError("auth_kind: the search for application default credentials takes too long") from None
     except google.auth.exceptions.GoogleAuthError as e:
@@ -273,14 +274,3 @@ def _check_name(option: str, name: str, or_id: bool = False) -> None:
             f"{option}: {name!r} is no name of Compute Engine: it must have 1 to 63 small letters, digits or -, with a"
             " letter first and no - at the end"
         )
-
-
-def firewall_problems(client: Compute, instances: list[str], network: str) -> list[str]:
-    """Which of the instances do not get VRRP from each other."""
-    try:
-        nodes = {path: client.get_instance(path) for path in instances}
-        return vrrp_problems(nodes, network, client.list_firewalls(network))
-    except NotFound:
-        return []  # Who needs it tells that it is not there.
-    except Denied as e:
-        return [str(e)]

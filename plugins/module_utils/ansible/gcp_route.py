@@ -6,15 +6,11 @@
 
 from __future__ import annotations
 
-from ..base.errors import Denied
 from ..clouds.gce_names import normalise
-from ..failover import engine, named_route, route
-from ..failover.facts import ask
-from ..failover.gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
-from ..failover.route_goal import RouteGoal
-from ..failover.route_look import look
+from ..failover import named_route
+from ..failover.route_inspect import Question, inspect
 from ..failover.route_table import DEFAULT_PRIORITY, next_hop_of
-from .gcp import check_projects, firewall_problems, instance_path, resource_path
+from .gcp import check_projects, instance_path, resource_path
 from .run import OptionError
 
 TYPE_CHECKING = False
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..clouds.gce import Compute
-    from ..failover.route_look import Observed
     from .run import Report
 
 
@@ -61,33 +56,27 @@ def describe(report: Report) -> dict[str, Any]:
 
 
 def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
-    """What is there, and what would keep a failover from working."""
+    """What gcp_route_info returns."""
     instances = [instance_path("instances", each, client.project) for each in params["instances"]]
     _set_instance_projects(params, client, *instances)
-    name, destination, network = params["name"], params["destination"], _network(params, client)
-    wanted = named_route.NamedGoal(name, destination, network, present=False)
-    known, found = ask(client, named_route.Known(), lambda known: named_route.resolve(known, wanted, client.project))
-    if isinstance(found, named_route.NoRoute):
-        missing = "network" if destination else "destination"
-        problems = found.problems or [
-            f"there is no route {name} in {client.project}: make it, or give the option {missing}"
-        ]
-        return {**_seen(None), "problems": problems if params["preflight"] else []}
-    destination, network = found.destination, found.network
-    seen = look(client, RouteGoal(name, destination, network), {})
-    result = _seen(seen)
-    if result["holder"] and "/" not in result["holder"]:
-        instance = client.find_instance_by_address(network, result["holder"])
-        result["holder"] = instance and normalise(instance["selfLink"])
-    if not params["preflight"]:
-        return {**result, "problems": []}
-    known, problems = ask(client, known, lambda known: named_route.name_problems(known, seen))
-    for hop in instances or (None,):
-        problems += _refusals(client, RouteGoal(name, destination, network, hop))
-    problems += _permission_problems(client, seen, instances)
-    if params["vrrp"] and len(instances) > 1:
-        problems += firewall_problems(client, instances, network)
-    return {**result, "problems": list(dict.fromkeys(problems))}
+    asked = Question(
+        params["name"],
+        params["destination"],
+        _network(params, client),
+        instances,
+        params["preflight"],
+        params["vrrp"],
+    )
+    seen, holder, problems = inspect(client, asked)
+    return {
+        "exists": seen is not None and seen.original is not None,
+        "route": _plain(seen.original if seen else None),
+        "effective": _plain(seen.effective if seen else None),
+        "holder": holder,
+        "leftovers": [each["name"] for each in seen.leftovers] if seen else [],
+        "notes": seen.warnings if seen else [],
+        "problems": list(problems),
+    }
 
 
 def _set_instance_projects(params: Mapping[str, Any], client: Compute, *paths: str | None) -> None:
@@ -109,44 +98,6 @@ def _network(params: Mapping[str, Any], client: Compute) -> str | None:
             f" there; set project to {host}, and give instances of other projects by their paths"
         )
     return network
-
-
-def _refusals(client: Compute, goal: RouteGoal) -> list[str]:
-    """What the procedure itself would refuse."""
-    try:
-        engine.preview(route, client, goal)
-    except engine.Refused as e:
-        return e.problems
-    except Denied as e:
-        return [str(e)]
-    return []
-
-
-def _permission_problems(client: Compute, seen: Observed, instances: list[str]) -> list[str]:
-    # A route names an instance of another project by its address, which takes no permission to use the instance.
-    wanted: dict[str, tuple[str, ...]] = {
-        path: INSTANCE_PERMISSIONS if path.split("/")[1] == client.project else INSTANCE_PERMISSIONS[:1]
-        for path in instances
-    }
-    if seen.original:
-        wanted[named_route.route_path(client.project, seen.original["name"])] = ROUTE_PERMISSIONS
-    _known, (missing, _unanswered) = ask(
-        client,
-        named_route.Known(),
-        lambda known: named_route.missing_permissions(known, client.project, wanted, strict=True),
-    )
-    return missing
-
-
-def _seen(seen: Observed | None) -> dict[str, Any]:
-    return {
-        "exists": seen is not None and seen.original is not None,
-        "route": _plain(seen.original if seen else None),
-        "effective": _plain(seen.effective if seen else None),
-        "holder": seen.holder if seen else None,
-        "leftovers": [each["name"] for each in seen.leftovers] if seen else [],
-        "notes": seen.warnings if seen else [],
-    }
 
 
 def _plain(found: dict[str, Any] | None) -> dict[str, Any]:

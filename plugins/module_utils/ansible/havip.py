@@ -10,9 +10,9 @@ import ipaddress
 import os
 
 from ..failover import engine
-from ..failover.havip_goal import Goal, Vip
+from ..failover.havip_goal import Goal
 from .providers import huaweicloud, openstack, ucloudstack
-from .run import OptionError, check_seconds, hide_only_secrets, read_with_retries
+from .run import OptionError, check_seconds, hide_only_secrets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.basic import AnsibleModule
 
+    from ..failover.havip_look import Vip
     from .providers.provider import Options, Provider
     from .run import Report
 
@@ -76,26 +77,23 @@ def describe(report: Report) -> dict[str, Any]:
         "members": then.get("members", []),
         "previous_members": now.get("members", []),
         "external": then.get("external", []),
-        "locking": "revision" if report.after.locked else "verify",
+        "locking": "revision" if report.after.observed.locked else "verify",
     }
 
 
-def info(module: AnsibleModule) -> dict[str, Any]:
-    """The virtual IPs that are asked for, and what is wrong with them."""
-    params = module.params
-    provider = check_options(module)
-    client, procedure = provider.connect(module), provider.procedure
+def info(params: Mapping[str, Any], provider: Provider, client: Any) -> dict[str, Any]:
+    """What havip_info returns."""
+    procedure, address = provider.procedure, _address(params)
     asked = Goal(present=False, vip_id=params["vip_id"], network=params["network"], subnet=params["subnet"])
-    survey = read_with_retries(lambda: procedure.look(client, asked, engine.Memory()), params["timeout"])
-    address = _address(params)
-    survey.vips = [
+    seen = procedure.observe(client, asked, engine.Memory())
+    vips = [
         vip
-        for vip in survey.vips
+        for vip in seen.observed.vips
         if params["vip_id"] in (None, vip.id) and address in (None, vip.address) and params["name"] in (None, vip.name)
     ]
     return {
-        "vips": [_vip(vip) for vip in sorted(survey.vips, key=lambda vip: (vip.network, vip.address))],
-        "problems": survey.problems or procedure.complaints(survey),
+        "vips": [_vip(vip) for vip in sorted(vips, key=lambda vip: (vip.network, vip.address))],
+        "problems": seen.problems or procedure.complaints(seen.observed, vips),
     }
 
 

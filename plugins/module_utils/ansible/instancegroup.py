@@ -10,10 +10,8 @@ import time
 
 from ..base.errors import Unavailable
 from ..failover import engine
-from ..failover.facts import ask
-from ..failover.instancegroup_decide import blocking, member_problems, warnings
+from ..failover.instancegroup import inspect
 from ..failover.instancegroup_goal import ALLOC_DIRS, Eip, GroupGoal, Vip
-from ..failover.instancegroup_look import look
 from ..failover.instancegroup_steps import LATE
 from .run import OptionError
 
@@ -136,21 +134,16 @@ def describe(report: Report) -> dict[str, Any]:
 
 
 def info(client: Cloudpods, group: str) -> dict[str, Any]:
-    """What a group has, and what about it is not as it should be."""
-    o = look(client, group, loose=True)
+    """What cloudpods_instancegroup_info returns."""
+    o, problems = inspect(client, group)
     found = o.group
     if not found:
         return {"exists": False, "group": {}, "members": [], "vips": [], "eips": [], "problems": []}
-    problems = blocking(o, GroupGoal(group, present=False))
-    if o.vips:
-        o, misfits = ask(client, o, lambda o: member_problems(o, o.members, o.vips[0]))
-        problems += misfits
-    o, members = ask(client, o, _members)
     shown = ("id", "name", "status", "enabled", "granularity", "force_dispersion", "tenant", "tenant_id")
     return {
         "exists": True,
         "group": {key: found.get(key) for key in shown},
-        "members": members,
+        "members": _members(o),
         "vips": [
             {key: row.get(key) for key in ("ip_addr", "network", "network_id", "eip_id", "eip_addr")} for row in o.vips
         ],
@@ -161,7 +154,7 @@ def info(client: Cloudpods, group: str) -> dict[str, Any]:
             }
             for eip in o.eips
         ],
-        "problems": problems + warnings(o),
+        "problems": problems,
     }
 
 

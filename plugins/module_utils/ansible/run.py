@@ -10,7 +10,7 @@ import contextlib
 import time
 import traceback
 
-from ..base import masking
+from ..base import masking, time_limit
 from ..base.errors import CloudError, NotFound, Unavailable
 from ..failover import engine
 
@@ -44,15 +44,24 @@ def check_seconds(params: Mapping[str, Any], **ranges: tuple[float, float]) -> N
 
 
 class Task:
-    """started: when the task began, by the monotonic clock. events: those of the engine, in order."""
+    """timeout: seconds for all of it, the login included. started: when it began, by the monotonic clock.
 
-    def __init__(self) -> None:
+    events: those of the engine, in order.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
         self.started = time.monotonic()
         self.events: list[engine.Event] = []
 
     @property
     def elapsed_ms(self) -> float:
         return round((time.monotonic() - self.started) * 1000, 1)
+
+    @property
+    def left(self) -> float:
+        """How many seconds of the timeout are left."""
+        return self.started + self.timeout - time.monotonic()
 
     def steps(self) -> list[dict[str, Any]]:
         """What was done, as far as the events say."""
@@ -71,7 +80,7 @@ class Task:
 @contextlib.contextmanager
 def failures(module: AnsibleModule) -> Iterator[Task]:
     """Ends the task with what is known, whatever is raised; but with no secret, be it given or fetched."""
-    task = Task()
+    task = Task(module.params["timeout"])
     # Ansible takes them out of all that it tells: results, differences, notes and the invocation.
     masking.watch(module.no_log_values.add)
     masking.keep(*masking.passwords_in_urls(module.params))
@@ -140,7 +149,8 @@ def read_with_retries(read: Callable[[], T], timeout: float) -> T:
     pause = engine.FIRST_BACK_OFF
     while True:
         try:
-            return read()
+            with time_limit.limit(deadline - time.monotonic()):
+                return read()
         except Unavailable as e:
             wait = max(pause, e.retry_after or 0)
             if time.monotonic() + wait > deadline:
@@ -191,11 +201,9 @@ def carry_out(
     holder, previous_holder: as in the diff, if the procedure knows a holder.
     elapsed_ms: since the task began.
 
-    task: from failures(). The option timeout is for the whole task, from its beginning on.
+    task: from failures(). Its timeout is for the whole task, the login included.
     describe: what else the module returns. preview, apply: those of the engine, unless the procedure needs its own.
     """
-    timeout = module.params["timeout"]
-    spent = time.monotonic() - task.started
 
     def result(
         changed: bool, steps: list[dict[str, Any]], before: Any, after: Any, then: dict[str, Any] | None = None
@@ -219,11 +227,16 @@ def carry_out(
     try:
         if module.check_mode:
             look = preview or engine.preview
-            before, planned = read_with_retries(lambda: look(procedure, client, goal), timeout - spent)
+            before, planned = read_with_retries(lambda: look(procedure, client, goal), task.left)
             wanted = procedure.wanted_diff(before) if planned else None
             return result(bool(planned), steps_planned(planned), before, before, wanted)
         outcome = (apply or engine.apply)(
-            procedure, client, goal, timeout=timeout, spent=spent, notify=task.events.append
+            procedure,
+            client,
+            goal,
+            timeout=task.timeout,
+            spent=task.timeout - task.left,
+            notify=task.events.append,
         )
         return result(outcome.changed, steps_done(outcome.steps), outcome.before, outcome.after)
     except engine.Failed as e:

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import functools
 import http.client
-import threading
 import time
 
-from ..base import masking
+from ..base import masking, time_limit
 from .session import Reader, within
 
 TYPE_CHECKING = False
@@ -28,16 +27,15 @@ if TYPE_CHECKING:
 
 # Of a request that is made outside of a call with a deadline.
 LONGEST = 60.0
-_now = threading.local()
 
 
 def call(seconds: float, function: Callable[[], T]) -> T:
     """What the function returns; all requests that it makes have so many seconds together. Else a TimeoutError."""
-    deadline = time.monotonic() + seconds
+    seconds = time_limit.at_most(seconds)
 
     def work() -> T:
-        _now.deadline = deadline
-        return function()
+        with time_limit.limit(seconds):
+            return function()
 
     return within(seconds, work)
 
@@ -50,7 +48,7 @@ def bind(session: requests.Session) -> requests.Session:
 
 
 def _deadline() -> float:
-    return getattr(_now, "deadline", None) or time.monotonic() + LONGEST
+    return time_limit.end() or time.monotonic() + LONGEST
 
 
 class _Reader(Reader):

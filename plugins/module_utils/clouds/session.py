@@ -18,7 +18,7 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-from ..base import masking
+from ..base import masking, time_limit
 from ..base.errors import Denied, Lost, Unavailable
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
         Raises Lost if the request may have reached the server and there is no whole answer; Unavailable if it certainly
         has not; Denied if the server is not to be trusted or there are no credentials. `headers` of a Response is asked
-        for names in lower case. `timeout`: seconds for all of it.
+        for names in lower case. `timeout`: seconds for all of it, at most those of time_limit.
         """
 
         def request(
@@ -113,6 +113,7 @@ class StdlibSession:
             raise ValueError(f"not a URL of {self.origin}: {url!r}")
         masking.keep_request(headers or {}, body)
         message = self._message(method, target, body, headers or {})
+        timeout = time_limit.at_most(timeout)
         deadline = time.monotonic() + timeout
         self._take_turn(timeout)
         try:

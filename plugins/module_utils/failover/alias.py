@@ -30,7 +30,7 @@ from .alias_edit import ADD, REMOVE, Edit
 from .alias_goal import goal_problems, spell
 from .alias_look import Fleet, no_answer, permission_problems, see
 from .alias_moves import Moves
-from .engine import Stopped
+from .outcome import Stopped
 from .parallel import Together, Unwanted
 
 TYPE_CHECKING = False
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from .alias_goal import AliasGoal, Place
     from .alias_look import AliasApi
-    from .engine import Memory, Step
+    from .plan import Memory, Step
 
 _MOVES = "moves"
 
@@ -117,12 +117,12 @@ def observe(client: AliasApi, goal: AliasGoal, memory: Memory) -> Survey:
     return survey
 
 
-def look(client: AliasApi, goal: AliasGoal) -> Survey:
-    """Look at everything once, and decide; of permissions nothing is asked."""
+def look(client: AliasApi, goal: AliasGoal, fleet: Fleet | None = None) -> Survey:
+    """Look at everything once, and decide; of permissions nothing is asked. fleet: all instances, if they were seen."""
     problems = goal_problems(goal)
     if problems:
         return Survey(Fleet(), Decision(), problems)
-    fleet = see(client, goal)
+    fleet = see(client, goal, fleet)
     decision = decide(fleet, goal)
     return Survey(fleet, decision, decision.problems)
 

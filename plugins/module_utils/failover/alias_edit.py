@@ -14,7 +14,7 @@ from __future__ import annotations
 from ..base.errors import AlreadyExists, CloudError, Invalid, Lost, NotFound, Stale, Unavailable
 from ..clouds.gce_names import as_cidr
 from .alias_goal import LIMIT, spell
-from .engine import Step
+from .plan import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .alias_goal import Place
     from .alias_look import AliasApi, Interface
-    from .engine import Memory
+    from .plan import Memory
 
 REMOVE = "remove alias ranges"
 ADD = "add alias ranges"

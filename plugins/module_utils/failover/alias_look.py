@@ -105,9 +105,9 @@ class Fleet:
         ]
 
 
-def see(client: AliasApi, goal: AliasGoal) -> Fleet:
-    """All instances, and the subnets of the networks that candidates are on."""
-    fleet = Fleet(*client.list_instances())
+def see(client: AliasApi, goal: AliasGoal, fleet: Fleet | None = None) -> Fleet:
+    """All instances, and the subnets of the candidates' networks. fleet: the instances, if they were seen already."""
+    fleet = fleet or Fleet(*client.list_instances())
     places = [place for want in goal.wants for place in want.candidates if place in fleet.interfaces]
     for network in sorted({fleet.network(place) for place in places}):
         for subnetwork in client.list_subnetworks(network):

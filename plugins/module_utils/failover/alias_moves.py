@@ -17,7 +17,7 @@ from ..clouds.gce_names import as_cidr, zone_of
 from .alias_edit import ADD, REMOVE, RESTORE, Edit, Stop, Stuck
 from .alias_goal import spell
 from .alias_look import no_answer
-from .engine import TimedOut
+from .outcome import TimedOut
 from .parallel import Crashed, Unwanted
 
 TYPE_CHECKING = False

@@ -22,16 +22,37 @@ from __future__ import annotations
 import os
 import time
 
-from ..base.errors import AlreadyExists, CloudError, Lost, NotFound, Stale, Unavailable
+from ..base import time_limit
+from ..base.errors import CloudError, Lost, Unavailable
 from . import parallel
+from .outcome import Failed, Outcome, Overspent, Refused, Stopped, TimedOut, Unseen
+from .plan import AT_WORK, Done, Fact, Look, Memory, Pause, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
     from typing import Any, Union
 
-    Item = Union["Step", "Pause", "Look", parallel.Together]
+    Item = Union[Step, Pause, Look, parallel.Together]
     Event = dict[str, Any]
+
+# With all that those who carry out a procedure meet; what a procedure is written with is in plan.py.
+__all__ = [
+    "AT_WORK",
+    "Done",
+    "Failed",
+    "Memory",
+    "Outcome",
+    "Pause",
+    "Refused",
+    "Step",
+    "Stopped",
+    "TimedOut",
+    "Unseen",
+    "apply",
+    "preview",
+    "run",
+]
 
 # How many changes a run may make, by whether they are contested: so many for each step of its first plan, and at least
 # so many. More of them mean that somebody undoes them, or that they cannot be seen. Contested ones may be more: of two
@@ -42,226 +63,6 @@ LONGEST_BACK_OFF = 5.0
 # Seconds until a step that is done, and not seen, is looked for once more: the list of an API may lag behind.
 SECOND_LOOK = 1.0
 _SLICE = 0.25  # of a pause, between two looks at whether the result is still wanted
-
-
-class Step:
-    """One mutation. do(client, request_id) returns when the API says that it is done.
-
-    key: what makes two steps the same one, so that a repetition has the same request id. note: what plan() wants to
-    find again in Memory.done. conflicts: the errors which say that things are not as they were seen. Where the API has
-    no request ids, Unavailable is one of them: the step is not repeated unseen, and counts as done if it is not planned
-    again. contested: whether it may be repeated, within the budget, although the look behind it does not show it. That
-    is right where a repetition makes nothing new, and somebody else can undo the step before that look.
-    """
-
-    __slots__ = ("conflicts", "contested", "do", "key", "name", "note", "resource")
-
-    def __init__(
-        self,
-        name: str,
-        resource: str,
-        do: Callable[[Any, str], Any],
-        key: Hashable = None,
-        note: Any = None,
-        conflicts: tuple[type[CloudError], ...] = (AlreadyExists, NotFound, Stale),
-        contested: bool = False,
-    ) -> None:
-        self.name = name
-        self.resource = resource
-        self.do = do
-        self.conflicts = conflicts
-        self.contested = contested
-        self.key = (name, resource, key)
-        self.note = note
-
-    def __repr__(self) -> str:
-        return f"Step({self.name}: {self.resource})"
-
-
-AT_WORK = "another run is at work"  # how the reason of a Pause begins that waits for somebody else
-
-
-class Pause:
-    __slots__ = ("reason", "seconds")
-
-    def __init__(self, seconds: float, reason: str) -> None:
-        self.seconds = seconds
-        self.reason = reason
-
-    def __repr__(self) -> str:
-        return f"Pause({self.seconds:.3f}: {self.reason})"
-
-
-class Look:
-    """What a run yields before it reads; it changes nothing."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "Look()"
-
-
-class Done:
-    """A step that was carried out: in how many ms, from its first attempt until the API said that it was done."""
-
-    __slots__ = ("attempts", "ms", "name", "resource")
-
-    def __init__(self, name: str, resource: str, ms: float, attempts: int) -> None:
-        self.name = name
-        self.resource = resource
-        self.ms = ms
-        self.attempts = attempts
-
-    def __repr__(self) -> str:
-        return f"Done({self.name}: {self.resource}, {self.ms:.1f} ms, {self.attempts})"
-
-
-class Fact:
-    """That a step of this run is done: when, by the run's clock; its note; what it returned."""
-
-    __slots__ = ("at", "note", "result")
-
-    def __init__(self, at: float, note: Any = None, result: Any = None) -> None:
-        self.at = at
-        self.note = note
-        self.result = result
-
-
-class Memory:
-    """What a run knows about itself. Only the run writes it, and observe() to `facts`."""
-
-    __slots__ = ("conflicts", "done", "facts", "nonce", "now", "steps", "unanswered", "unsure")
-
-    def __init__(self, nonce: str | None = None) -> None:
-        self.nonce = nonce or os.urandom(4).hex()
-        self.now = 0.0  # the run's clock, at the end of the last look
-        self.steps: list[Done] = []
-        self.done: dict[Hashable, Fact] = {}  # by the keys of steps
-        # By the keys of steps: when they met which conflict, since they were last done.
-        self.conflicts: dict[Hashable, list[tuple[float, CloudError]]] = {}
-        self.facts: dict[str, Any] = {}
-        self.unsure = False  # whether a request may have taken effect, of which nothing was heard
-        self.unanswered = False  # whether a part reached its goal, perhaps by such a request
-
-    def copy(self) -> Memory:
-        other = Memory(self.nonce)
-        other.now = self.now
-        other.steps = list(self.steps)
-        other.done = dict(self.done)
-        other.conflicts = dict(self.conflicts)
-        other.facts = dict(self.facts)
-        return other
-
-
-class Outcome:
-    """How a run that reached its goal went.
-
-    before, after: the first and the last observation. steps: the changes that the API confirmed, in order. unsure:
-    whether the answer to a request was lost, and no step says what became of it.
-    """
-
-    __slots__ = ("after", "before", "elapsed_ms", "steps", "unsure")
-
-    def __init__(self, before: Any, after: Any, steps: list[Done], elapsed_ms: float, unsure: bool = False) -> None:
-        self.before = before
-        self.after = after
-        self.steps = steps
-        self.elapsed_ms = elapsed_ms
-        self.unsure = unsure
-
-    @property
-    def changed(self) -> bool:
-        """Whether this run changed something: by a step, or by a request without an answer whose effect shows."""
-        return bool(self.steps) or (self.unsure and self.before.to_diff() != self.after.to_diff())
-
-
-class Refused(Exception):
-    """It cannot or must not be done; nothing was changed."""
-
-    def __init__(self, problems: list[str], observed: Any = None) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
-        self.observed = observed
-        self.steps: list[Done] = []
-
-
-class Stopped(Exception):
-    """It was no longer wanted. What was reached is safe to leave as it is."""
-
-    def __init__(self, steps: list[Done]) -> None:
-        done = ", ".join(f"{step.name} {step.resource}" for step in steps)
-        super().__init__(f"stopped, as it is no longer wanted; done until then: {done or 'nothing'}")
-        self.steps = steps
-
-
-class Failed(Exception):
-    """It went wrong for good, or the time is over: why, what state things are in, what to do next.
-
-    before, observed: the first and the last observation, or None.
-    """
-
-    def __init__(
-        self,
-        error: CloudError,
-        steps: list[Done],
-        step: Step | None,
-        observed: Any,
-        unsure: bool = False,
-        before: Any = None,
-    ) -> None:
-        said = str(error).rstrip(".")
-        parts = [f"{step.name} {step.resource}: {said}" if step else said]
-        if observed is not None:
-            parts.append(observed.state())
-        done = ", ".join(f"{each.name} {each.resource}" for each in steps)
-        if done:
-            parts.append(f"done until then: {done}")
-        if unsure:
-            parts.append("the last request may have taken effect all the same")
-        elif not done:
-            parts.append("nothing was changed")
-        if (done or isinstance(error, (Unavailable, TimedOut))) and not isinstance(error, (Unseen, Overspent)):
-            parts.append("run it again: it goes on from whatever state it finds")
-        super().__init__("; ".join(parts))
-        self.error = error
-        self.steps = steps
-        self.step = step
-        self.before = before
-        self.observed = observed
-        self.unsure = unsure
-
-    @property
-    def changed(self) -> bool:
-        """Whether something was changed, or may have been: a request without an answer may have taken effect."""
-        return bool(self.steps) or self.unsure
-
-
-class TimedOut(CloudError):
-    """The time that was given is over."""
-
-
-class Unseen(CloudError):
-    """The API said that a step is done, and two looks behind it do not show it."""
-
-    def __init__(self, step: Step, result: Any) -> None:
-        made = _made(result)
-        super().__init__(
-            f"the API said that it is done{f' ({made})' if made else ''}, and it cannot be seen. It was not repeated,"
-            " as that could make another one. Find out whether these credentials may see it, or whether somebody undid"
-            " it at once; remove what was made, if it is not wanted, and then run it again",
-            resource=step.resource,
-        )
-
-
-class Overspent(CloudError):
-    """The run made more changes than its plan explains."""
-
-    def __init__(self, step: Step, sent: int, planned: int) -> None:
-        super().__init__(
-            f"it was not sent: {sent} changes were made, and {planned} planned at first. Somebody undoes them, or they"
-            " cannot be seen: find out which of the two it is before you run it again",
-            resource=step.resource,
-        )
 
 
 def run(
@@ -325,7 +126,9 @@ def run(
         check_time(0, None, "the time was over before the next look", None)
         yield look
         try:
-            seen = procedure.observe(client, goal, memory)
+            # A change, in contrast, is waited for: to abandon it would leave its outcome unknown.
+            with time_limit.limit(deadline - clock()):
+                seen = procedure.observe(client, goal, memory)
             memory.now = clock()
             observed = seen
             before = before or observed
@@ -533,13 +336,6 @@ def budget(planned: int, contested: bool) -> int:
 def _may_have_done(error: Unavailable) -> bool:
     """Whether the request may have taken effect: a server that fails, or a gateway, may have done it all the same."""
     return isinstance(error, Lost) or error.status in (500, 502, 504)
-
-
-def _made(result: Any) -> str:
-    """What a step returned, as far as it names what was made."""
-    if not isinstance(result, dict):
-        return result if isinstance(result, str) else ""
-    return ", ".join(f"{key} {result[key]}" for key in ("id", "VIPID", "name", "ip_addr") if result.get(key))
 
 
 def _chance() -> float:

@@ -8,18 +8,40 @@ from __future__ import annotations
 
 import ipaddress
 
+from ..base.errors import Denied, NotFound
 from ..clouds.gce_names import normalise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Any
+    from typing import Any, Protocol
+else:
+    Protocol = object
 
 # What moving a route needs on it. compute.networks.updatePolicy is needed too, but no API of Compute Engine tells.
 ROUTE_PERMISSIONS = ("compute.routes.create", "compute.routes.delete")
 INSTANCE_PERMISSIONS = ("compute.instances.get", "compute.instances.use")
 
 VRRP = "112"
+
+
+class FirewallApi(Protocol):
+    """What is needed of a client. Errors are those of base/errors.py."""
+
+    def get_instance(self, path: str) -> dict[str, Any]: ...
+
+    def list_firewalls(self, network: str) -> list[dict[str, Any]]: ...
+
+
+def firewall_problems(client: FirewallApi, instances: Iterable[str], network: str) -> list[str]:
+    """Reads the rules of a network, and tells which of the instances do not get VRRP from each other."""
+    try:
+        nodes = {path: client.get_instance(path) for path in instances}
+        return vrrp_problems(nodes, network, client.list_firewalls(network))
+    except NotFound:
+        return []  # Whoever needs it tells that it is not there.
+    except Denied as error:
+        return [str(error)]
 
 
 def vrrp_problems(

@@ -4,347 +4,145 @@
 
 """A cloud's highly available virtual IP: reserved, and bound to the members that may hold it.
 
-What the clouds have in common is here: what is wanted, what is there, and in which order it is changed. How a cloud
-notes down who is bound is in havip_ports.py, havip_huaweicloud.py and havip_ucloudstack.py. Rules, which docs/havip.md
-explains, and which the tests check after each request:
+What the clouds have in common is here: in which order it is changed. Rules, which docs/havip.md explains, and which
+the tests check after each request:
 
 1. Everything that can be checked is checked before anything is changed.
 2. A binding is merged into what is there. What others have bound is taken away only when that is asked for, and what
    has nothing to do with this address never.
 3. Where the API compares revisions, a change is made to what was seen, or not at all. Elsewhere the list is read
-   immediately before it is written, and looked at until it has stayed as it is for a while.
+   immediately before it is written, as a part of that step, and looked at until it has stayed as it is for a while.
 4. External addresses are detached before members are unbound, and all members are before a virtual IP is deleted.
    Otherwise members would answer to an address that the cloud may give to somebody else.
 5. There is nothing to clean up after a run that was killed: whatever it left is the beginning of the next one.
+
+| file                   | does                                                                                    |
+|------------------------|-----------------------------------------------------------------------------------------|
+| havip_goal.py          | what can be wanted                                                                      |
+| havip_look.py          | what is there                                                                           |
+| havip_decide.py        | from what is there and what is wanted to what is to be done, as far as clouds share it  |
+| havip_steps.py         | the names of the steps, and what a run remembers of them                                |
+| havip_ports.py         | OpenStack, and what it shares with Huawei Cloud: the requests; havip_ports_look.py      |
+|                        | reads, havip_ports_decide.py decides, havip_port_table.py knows ports                   |
+| havip_huaweicloud.py   | Huawei Cloud, where it differs from OpenStack                                           |
+| havip_ucloudstack.py   | UCloudStack: the requests; havip_ucloudstack_look.py reads and knows machines           |
 """
 
 from __future__ import annotations
 
-import functools
-import ipaddress
-
-from ..base.errors import AlreadyExists
-from .engine import Pause, Step
-from .havip_goal import BUSY, FAILED, Goal, Member, Vip
+from . import havip_decide
+from .facts import ask
+from .havip_look import BUSY, FAILED, READY, Vip
+from .havip_steps import remember
+from .plan import Pause, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from .engine import Memory
-
-CREATE = "create virtual IP"
-UPDATE = "update virtual IP"
-DELETE = "delete virtual IP"
-BIND = "bind member"
-UNBIND = "unbind member"
-MEMBERS = "update members"
-CHECK_OFF = "switch source/destination check off"
-CHECK_ON = "switch source/destination check on"
-ATTACH = "attach external address"
-DETACH = "detach external address"
+    from .facts import Question
+    from .havip_decide import Decision
+    from .havip_goal import Goal
+    from .havip_look import Member, Observed
+    from .havip_steps import History
+    from .plan import Memory
 
 POLL = 1.0  # seconds between two looks at a virtual IP that the cloud is busy with
-_BINDING = (BIND, UNBIND, MEMBERS, CHECK_OFF, CHECK_ON)
-
-
-class Survey:
-    """What is there. vips: all that can be seen. vip: the one that is meant, if it is there. wanted: the members that
-    the goal names. loose: who still allows the address although it is no virtual IP any more. external: the external
-    address that the goal names. locked: whether the API compares revisions.
-    """
-
-    def __init__(self, goal: Goal) -> None:
-        self.goal = goal
-        self.vips: list[Vip] = []
-        self.vip: Vip | None = None
-        self.wanted: list[Member] = []
-        self.loose: list[Member] = []
-        self.external: dict[str, Any] | None = None
-        self.network = ""  # its id
-        self.subnet: dict[str, Any] = {}
-        self.locked = False
-        self.signature: Hashable = None  # of all that says who is bound
-        self.problems: list[str] = []
-        self.warnings: list[str] = []
-
-    def target(self) -> dict[str, Member]:
-        """Who shall be bound."""
-        if not self.goal.present:
-            return {}
-        wanted = {member.id: member for member in self.wanted}
-        if self.goal.members is not None and self.goal.exclusive:
-            return wanted
-        return {**(self.vip.members if self.vip else {}), **wanted}
-
-    def attach(self) -> dict[str, Any] | None:
-        """The external address that is to be attached."""
-        here = {each["id"] for each in self.vip.external} if self.vip else set()
-        return self.external if self.goal.present and self.external and self.external["id"] not in here else None
-
-    def detach(self) -> list[dict[str, Any]]:
-        """The external addresses that are to be detached."""
-        if not self.vip or (self.goal.present and self.goal.external is None):
-            return []
-        keep = self.external["id"] if self.goal.present and self.external else None
-        return [each for each in self.vip.external if each["id"] != keep]
-
-    def state(self) -> str:
-        """In a sentence, what is there."""
-        if self.vip is None:
-            text = f"there is no virtual IP {self.goal.label()}"
-            return f"{text}, but {_listed(self.loose)} may use its address" if self.loose else text
-        text = f"virtual IP {self.vip} is bound to {_listed(self.vip.members.values()) or 'nobody'}"
-        addresses = ", ".join(each["address"] for each in self.vip.external)
-        return f"{text}, with the external address {addresses}" if addresses else text
-
-    def to_diff(self) -> dict[str, Any]:
-        vip = self.vip
-        if vip is None:
-            return {"members": sorted(map(str, self.loose))} if self.loose else {}
-        return {
-            "id": vip.id,
-            "address": vip.address,
-            "name": vip.name,
-            "remark": vip.remark,
-            "members": sorted(map(str, vip.members.values())),
-            "external": sorted(each["address"] for each in vip.external),
-        }
-
-    def wanted_diff(self) -> dict[str, Any]:
-        """to_diff() of the wanted state."""
-        goal = self.goal
-        if not goal.present:
-            return {}
-        before = self.to_diff() if self.vip else {"id": None, "address": goal.address, "name": "", "remark": ""}
-        external = {each["id"]: each["address"] for each in self.vip.external} if self.vip else {}
-        for each in self.detach():
-            del external[each["id"]]
-        if self.external:
-            external[self.external["id"]] = self.external["address"]
-        return {
-            **before,
-            "name": before["name"] if goal.name is None else goal.name,
-            "remark": before["remark"] if goal.remark is None else goal.remark,
-            "members": sorted(map(str, self.target().values())),
-            "external": sorted(external.values()),
-        }
 
 
 class Havip:
-    """The procedure. What is a cloud's own is in its subclasses: look(), and the steps that create, change and delete.
+    """The procedure. What is a cloud's own is in its subclasses: look(), decide(), and the steps."""
 
-    look() fills in all of a Survey but vip and what choose() does.
-    """
-
-    def look(self, client: Any, goal: Goal, memory: Memory) -> Survey:
+    def look(self, client: Any, goal: Goal, lasting: Mapping[Question, Any]) -> Observed:
+        """Reads what every goal needs. lasting: what an earlier look of this run read, and need not be read again."""
         raise NotImplementedError
 
-    def create(self, s: Survey) -> Step:
+    def decide(self, observed: Any, goal: Goal, history: History) -> Decision:
+        """A pure function. Raises Unread where a fact is missing that few goals need."""
         raise NotImplementedError
 
-    def update(self, s: Survey, vip: Vip, name: str, remark: str | None) -> Step:
+    def create(self, d: Decision) -> Step:
+        raise NotImplementedError
+
+    def update(self, vip: Vip, name: str, remark: str | None) -> Step:
         raise NotImplementedError
 
     def delete(self, vip: Vip) -> Step:
         raise NotImplementedError
 
-    def rebind(self, s: Survey, vip: Vip, target: dict[str, Member]) -> Iterator[Step]:
+    def rebind(self, d: Decision, vip: Vip, target: Mapping[str, Member]) -> Iterator[Step]:
         """What is to be done so that these members are bound, and no others."""
         raise NotImplementedError
 
-    def external(self, vip: Vip, external: dict[str, Any], attach: bool) -> Step:
+    def external(self, vip: Vip, external: Mapping[str, Any], attach: bool) -> Step:
         raise NotImplementedError
 
-    def release(self, s: Survey) -> Iterator[Step]:
+    def release(self, d: Decision) -> Iterator[Step]:
         """Unbind those who allow an address that is no virtual IP any more."""
         return iter(())
 
-    def complaints(self, s: Survey) -> list[str]:
-        """What is wrong with what is there, and what to do about it."""
-        said = [
-            f"virtual IP {vip} failed: {vip.reason}; delete it, and create it again"
-            for vip in s.vips
-            if vip.status == FAILED
-        ]
-        for vip in s.vips:
-            if len(vip.members) < 2:
-                who = _listed(vip.members.values()) or "nobody"
-                said.append(f"virtual IP {vip} is bound to {who}: nobody can take it over; bind another member")
-        return said
+    def complaints(self, observed: Any, vips: Sequence[Vip]) -> list[str]:
+        """What is wrong with these virtual IPs, and what to do about it."""
+        return havip_decide.complaints(vips)
 
-    def observe(self, client: Any, goal: Goal, memory: Memory) -> Survey:
-        s = self.look(client, goal, memory)
-        if s.vip and not goal.present:
-            # Whoever makes another one of this name or address meanwhile keeps it.
-            memory.facts["vip"] = (s.vip.id, s.vip.address)
-        seen = memory.facts.get("sight")
-        since = None  # when the look ended that saw it first; unknown until the next one
-        if seen and seen[0] == s.signature:
-            since = memory.now if seen[1] is None else seen[1]
-        memory.facts["sight"] = (s.signature, since)
-        return s
+    def observe(self, client: Any, goal: Goal, memory: Memory) -> Decision:
+        history = remember(memory)
+        observed = self.look(client, goal, memory.facts.get("lasting", {}))
+        memory.facts["lasting"] = observed.lasting
+        observed, decision = ask(client, observed, lambda o: self.decide(o, goal, history))
+        if decision.vip and not goal.present:
+            memory.facts["vip"] = (decision.vip.id, decision.vip.address)
+        memory.facts["sight"] = history.then(decision.signature)
+        return decision
 
-    def plan(self, s: Survey, goal: Goal, memory: Memory) -> Iterator[Step | Pause]:
-        return self._present(s, goal, memory) if goal.present else self._absent(s, memory)
+    def plan(self, d: Decision, goal: Goal, memory: Memory) -> Iterator[Step | Pause]:
+        history = remember(memory)
+        return self._present(d, history) if goal.present else self._absent(d, history)
 
     @staticmethod
-    def wanted_diff(s: Survey) -> dict[str, Any]:
-        return s.wanted_diff()
+    def wanted_diff(d: Decision) -> dict[str, Any]:
+        return havip_decide.wanted_diff(d)
 
-    def _present(self, s: Survey, goal: Goal, memory: Memory) -> Iterator[Step | Pause]:
-        vip = s.vip
+    def _present(self, d: Decision, history: History) -> Iterator[Step | Pause]:
+        vip, goal = d.vip, d.goal
         if vip is None:
-            yield self.create(s)
-            # As it will be, for who wants to know all steps.
-            vip = Vip("", goal.address or "", goal.name or "", goal.remark or "", s.network)
+            yield self.create(d)
+            # As it will be, for a preview of all steps.
+            address, name, remark = goal.address or "", goal.name or "", goal.remark or ""
+            vip = Vip("", address, name, remark, d.network, "", goal.kind or "internal", READY, "", {}, {}, ())
         elif vip.status == BUSY:
             yield Pause(POLL, f"virtual IP {vip} is {vip.reason}")
         name = vip.name if goal.name is None else goal.name
         if name != vip.name or (goal.remark is not None and goal.remark != vip.remark):
-            yield self.update(s, vip, name, goal.remark)
-        yield from self.rebind(s, vip, s.target())
-        for each in s.detach():
+            yield self.update(vip, name, goal.remark)
+        yield from self.rebind(d, vip, d.target)
+        for each in d.detach:
             yield self.external(vip, each, attach=False)
-        attach = s.attach()
-        if attach:
-            yield self.external(vip, attach, attach=True)
-        if any(key[0] in _BINDING for key in (*memory.done, *memory.conflicts)):  # type: ignore[index]
-            yield from self._settle(s, memory)
+        if d.attach:
+            yield self.external(vip, d.attach, attach=True)
+        if history.bound:
+            yield from self._settle(d, history)
 
-    def _absent(self, s: Survey, memory: Memory) -> Iterator[Step | Pause]:
-        vip = s.vip
+    def _absent(self, d: Decision, history: History) -> Iterator[Step | Pause]:
+        vip = d.vip
         if vip is None:
-            yield from self.release(s)
+            yield from self.release(d)
             return
         if vip.status == BUSY:
             yield Pause(POLL, f"virtual IP {vip} is {vip.reason}")
-        for each in s.detach():
+        for each in d.detach:
             yield self.external(vip, each, attach=False)
         if vip.status != FAILED:  # then nobody is bound to anything that works, and deleting it unbinds them
-            yield from self.rebind(s, vip, {})
-            yield from self._settle(s, memory)
+            yield from self.rebind(d, vip, {})
+            yield from self._settle(d, history)
         yield self.delete(vip)
 
-    def _settle(self, s: Survey, memory: Memory) -> Iterator[Pause]:
+    def _settle(self, d: Decision, history: History) -> Iterator[Pause]:
         """Wait until what was seen has stayed as it is for long enough."""
-        if s.locked:
+        if d.observed.locked:
             return
-        since = memory.facts["sight"][1]
-        left = s.goal.settle - (0.0 if since is None else memory.now - since)
+        since = history.sight[1] if history.sight else None
+        left = d.goal.settle - (0.0 if since is None else history.now - since)
         if left > 0:
-            yield Pause(left, f"whether somebody else changes the members of {s.vip} at the same time")
-
-
-# --- checks that all clouds have in common
-
-
-def choose(s: Survey, memory: Memory) -> None:
-    """Find the virtual IP that is meant, and say what is wrong with that."""
-    goal = s.goal
-    mine = memory.facts.get("vip")
-    if mine:
-        found = [vip for vip in s.vips if vip.id == mine[0]]
-    elif goal.vip_id:
-        found = [vip for vip in s.vips if vip.id == goal.vip_id]
-        if not found and goal.present:
-            s.problems.append(f"vip_id: there is no virtual IP {goal.vip_id}{_known(s)}")
-    elif goal.address:
-        found = [vip for vip in s.vips if vip.address == goal.address]
-        twins = [vip for vip in s.vips if goal.name is not None and vip.name == goal.name]
-        if not found and twins and goal.present:
-            s.problems.append(
-                f"address: the virtual IP {goal.name} is {twins[0]}, and the address of one cannot be changed. Leave "
-                "out the address, choose another name, or delete that one first"
-            )
-    else:
-        found = [vip for vip in s.vips if vip.name == goal.name]
-    if len(found) > 1:
-        s.problems.append(
-            f"name: {len(found)} virtual IPs are {goal.label()}: {', '.join(map(str, found))}. Say which by "
-            "vip_id or address"
-        )
-    s.vip = found[0] if len(found) == 1 else None
-    if s.vip and goal.vip_id and goal.address and s.vip.address != goal.address:
-        s.problems.append(
-            f"address: the virtual IP {s.vip.id} is {s.vip.address}, and not {goal.address}; the address of one cannot "
-            "be changed"
-        )
-    if s.vip and s.vip.status == FAILED and goal.present:
-        s.problems.append(
-            f"the cloud says that virtual IP {s.vip} failed: {s.vip.reason}. Delete it (state=absent), and run this "
-            "again"
-        )
-
-
-def check_limits(s: Survey, held: dict[str, set[str]]) -> None:
-    """held: by a member's id, the addresses of all virtual IPs that the machine has."""
-    per_vip, per_member = s.goal.limits
-    target = s.target()
-    new = [member for member in s.wanted if not (s.vip and member.id in s.vip.members)]
-    said = []
-    if per_vip is not None and len(target) > per_vip and new:
-        said.append(
-            f"members: virtual IP {s.vip or s.goal.label()} would have {len(target)} members, and may have {per_vip}"
-        )
-    for member in new if per_member is not None else ():
-        count = len(held.get(member.id, set()) | {s.vip.address if s.vip else s.goal.address or ""})
-        if count > per_member:  # type: ignore[operator]
-            said.append(f"members: {member} would have {count} virtual IPs, and may have {per_member}")
-    (s.problems if s.goal.enforce else s.warnings).extend(said)
-
-
-def check_external(s: Survey, externals: Iterable[dict[str, Any]]) -> None:
-    """Find the external address that is wanted, and say what is wrong with that."""
-    goal = s.goal
-    if not goal.present or not goal.external:
-        return
-    externals = list(externals)
-    s.external = next((each for each in externals if goal.external in (each["id"], each["address"])), None)
-    if s.external is None:
-        known = ", ".join(each["address"] for each in externals) or "none"
-        s.problems.append(f"external: there is no external address {goal.external} in the project; there are: {known}")
-        return
-    port = s.external["port_id"]
-    if port and not (s.vip and port == s.vip.id):
-        s.problems.append(
-            f"external: {s.external['address']} is on port {port}"
-            + (f" ({s.external['fixed_ip']})" if s.external.get("fixed_ip") else "")
-            + "; detach it there first"
-        )
-    others = [each["address"] for each in s.vip.external if each["id"] != s.external["id"]] if s.vip else []
-    if others and not goal.exclusive:
-        s.problems.append(
-            f"external: virtual IP {s.vip} has the external address {', '.join(others)}, and can have only one; with "
-            "exclusive=true that one is replaced"
-        )
-
-
-@functools.lru_cache(4096)  # a network has many ports, and each is compared with each virtual IP
-def host(text: str | None) -> str:
-    """An address as it is compared: without /32 and /128, and IPv6 in its short form. "" for a network."""
-    try:
-        interface = ipaddress.ip_interface(str(text).strip())
-    except ValueError:
-        return ""
-    return str(interface.ip) if interface.network.prefixlen == interface.network.max_prefixlen else ""
-
-
-def inside(address: str, cidr: str) -> bool:
-    try:
-        return ipaddress.ip_address(address) in ipaddress.ip_network(cidr, strict=False)
-    except ValueError:
-        return False
-
-
-def taken(address: str) -> AlreadyExists:
-    return AlreadyExists(f"There is a virtual IP {address} by now.", resource=address)
-
-
-def _known(s: Survey) -> str:
-    return f"; there are: {', '.join(map(str, s.vips))}" if 0 < len(s.vips) <= 20 else ""
-
-
-def _listed(members: Iterable[Member]) -> str:
-    return ", ".join(sorted(map(str, members)))
+            yield Pause(left, f"whether somebody else changes the members of {d.vip} at the same time")

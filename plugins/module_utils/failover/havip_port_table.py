@@ -8,28 +8,33 @@ from __future__ import annotations
 
 import ipaddress
 
-from .havip import host, inside
-from .havip_goal import Member, Vip
+from .havip_look import READY, Member, Vip, host, inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
-    Port = dict[str, Any]
+    Port = Mapping[str, Any]
     Pair = dict[str, Any]
 
 
-def vip_of(port: Port, subnet: str | None) -> Vip:
+def vip_of(port: Port, subnet: str | None, externals: Iterable[Mapping[str, Any]]) -> Vip:
+    """The virtual IP that a port is; nobody is bound to it yet."""
     fixed = fixed_of(port, subnet) or {}
     return Vip(
-        port["id"],
-        host(fixed.get("ip_address")),
-        port.get("name") or "",
-        port.get("description") or "",
-        port.get("network_id") or "",
-        fixed.get("subnet_id") or "",
+        id=port["id"],
+        address=host(fixed.get("ip_address")),
+        name=port.get("name") or "",
+        remark=port.get("description") or "",
+        network=port.get("network_id") or "",
+        subnet=fixed.get("subnet_id") or "",
+        kind="internal",
+        status=READY,
+        reason="",
         data=port,
+        members={},
+        external=tuple(each for each in externals if each["port_id"] == port["id"]),
     )
 
 
@@ -38,7 +43,7 @@ def fixed_of(port: Port, subnet: str | None) -> dict[str, Any] | None:
     return next((each for each in port.get("fixed_ips") or () if subnet in (None, each.get("subnet_id"))), None)
 
 
-def member_of(port: Port, subnet: str | None, names: dict[str, str]) -> Member:
+def member_of(port: Port, subnet: str | None, names: Mapping[str, str]) -> Member:
     device = port.get("device_id") or ""
     return Member(port["id"], names.get(device) or port.get("name") or device, address_in(port, subnet), port)
 
@@ -58,7 +63,7 @@ def words_of(port: Port) -> set[str]:
     return {port["id"], port.get("device_id") or "", port.get("name") or "", *addresses_of(port)} - {""}
 
 
-def name_of(thing: dict[str, Any]) -> str:
+def name_of(thing: Mapping[str, Any]) -> str:
     return thing.get("name") or thing.get("id") or ""
 
 

@@ -31,23 +31,22 @@ which docs/cloudpods.md explains, and which the tests check after each request:
 
 from __future__ import annotations
 
-from .engine import Pause
 from .facts import ask
-from .instancegroup_decide import Decision, blocking, decide, wanted_diff
+from .instancegroup_decide import Decision, blocking, decide, member_problems, wanted_diff, warnings
 from .instancegroup_eip import waiting
-from .instancegroup_goal import goal_problems
+from .instancegroup_goal import GroupGoal, goal_problems
 from .instancegroup_look import Observed, look
 from .instancegroup_steps import hold_back, remember, steps
+from .plan import Pause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .engine import Memory, Step
-    from .instancegroup_goal import GroupGoal
     from .instancegroup_look import GroupApi
+    from .plan import Memory, Step
 
-__all__ = ["observe", "plan", "wanted_diff"]
+__all__ = ["inspect", "observe", "plan", "wanted_diff"]
 
 _POLL = 0.5  # seconds between looks at what the service does
 
@@ -81,3 +80,16 @@ def plan(decision: Decision, goal: GroupGoal, memory: Memory) -> Iterator[Step |
                 yield Pause(_POLL, decision.doubt)
             yield from hold_back(step, memory)
         yield step
+
+
+def inspect(client: GroupApi, group: str) -> tuple[Observed, list[str]]:
+    """Looks at a group for a person: it, with the interfaces of its members, and what is not as it should be."""
+    o = look(client, group, loose=True)
+    if o.group is None:
+        return o, []
+    problems = blocking(o, GroupGoal(group, present=False))
+    if o.vips:
+        o, misfits = ask(client, o, lambda o: member_problems(o, o.members, o.vips[0]))
+        problems += misfits
+    o, _interfaces = ask(client, o, lambda o: [o.interfaces(member) for member in o.members])
+    return o, problems + warnings(o)

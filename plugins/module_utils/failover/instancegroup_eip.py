@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from ..base.errors import Denied, Invalid
-from .engine import AT_WORK
 from .instancegroup_look import (
     EIP_AT_WORK,
     EIP_PREFIX,
@@ -19,6 +18,7 @@ from .instancegroup_look import (
     whose,
 )
 from .instancegroup_steps import LATE
+from .plan import AT_WORK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,18 +8,18 @@ remembers of those that it made."""
 from __future__ import annotations
 
 from ..base.errors import AlreadyExists, Invalid, Lost, NotFound, Unavailable
-from .engine import Pause, Step
 from .instancegroup_look import spell_eip
+from .plan import Pause, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from .engine import Fact, Memory
     from .instancegroup_decide import Decision
     from .instancegroup_goal import Eip, GroupGoal, Vip
     from .instancegroup_look import Resource
+    from .plan import Fact, Memory
 
 CREATE_GROUP = "create group"
 UPDATE_GROUP = "update group"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from typing import Any, Protocol
 
-    from .engine import Done, Memory, Step
+    from .plan import Done, Memory, Step
 else:
     Protocol = object
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from .engine import Memory, Pause, Step
+    from .plan import Memory, Pause, Step
     from .route_goal import RouteGoal
     from .route_look import RouteApi
 

@@ -10,7 +10,7 @@ The rules that are meant by numbers are those of route.py.
 from __future__ import annotations
 
 from ..base.errors import Invalid
-from .engine import AT_WORK
+from .plan import AT_WORK
 from .route_table import birth, dead_codes, hop_of, is_live, is_newest, overlaps, precedence, priority_of
 
 TYPE_CHECKING = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..base.errors import AlreadyExists, Invalid, NotFound, Stale
 from ..clouds.gce_names import NAME_CHARACTERS, NAME_LENGTH
 from . import route_decide
-from .engine import Fact, Pause, Step
+from .plan import Fact, Pause, Step
 from .route_decide import History, Insertion
 from .route_look import Observed
 from .route_problems import TAKEN
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from typing import Any
 
-    from .engine import Memory
+    from .plan import Memory
     from .route_decide import Action
     from .route_goal import RouteGoal
     from .route_look import RouteApi

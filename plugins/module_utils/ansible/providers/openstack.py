@@ -82,9 +82,12 @@ def connection(module: AnsibleModule, alternative: Mapping[str, Any] | None = No
     elif not params["auth"]:
         settings.update(alternative or {})
     try:
-        connected = openstack.connect(**settings)
+        # It may get a vendor's profile from the URL that the settings name.
+        connected = bounded.call(params["timeout"], lambda: openstack.connect(**settings))
         bounded.bind(connected.session.session)
         return connected
+    except TimeoutError:
+        raise OptionError("cloud: its profile does not come in time") from None
     except (keystoneauth1.exceptions.ClientException, openstack.exceptions.SDKException) as e:
         raise OptionError(
             f"{'cloud' if cloud else 'auth'}: there is no way to log in: {str(e).rstrip('. ')}. Name an entry of"

@@ -26,8 +26,8 @@ class Provider:
     name: the value of the option provider.
     procedure: binds its virtual IPs, by the client that connect(module) returns.
     login: argument specs of the options for the login, besides those that all clouds have.
-    binding: argument specs of the options that only havip_bind has. Two clouds may share an option of the same spec.
     binding: argument specs of the options that only havip_bind has. Two clouds may share an option with one spec.
+    most_members, most_vips: of a virtual IP, and of a member; None: any number.
     enforce: whether more than that is refused. Otherwise it is a warning.
     goal(params): what the options in `binding` mean, as arguments of failover.havip_goal.Goal.
     secrets(params): the values of options that have secrets in them: texts, or dictionaries with texts below names.

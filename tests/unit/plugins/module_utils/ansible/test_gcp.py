@@ -33,7 +33,7 @@ class Module:
 
     def __init__(self, **options):
         self.params = dict.fromkeys(gcp.SPEC)
-        self.params.update(project="my-project", auth_kind="application", endpoint=gcp.ENDPOINT)
+        self.params.update(project="my-project", auth_kind="application", endpoint=gcp.ENDPOINT, timeout=60.0)
         self.params.update(options)
         contents = options.get("service_account_contents")
         self.no_log_values = set(map(str, contents.values())) if isinstance(contents, dict) else {contents}

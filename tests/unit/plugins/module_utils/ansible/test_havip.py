@@ -35,7 +35,9 @@ class Module:
 
     def __init__(self, provider, **options):
         self.params = dict.fromkeys(OPTIONS)
-        self.params.update(provider=provider, state="present", exclusive=False, settle=1.0, api_timeout=30.0)
+        self.params.update(
+            provider=provider, state="present", exclusive=False, settle=1.0, api_timeout=30.0, timeout=60.0
+        )
         self.params.update(options)
         self.no_log_values = set()
 

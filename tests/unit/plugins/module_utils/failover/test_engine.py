@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 
+from ansible_collections.cloudha.vip.plugins.module_utils.base import time_limit
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     CloudError,
     Denied,
@@ -178,6 +179,23 @@ def test_no_time_left():
     assert "the counter is at 20" in str(failed.value) or "the counter is at 21" in str(failed.value)
     assert len(failed.value.steps) == client.number and isinstance(failed.value.error, engine.TimedOut)
     assert "run it again" in str(failed.value)
+
+
+def test_a_look_has_what_is_left_and_a_change_is_waited_for():
+    limits = []
+
+    class Client(Counter):
+        def read(self):
+            limits.append(round(time_limit.at_most(99), 1))
+            return super().read()
+
+        def write(self, number, request_id):
+            assert time_limit.end() is None
+            super().write(number, request_id)
+
+    apply(Client(), 2, timeout=20, spent=5)
+    assert limits == [15.0, 14.5, 14.0]
+    assert time_limit.end() is None
 
 
 def test_what_cannot_pass_ends_at_once():

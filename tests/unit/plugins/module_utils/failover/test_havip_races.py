@@ -152,7 +152,7 @@ def test_the_races_would_find_a_writer_without_revisions(monkeypatch):
 
 @pytest.mark.parametrize("make", [OldNeutron, Huawei, Stack])
 def test_the_races_would_find_a_writer_that_does_not_wait(make, monkeypatch):
-    monkeypatch.setattr(havip.Havip, "_settle", lambda self, s, memory: iter(()))
+    monkeypatch.setattr(havip.Havip, "_settle", lambda self, d, history: iter(()))
     assert min(eight(seed, make) for seed in range(20)) < 8
 
 
