@@ -26,9 +26,9 @@ test: ## Everything that CI runs
 	@tests/setup
 	@# A new root waits for its downloads most of the time; the checks have the processors meanwhile.
 	@$(MAKE) -j 2 fresh-bookworm checks
+	@rm -f build/again
 	@# They wait most of the time: for time-outs, and for each other.
 	$(RUN) pytest -q -n 4 --dist worksteal $(PYTEST_ARGS) tests/contract
-	@rm -f build/again
 	@# They look for what a lab leaves anywhere on the machine, so they are alone on it.
 	$(RUN) pytest -q -m alone $(PYTEST_ARGS) tests/system
 	@# Two labs at a time; the files that take longest come first.
