@@ -40,9 +40,10 @@ test: ## Everything that CI runs
 fresh-bookworm:
 	@tests/fresh bookworm
 
-# One after the other, also where others run beside them.
+# First what takes seconds. The others have time to spare: sanity installs its tools, and units wait for processes.
 checks:
-	@$(MAKE) -j 1 lint sanity units
+	@$(MAKE) lint
+	@$(MAKE) -j 2 --output-sync=target sanity units
 
 versions: ## With every ansible-core that the collection is for and this machine has a Python for
 	VERSIONS=all $(RUN) pytest -q tests/contract/test_versions.py

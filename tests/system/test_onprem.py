@@ -123,7 +123,6 @@ def test_a_change_of_nginx_reaches_clients_without_moving_the_address(pair: OnPr
     assert seen.answered_by == set(before)
     page = "import urllib.request; print(urllib.request.urlopen('http://192.168.7.246/').read())"
     assert "changed" in pair.ssh("client1", f'python3 -c "{page}"')
-    pair.deploy()
     short_enough(seen.gap_ms, PATIENCE_MS, seen.waited_ms)
 
 
@@ -133,9 +132,10 @@ def test_an_upgrade_of_the_agent_does_not_move_the_address(pair: OnPremises) -> 
     for node in ("node1", "node2"):
         pair.ssh(node, f"echo '# an older version' >> {code}")
     with pair.client() as seen:
-        assert all(count > 0 for count in changes(pair.deploy()).values())
+        pair.deploy()
     assert seen.answered_by == set(before)
-    assert "older" not in pair.ssh("node1", f"cat {code}")
+    for node in ("node1", "node2"):
+        assert "older" not in pair.ssh(node, f"cat {code}")
     short_enough(seen.gap_ms, PATIENCE_MS, seen.waited_ms)
 
 
