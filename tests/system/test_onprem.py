@@ -126,19 +126,6 @@ def test_a_change_of_nginx_reaches_clients_without_moving_the_address(pair: OnPr
     short_enough(seen.gap_ms, PATIENCE_MS, seen.waited_ms)
 
 
-def test_an_upgrade_of_the_agent_does_not_move_the_address(pair: OnPremises) -> None:
-    before = pair.holders()
-    code = pair.ssh("node1", "find /usr/local/lib/vip-agent -name verdict.py").strip()
-    for node in ("node1", "node2"):
-        pair.ssh(node, f"echo '# an older version' >> {code}")
-    with pair.client() as seen:
-        pair.deploy()
-    assert seen.answered_by == set(before)
-    for node in ("node1", "node2"):
-        assert "older" not in pair.ssh(node, f"cat {code}")
-    short_enough(seen.gap_ms, PATIENCE_MS, seen.waited_ms)
-
-
 def test_another_port_and_path_reach_checks_and_clients(pair: OnPremises) -> None:
     before = pair.holders()
     # Without clients in the inventory a standby asks.
