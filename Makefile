@@ -5,6 +5,8 @@
 MAKEFLAGS += --no-print-directory
 TOPOLOGY ?= onprem_active_standby
 RUN := tests/run
+# How many labs the tests run at a time, and on two processors two are busy most of the time.
+LABS ?= 2
 # Another ansible-core for this one command: make demo ANSIBLE=2.17
 export ANSIBLE
 
@@ -22,27 +24,29 @@ demo: ## Build a topology in the lab, break it in every way, show what clients l
 fresh: ## Do what the README says on a new Debian root that has nothing but the base system [ROOT=bookworm, by default trixie, too]
 	@tests/fresh $(ROOT)
 
-test: ## Everything that CI runs
+test: ## Everything that CI runs [LABS=2]
 	@tests/setup
 	@# A new root waits for its downloads most of the time; the checks have the processors meanwhile.
 	@$(MAKE) -j 2 fresh-bookworm checks
+	@rm -f build/again
 	@# They wait most of the time: for time-outs, and for each other.
 	$(RUN) pytest -q -n 4 --dist worksteal $(PYTEST_ARGS) tests/contract
-	@rm -f build/again
 	@# They look for what a lab leaves anywhere on the machine, so they are alone on it.
 	$(RUN) pytest -q -m alone $(PYTEST_ARGS) tests/system
-	@# Two labs at a time; the files that take longest come first.
-	$(RUN) pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) \
-	    $(addprefix tests/system/test_,onprem.py nodes.py gcp_route.py gcp_alias.py molecule.py debian13.py vpc.py \
+	@# Some labs at a time. What takes longest comes first, and files of short tests last: a worker keeps up to three
+	@# scopes that have one test, though another worker has nothing to do.
+	$(RUN) pytest -q -n $(LABS) --dist loadscope --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) \
+	    $(addprefix tests/system/test_,onprem.py nodes.py molecule.py debian13.py gcp_route.py gcp_alias.py vpc.py \
 	    lab.py cloudpods_lab.py fabric.py) tests/node
 	@tests/again $(PYTEST_ARGS)
 
 fresh-bookworm:
 	@tests/fresh bookworm
 
-# One after the other, also where others run beside them.
+# First what takes seconds. The others have time to spare: sanity installs its tools, and units wait for processes.
 checks:
-	@$(MAKE) -j 1 lint sanity units
+	@$(MAKE) lint
+	@$(MAKE) -j 2 --output-sync=target sanity units
 
 versions: ## With every ansible-core that the collection is for and this machine has a Python for
 	VERSIONS=all $(RUN) pytest -q tests/contract/test_versions.py

@@ -149,6 +149,10 @@ class Teller:
         if self._clock() - self._said >= STILL_S and self._doing:
             self._line(f"still {self._doing}, for {duration(self._clock() - self._since)}")
 
+    def shown(self) -> None:
+        """Something else was shown just now: nobody wonders, and a detail would be lost in it."""
+        self._said = self._clock()
+
     def error(self, text: str) -> None:
         self._say(f"{self._time()}  ERROR: {text}")
         self._said = self._clock()
@@ -259,6 +263,7 @@ class Demo:
                         said.append(line)
                         if self.verbose:
                             print(line, flush=True)
+                            self.teller.shown()
                         elif line.startswith("lab: "):
                             self.teller.now(line.removeprefix("lab: "))
         except BaseException as error:

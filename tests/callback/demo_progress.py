@@ -39,9 +39,12 @@ ROLES = {
     "nginx": "installing nginx, the service behind the address",
     "switchover": "keeping others' work away from the nodes",
     "vip_agent": "installing vip-agent, which checks the service",
-    "vrrp": "checking what the nodes will need",
+    "vrrp": "installing keepalived, which gives the address to one node",
 }
-CHECKING = "checking what is wanted before anything is changed"
+# What some of a role's files do, whatever the role; all that is included between a check's begin and the role's next
+# entry point is part of the check.
+ENTRIES = {"check": "checking what is wanted before anything is changed", "holder": ROLES["holder"]}
+ENTRY = re.compile(r"Validating arguments against arg spec '(\w+)'")
 # What is done to a node by a fault of the drill's catalog.
 FAULTS = {
     "agent_kill": "keepalived stops, and the new holder's agent is killed at work",
@@ -94,6 +97,7 @@ class Progress:
         self._tell = tell
         self.total = self._done = 0
         self._fault = self._phase = self._answered = self._role = ""
+        self._entries: dict[str, str] = {}
         self._injected = 0
         self._failed = False
 
@@ -108,6 +112,8 @@ class Progress:
         role, _colon, own = name.rpartition(" : ")
         what, _colon, where = own.partition(": ")
         role = role.rpartition(".")[2]
+        if entered := ENTRY.match(own):
+            self._entries[role] = entered[1]
         if what == BEGIN:
             self._fault, self._answered, self._injected, self._failed = where, "", 0, False
             self._phase = "beginning"
@@ -134,7 +140,7 @@ class Progress:
         elif what in AROUND and not self._fault:
             self._now(AROUND[what])
         elif role in ROLES and not self._fault:
-            text = CHECKING if file == "check.yml" else ROLES[role]
+            text = ENTRIES.get(file.removesuffix(".yml")) or ENTRIES.get(self._entries.get(role, "")) or ROLES[role]
             if text != self._role:
                 self._role = text
                 self._now(text)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import again
 import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
@@ -21,6 +22,10 @@ from lab.cloudpods.server import local as cloudpods_local  # noqa: E402
 from lab.gce.server import Local, local  # noqa: E402
 from lab.huaweicloud import server as huawei  # noqa: E402
 from lab.openstack import server as openstack  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    again.register(config)
 
 
 @pytest.fixture(autouse=True)

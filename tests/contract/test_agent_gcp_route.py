@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from busy import Watch
 
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
@@ -328,9 +329,10 @@ def test_a_token_that_is_refused_is_replaced(master, cloud):
     cloud.move(NODE2)
     cloud.expire()
     seq = master.last()
+    watch = Watch()
     master.state("MASTER")
     done = master.event("action_done", after=seq)
-    assert done["first_mutation_ms"] < 1000
+    watch.at_most(1, done["first_mutation_ms"] / 1000)
     cloud.is_at(NODE1)
 
 
@@ -422,6 +424,7 @@ def test_a_slow_api_delays_no_health_check(cloud, make_node):
         node.start()
         proxy.hook = lambda number, moment: time.sleep(0.4)
         seq = node.last()
+        watch = Watch()
         started = time.monotonic()
         node.state("MASTER")
         node.event("action_done", after=seq)
@@ -431,8 +434,8 @@ def test_a_slow_api_delays_no_health_check(cloud, make_node):
     assert ended - started > 3
     within = [when for when in answered if started <= when <= ended]
     gaps = [later - earlier for earlier, later in itertools.pairwise(within)]
-    assert statistics.median(gaps) < 0.11
-    assert len(within) > 0.6 * (ended - started) / 0.1
+    watch.at_most(0.11, statistics.median(gaps))
+    watch.holds(len(within) > 0.6 * (ended - started) / 0.1, f"{len(within)} checks")
 
 
 def test_a_metadata_server_that_comes_late(cloud, make_node):

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from busy import until
 
 from lab.cloudpods import region
 from lab.cloudpods.dataplane import MemoryPlane
@@ -95,13 +96,6 @@ def vip(group: Api) -> Api:
     """With the VIP, too."""
     group.act("attachnetwork", ip_addr=region.VIP, require_designated_ip=True)
     return group
-
-
-def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.005)
 
 
 # --- the recording

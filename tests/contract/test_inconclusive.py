@@ -8,30 +8,41 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import busy
 import pytest
 
 SYSTEM = Path(__file__).resolve().parents[1] / "system"
 CONFTEST = """
-import pytest
-from again import judge, pytest_report_teststatus, pytest_terminal_summary
+import again, busy
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = yield
-    judge(item, call, report)
-    return report
+def pytest_configure(config):
+    again.register(config)
+
+def lost_s():  # as if something waited all along, or never
+    return busy.time.monotonic() * LOST
+
+busy.lost_s, busy.SUMMED_UP_S = lost_s, 0.1
 """
 TESTS = """
+import subprocess
+
 import pytest
-from busy import short_enough
+from busy import short_enough, until, Watch
 
 def test_well(): short_enough(100, 5000, 0)
 def test_busy(): short_enough(6000, 5000, 1500)
 @pytest.mark.in_order
 def test_busy_too(): short_enough(6000, 5000, 6000)
+def test_waits(): until(lambda: False, 0.2)
+def test_hangs(): subprocess.run(["sleep", "5"], timeout=0.2)
+def test_takes_long():
+    watch = Watch()
+    watch.at_most(1, 1.5)
+def test_is_wrong(): assert 1 == 2
 """
 
 
@@ -64,21 +75,83 @@ def test_of_a_drill_a_failed_fault_counts_more_than_an_inconclusive_one() -> Non
         busy.passed({"faults": faults})
 
 
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let this share of the time be lost, by a clock that goes on only while somebody sleeps."""
+    now = [100.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    def share(of_the_time: float) -> None:
+        monkeypatch.setattr(busy, "lost_s", lambda: now[0] * of_the_time)
+
+    monkeypatch.setattr(busy, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    monkeypatch.setattr(busy, "SUMMED_UP_S", 0)
+    share(0)
+    return share
+
+
+def test_how_long_something_took_is_judged_by_how_busy_the_machine_was(lost: Callable[[float], None]) -> None:
+    lost(0.4)
+    watch = busy.Watch()
+    busy.time.sleep(3)
+    watch.at_most(1, 0.999)
+    with pytest.raises(busy.Inconclusive, match="40%"):
+        watch.at_most(1, 1.5)
+    with pytest.raises(AssertionError, match=r"3.000 s, not below 1 s"):
+        watch.at_most(1)
+    with pytest.raises(AssertionError):
+        watch.holds(False, "no")
+    lost(0.6)
+    watch = busy.Watch()
+    busy.time.sleep(3)
+    watch.holds(True, "no")
+    with pytest.raises(busy.Inconclusive, match="no; something waited"):
+        watch.holds(False, "no")
+
+
+def test_a_wait_gives_what_it_waited_for_and_is_judged_once_it_was_in_vain(lost: Callable[[float], None]) -> None:
+    values = iter([0, "", "there"])
+    assert busy.until(lambda: next(values)) == "there"
+    with pytest.raises(AssertionError, match=r"not there within 0.1 s"):
+        busy.until(lambda: False, 0.1, "not there")
+    lost(0.9)
+    with pytest.raises(busy.Inconclusive, match=r"not there within 0.1 s"):
+        busy.until(lambda: False, 0.1, "not there")
+
+
+def test_the_kernel_says_how_long_something_has_waited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = busy.lost_s()
+    assert 0 <= before <= busy.lost_s()
+    monkeypatch.setattr(busy, "PRESSURE", tmp_path / "pressure")
+    assert busy.lost_s() == 0, "a kernel that does not count"
+    (tmp_path / "pressure").write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\nfull total=1\n")
+    monkeypatch.setattr(busy, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    (tmp_path / "stat").write_text(f"cpu  1 2 3 4 5 6 7 {3 * os.sysconf('SC_CLK_TCK')} 0 0\ncpu0 1\n")
+    assert busy.lost_s() == 4, "2.5 s here, and 3 s of two processors elsewhere"
+
+
 def test_it_is_noted_shown_and_a_failure_the_next_time(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = in_order\n")
-    (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(TESTS)
 
-    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+    def run(lost: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "conftest.py").write_text(CONFTEST.replace("LOST", lost))
         command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "test_it.py"]
         paths = {"PYTHONPATH": f"{SYSTEM}:{os.environ.get('PYTHONPATH', '')}"}
         mine = {**os.environ, **paths, **environment}
         return subprocess.run(command, cwd=tmp_path, env=mine, capture_output=True, text=True, timeout=120, check=False)
 
-    first = run()
-    assert first.returncode == 0 and "1 passed, 2 inconclusive" in first.stdout, first.stdout + first.stderr
+    idle = run("0")
+    assert idle.returncode == 1 and "4 failed, 1 passed, 2 inconclusive" in idle.stdout, idle.stdout + idle.stderr
+    (tmp_path / "build/again").unlink()
+    first = run("0.9")
+    assert first.returncode == 1 and "1 failed, 1 passed, 5 inconclusive" in first.stdout, first.stdout + first.stderr
     assert "test_it.py::test_busy: Inconclusive: a gap of 6000 ms" in first.stdout
     noted = (tmp_path / "build/again").read_text().split()
-    assert sorted(noted) == ["test_it.py", "test_it.py::test_busy"]
-    again = run(CLOUDHA_TEST_AGAIN="yes")
-    assert again.returncode == 1 and "2 failed, 1 passed" in again.stdout, again.stdout
+    others = ("test_busy", "test_waits", "test_hangs", "test_takes_long")
+    assert sorted(noted) == sorted(["test_it.py", *(f"test_it.py::{name}" for name in others)])
+    again = run("0.9", CLOUDHA_TEST_AGAIN="yes")
+    assert again.returncode == 1 and "6 failed, 1 passed" in again.stdout, again.stdout

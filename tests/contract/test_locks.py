@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy import until
 
 # The unit is a directory, which one of several makes. It is there until its processes have ended.
 SYSTEMD_RUN = """#!/bin/sh
@@ -258,10 +259,7 @@ def test_a_lock_leaves_nothing_when_it_ends_and_when_somebody_stops_it(site: Sit
     if seconds > 100:
         for node in site.nodes:
             subprocess.run([site.directory / node / "systemctl", "stop"], env=site.environment(node), check=True)
-    deadline = time.monotonic() + 20
-    while site.holders() != ["", ""]:
-        assert time.monotonic() < deadline, site.holders()
-        time.sleep(0.05)
+    until(lambda: site.holders() == ["", ""], 20)
     assert site.leases() == [0, 0] and site.run(BOB, IDLE).returncode == 0
 
 

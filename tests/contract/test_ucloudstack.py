@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from busy import until
 from ucloud.client import Client
 from ucloud.core import exc
 from ucloud.services.ucloudstack.client import UCloudStackClient
@@ -406,9 +407,9 @@ def test_a_change_takes_its_time(api: Local, cloud: UCloudStack) -> None:
     behave(api, latency_s=0.2, propagation_s=0.2)
     began = time.monotonic()
     vip_id = cloud.allocate_vip({**LAN, "AssociatedResourceIDs": ["vm-1"]})
-    eventually(lambda: the(cloud, vip_id)["Status"] == "Available")
+    until(lambda: the(cloud, vip_id)["Status"] == "Available")
     assert time.monotonic() - began >= 0.2
-    eventually(lambda: permitted(api) == {"node1 eth0": [the(cloud, vip_id)["IP"]]})
+    until(lambda: permitted(api) == {"node1 eth0": [the(cloud, vip_id)["IP"]]})
     assert time.monotonic() - began >= 0.4
 
 
@@ -418,13 +419,6 @@ def test_one_that_is_available_may_not_say_so(api: Local, cloud: UCloudStack) ->
     (said,) = post(api, form("DescribeVIP"))["Infos"]
     assert "Status" not in said
     assert [each["Status"] for each in cloud.describe_vips()] == ["Available"]
-
-
-def eventually(true: Callable[[], bool], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 # --- what else there is
@@ -619,7 +613,7 @@ def test_refused_for_a_while(api: Local, cloud: UCloudStack) -> None:
         cloud.describe_vips()
     assert cloud.describe_vms()
     fail(api, "DescribeVIP", kind="status", for_s=0.1)
-    eventually(lambda: api.admin("GET", "/behaviour")["faults"] == [])
+    until(lambda: api.admin("GET", "/behaviour")["faults"] == [])
     assert cloud.describe_vips() == []
 
 
@@ -687,7 +681,7 @@ def test_it_serves_and_is_told_on_a_socket(tmp_path: Path) -> None:
     plane, admin = MemoryPlane(), tmp_path / "api.sock"
     arguments = {"api": ("127.0.0.1", port), "admin": admin}
     threading.Thread(target=serve, args=(WORLD, plane), kwargs=arguments, daemon=True).start()
-    eventually(admin.exists)
+    until(admin.exists)
     assert plane.permitted["node1", "eth1"] == ("192.168.177.21",)
     told = tell(admin, "PATCH", "/behaviour", {"latency_s": 0, "propagation_s": 0})
     assert (told["latency_s"], told["faults"]) == (0, [])

@@ -12,9 +12,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import again
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_configure(config):
+    again.register(config)
 
 
 def pytest_collection_modifyitems(items):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from busy import BUSY, Inconclusive, Watch
 
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems import find_problems
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.render import render
@@ -26,6 +28,8 @@ from lab.image import PACKAGES, ensure
 ROLE = Path(__file__).resolve().parents[2] / "roles/keepalived"
 SPEC = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
 DRAIN = "/shared/drain"
+# What a script says that has waited for long enough.
+_VAIN = re.compile("^in vain: .*", re.MULTILINE)
 
 # The package and the libraries that the machines' image does not have yet.
 _NEEDED = (
@@ -126,7 +130,8 @@ class RealKeepalived:
         self, namespaces: list[str], links: str, shared: Path, script: str, timeout: float
     ) -> subprocess.CompletedProcess[str]:
         enter = ["unshare", "--mount", *namespaces, "sh", "-ec", _ENTER, "sh"]
-        return subprocess.run(
+        watch = Watch()
+        done = subprocess.run(
             [*enter, str(self.image), str(self.packages), str(shared), links, script],
             capture_output=True,
             text=True,
@@ -134,6 +139,9 @@ class RealKeepalived:
             check=False,
             env={**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         )
+        if done.returncode and (vain := _VAIN.search(done.stdout + done.stderr)) and watch.share() > BUSY:
+            raise Inconclusive(vain.group())
+        return done
 
     def run_with_kernel(self, shared: Path, script: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """The same with a kernel that has IPVS, and no network but what the script makes."""

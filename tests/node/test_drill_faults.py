@@ -17,6 +17,7 @@ from pathlib import Path
 import jinja2
 import pytest
 import yaml
+from busy import Watch
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = yaml.safe_load((ROOT / "roles/drill/vars/main.yml").read_text())
@@ -82,10 +83,11 @@ def routes(namespace):
 
 def awaited(look, wanted):
     """The kernel brings what belongs to a link when that is up."""
-    deadline = time.monotonic() + 5
-    while look() != wanted and time.monotonic() < deadline:
+    watch = Watch()
+    while look() != wanted and watch.took_s < 5:
         time.sleep(0.1)
-    assert look() == wanted
+    if (seen := look()) != wanted:
+        watch.holds(False, f"{seen} is not {wanted}")
 
 
 @pytest.mark.parametrize(("interface", "gateway"), [("eth0", "192.168.4.1"), ("eth0.100", "10.9.0.1")])

@@ -27,7 +27,7 @@ await() {
         if eval "$1"; then return; fi
         sleep 0.1
     done
-    echo "did not come true: $1" >&2
+    echo "in vain: $1" >&2
     exit 1
 }
 priority() { cat "/shared/priority.$1" 2> /dev/null; }

@@ -1,31 +1,67 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A test that is inconclusive is neither passed nor failed: tests/again tries it once more, and then it has to pass."""
+"""A test that is inconclusive is neither passed nor failed: tests/again tries it once more, and then it has to pass.
+
+A plugin of pytest, which the conftest.py of each directory of tests with bounds in seconds registers.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Generator
 from typing import Any
 
 import pytest
-from busy import Inconclusive
+from busy import BUSY, Inconclusive, Watch
 
 LAST = bool(os.environ.get("CLOUDHA_TEST_AGAIN"))
+WATCH = pytest.StashKey[Watch]()
 
 
-def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """Note an inconclusive test in build/again, with those before it if it needs them."""
-    if LAST or call.excinfo is None or not call.excinfo.errisinstance(Inconclusive):
-        return
+def register(config: pytest.Config) -> None:
+    """Once, however many directories ask for it."""
+    if not config.pluginmanager.has_plugin(__name__):
+        config.pluginmanager.register(sys.modules[__name__], __name__)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    item.stash[WATCH] = Watch()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if not LAST and call.excinfo is not None and (said := _inconclusive(item, call.excinfo.value)):
+        _note(item, report, said)
+    return report
+
+
+def _inconclusive(item: pytest.Item, error: BaseException) -> str:
+    """Why the test is that, if it is."""
+    if isinstance(error, subprocess.TimeoutExpired):
+        share = item.stash[WATCH].share()
+        if share > BUSY:
+            return f"{error}; something waited for a processor for {share:.0%} of the time"
+    return str(error) if isinstance(error, Inconclusive) else ""
+
+
+def _note(item: pytest.Item, report: pytest.TestReport, said: str) -> None:
+    """In build/again, with the tests before it if it needs them."""
     file, line, _name = item.location
     note = item.config.rootpath / "build" / "again"
     note.parent.mkdir(exist_ok=True)
     with note.open("a") as again:
         again.write(f"{file if item.get_closest_marker('in_order') else item.nodeid}\n")
     report.outcome = "skipped"
-    report.longrepr = (file, line or 0, f"Inconclusive: {call.excinfo.value}")
-    report.sections.append(("inconclusive", str(call.excinfo.value)))
+    report.longrepr = (file, line or 0, f"Inconclusive: {said}")
+    report.sections.append(("inconclusive", said))
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

@@ -13,6 +13,7 @@ from nodes import CONFIG, LOADED, VIP, Nodes, Row
 from pair import changes
 
 PATIENCE_MS = 5000  # a busy machine is slow; how fast a group is, is measured elsewhere
+IT_HOLDS = f"ip -o a | grep -q ' {VIP}/'"
 NOBODY_SENDS = "nft add table inet test; nft 'add chain inet test in { type filter hook input priority 0; }'; "
 NOBODY_SENDS += "nft add rule inet test in meta l4proto 112 drop"
 
@@ -35,10 +36,6 @@ def undisturbed(row: Row, limit_ms: float = PATIENCE_MS) -> None:
 def standbys(nodes: Nodes, members: list[str]) -> list[str]:
     (holder,) = nodes.holders()
     return [host for host in members if host != holder]
-
-
-def until_it_holds() -> str:
-    return f"for i in $(seq 200); do ip -o a | grep -q ' {VIP}/' && exit 0; sleep 0.1; done; exit 1"
 
 
 def a_node_is_added(nodes: Nodes) -> None:
@@ -147,7 +144,8 @@ def the_first_node_is_in_fault(nodes: Nodes) -> None:
     done = nodes.run(members, keepalived_settle_timeout=5, **app)
     assert set(changes(done.stdout).values()) == {0}
     assert done.returncode != 0 and "is held by nobody" in done.stdout, "it looks also where nothing changes"
-    nodes.ssh(second, f"touch /run/app; {until_it_holds()}")
+    nodes.ssh(second, "touch /run/app")
+    nodes.until(second, IT_HOLDS, 20)
     for host in members[2:]:
         nodes.ssh(host, "touch /run/app")
     with nodes.case("one node is in FAULT while the others change") as row:
@@ -310,8 +308,11 @@ def a_split_group_is_mended(nodes: Nodes) -> None:
     deaf = standbys(nodes, members)[-1]
     wrong_peer = f"sed -i '/unicast_peer/,/}}/s/192.168.7.2../192.168.7.199/' {CONFIG}"
     # Within its delay after the start, a packet that it rejects keeps it from taking the address. So it gets none.
-    silent = f"{wrong_peer} && {NOBODY_SENDS} && systemctl restart keepalived && ({until_it_holds()})"
-    nodes.ssh(deaf, f"{silent}; held=$?; nft delete table inet test; exit $held")
+    nodes.ssh(deaf, f"{wrong_peer} && {NOBODY_SENDS} && systemctl restart keepalived")
+    try:
+        nodes.until(deaf, IT_HOLDS, 20)
+    finally:
+        nodes.ssh(deaf, "nft delete table inet test")
     assert len(nodes.holders()) == 2
     with nodes.case("split at the start") as row:
         well(nodes, nodes.run(members))

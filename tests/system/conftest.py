@@ -16,11 +16,15 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from again import judge, pytest_report_teststatus, pytest_terminal_summary  # noqa: E402, F401
+import again  # noqa: E402
 from logs import LOGS, collect, kept  # noqa: E402
 
 from lab import image  # noqa: E402
 from lab.lab import Lab, labs  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    again.register(config)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -37,7 +41,6 @@ def pytest_runtest_makereport(
         for this in labs():
             if this.name.startswith(f"t{os.getpid()}-"):
                 report.sections.append(("logs", collect(this, item.nodeid)))
-    judge(item, call, report)
     return report
 
 

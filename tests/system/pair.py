@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from busy import Watch, until
 from commands import TESTS, cli
 
 from ansible_collections.cloudha.vip.plugins.module_utils.drill import analysis, records
@@ -114,12 +115,27 @@ class Pair:
             os.killpg(drill.pid, signal.SIGKILL)
             drill.wait()
 
-    def wait_for_state(self, state: str, timeout: float = 60) -> None:
+    def until(self, machine: str, condition: str, seconds: int = 60) -> None:
+        """Wait until a shell of the machine says that it is true."""
+        script = f"for turn in $(seq {10 * seconds}); do {{ {condition}; }} && exit 0; sleep 0.1; done; exit 111"
+        watch = Watch()
+        done = cli("exec", "--name", self.lab.name, machine, "--", script, timeout=2 * seconds + 60, check=False)
+        assert done.returncode in (0, 111), f"{machine}: {script}\n{done.stdout}{done.stderr}"
+        watch.holds(done.returncode == 0, f"not true on {machine} within {seconds} s: {condition}")
+
+    def until_well(self, seconds: float = 60) -> None:
+        """Until status has nothing to say."""
+
+        def well() -> bool:
+            told = self.status()
+            print(told.stdout[-3000:])
+            return told.returncode == 0
+
+        until(well, seconds, "the topology is not well")
+
+    def until_state(self, state: str, seconds: float = 60) -> None:
         """Until one of the machines is in it."""
-        deadline = time.monotonic() + timeout
-        while not any(row["state"] == state for row in self.lab.status()):
-            assert time.monotonic() < deadline, f"no machine got to the state {state}"
-            time.sleep(0.05)
+        until(lambda: any(row["state"] == state for row in self.lab.status()), seconds, f"no machine is {state}")
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Seen]:

@@ -9,11 +9,11 @@ import contextlib
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from busy import until
 from commands import cli
 from logs import kept
 from test_lab import traces
@@ -132,13 +132,6 @@ def lab_ssh(lab: Lab, machine: str, script: str) -> subprocess.CompletedProcess[
 def answers(lab: Lab, address: str, machine: str = "client1") -> bool:
     """Does ``address`` answer a ping from ``machine``?"""
     return lab_ssh(lab, machine, f"ping -q -c 3 -i 0.05 -W 1 {address}").returncode == 0
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

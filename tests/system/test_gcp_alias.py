@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from busy import passed
+from busy import passed, until
 from logs import kept
 from pair import Pair, changes
 
@@ -67,10 +66,7 @@ class AliasNodes(Pair):
             fingerprint=interface["fingerprint"],
             aliasIpRanges=[{"ipCidrRange": each, "subnetworkRangeName": "range1"} for each in ranges],
         )
-        deadline = time.monotonic() + 20
-        while sorted(each for each, has in self.ranges().items() if machine in has) != sorted(ranges):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: sorted(each for each, has in self.ranges().items() if machine in has) == sorted(ranges), 20)
 
     def interface(self, machine: str) -> dict[str, str]:
         instance = next(each for each in self.lab.api.state()["instances"] if each["name"] == machine)
@@ -107,17 +103,15 @@ def test_only_the_holder_may_send_from_the_range(nodes: AliasNodes) -> None:
     holder = nodes.holder()
     ear = "import socket as s; e = s.socket(2, 2); e.bind(('', 9999)); open('/run/ear', 'wb').write(e.recv(99))"
     nodes.ssh("client1", f'systemd-run --quiet --collect --unit=ear --property=RuntimeMaxSec=60 python3 -c "{ear}"')
-    nodes.ssh(
-        "client1", "for i in $(seq 200); do ss -Hlun sport = 9999 | grep -q 9999 && exit; sleep 0.05; done; exit 1"
-    )
+    nodes.until("client1", "ss -Hlun sport = 9999 | grep -q 9999", 10)
     # The others first: what passes first is what the client hears.
     for node in (*(each for each in NODES if each != holder), holder):
         say = (
             f"import socket as s; m = s.socket(2, 2); m.bind(('{VIP}', 0)); m.sendto(b'{node}', ('10.100.3.10', 9999))"
         )
         nodes.ssh(node, f'python3 -c "{say}"')
-    heard = nodes.ssh("client1", "for i in $(seq 100); do [ -s /run/ear ] && break; sleep 0.1; done; cat /run/ear")
-    assert heard == holder
+    nodes.until("client1", "[ -s /run/ear ]", 10)
+    assert nodes.ssh("client1", "cat /run/ear") == holder
 
 
 def test_a_range_that_somebody_removed_comes_back(nodes: AliasNodes) -> None:
@@ -189,13 +183,11 @@ def test_faults(nodes: AliasNodes) -> None:
 def test_a_killed_drill_heals_by_itself(nodes: AliasNodes) -> None:
     target = nodes.holder()
     with nodes.killed_drill("zone_outage"):
-        nodes.wait_for_state("off")
+        nodes.until_state("off")
     nodes.lab.wait_for_ssh([target], timeout=40)
     assert nodes.lab.api.behaviour()["zone_outage"] == []
     for machine in (*NODES, "client1"):
         nodes.ssh(machine, "systemctl stop cloudha-vip-drill 'cloudha-vip-drill-prober*' 2>/dev/null; true")
-    deadline = time.monotonic() + 60
-    while nodes.play("status").returncode != 0:
-        assert time.monotonic() < deadline, nodes.play("status").stdout
+    nodes.until_well()
     with nodes.client():
         pass

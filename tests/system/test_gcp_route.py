@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from busy import passed
+from busy import passed, until
 from logs import kept
 from pair import Pair, changes
 
@@ -100,10 +99,7 @@ def test_a_route_that_was_deleted_by_hand_comes_back(pair: RoutePair) -> None:
         f"{ROUTE}', method='DELETE', headers={{'Authorization': 'Bearer lab-controller-token'}}); u.urlopen(r).read()"
     )
     pair.ssh("client1", f'python3 -c "{code}"')
-    deadline = time.monotonic() + 20
-    while pair.routes():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: not pair.routes(), 20)
     pair.deploy()
     assert pair.holder() == before
 
@@ -171,31 +167,21 @@ def test_an_address_that_cannot_be_added_at_once_comes_a_little_later(pair: Rout
     try:
         unit = f"cloudha-vip-address@{VIP}.service"
         pair.ssh(standby, f"systemctl stop {unit}; systemctl start {unit} || :; test -e /run/test-once")
-        deadline = time.monotonic() + 20
-        while f"{VIP}/32" not in pair.ssh(standby, "ip -oneline address show lo"):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        pair.until(standby, f"ip -oneline address show lo | grep -q {VIP}/32", 20)
     finally:
         pair.ssh(standby, f"rm -rf {drop_in} /run/test-once; systemctl daemon-reload")
-    deadline = time.monotonic() + 60
-    while pair.play("status").returncode != 0:
-        assert time.monotonic() < deadline
+    pair.until_well()
 
 
 def test_a_killed_drill_heals_by_itself(pair: RoutePair) -> None:
     target = pair.holder()
     with pair.killed_drill("api_refuse"):
-        pair.wait_for_state("off")
+        pair.until_state("off")
     pair.lab.wait_for_ssh([target], timeout=30)
-    deadline = time.monotonic() + 10
-    while pair.lab.api.behaviour()["faults"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: not pair.lab.api.behaviour()["faults"])
     for machine in (*NODES, "client1"):
         pair.ssh(machine, "systemctl stop cloudha-vip-drill 'cloudha-vip-drill-prober*' 2>/dev/null; true")
-    deadline = time.monotonic() + 40
-    while pair.play("status").returncode != 0:
-        assert time.monotonic() < deadline, pair.play("status").stdout
+    pair.until_well(40)
     with pair.client():
         pass
 

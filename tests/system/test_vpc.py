@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from busy import until
 from commands import cli
 from logs import kept
 from test_lab import left_over, traces
@@ -198,13 +199,6 @@ def api(vpc: Lab) -> Iterator[Admin]:
     for route in vpc.api.state()["routes"]:
         if "nextHopInstance" in route:
             request(vpc, "DELETE", f"/global/routes/{route['name']}")
-
-
-def eventually(condition: Callable[[], object], timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it has not come true"
-        time.sleep(0.02)
 
 
 def instances(lab: Lab) -> dict[str, tuple[str, ...]]:
@@ -465,9 +459,9 @@ def test_a_machine_without_power_is_no_next_hop_and_a_hung_one_is(vpc: Lab, api:
         assert ask(vpc, FLOATING) == [["-"]]
     assert ask(vpc, FLOATING) == [["node1"]]
     with broken(vpc, "node_power_off", "node1"):
-        eventually(lambda: ask(vpc, FLOATING) == [["node2"]], timeout=5)
+        until(lambda: ask(vpc, FLOATING) == [["node2"]], timeout=5)
         assert status() == "TERMINATED"
-    eventually(lambda: ask(vpc, FLOATING) == [["node1"]], timeout=15)
+    until(lambda: ask(vpc, FLOATING) == [["node1"]], timeout=15)
     assert status() == "RUNNING"
 
 
@@ -479,7 +473,7 @@ def test_stop_and_start_are_the_power_of_the_machine(vpc: Lab, api: Admin) -> No
     assert rows["node2"]["state"] == "off" and rows["node2"]["cloud"] == "TERMINATED us-central1-b"
     request(vpc, "POST", f"{ZONE['node2']}/instances/node2/start")
     vpc.wait_for_ssh(["node2"])
-    eventually(lambda: ask(vpc, NODE2) == [["node2"]])
+    until(lambda: ask(vpc, NODE2) == [["node2"]])
 
 
 def test_a_change_reaches_each_sender_after_its_delay(vpc: Lab, api: Admin) -> None:
@@ -589,8 +583,8 @@ print(json.load(urllib.request.urlopen(request))["access_token"])
             request(vpc, "GET", "/global/routes")
     else:
         assert script(vpc, "node2", get_token) != before
-    eventually(lambda: {row["machine"]: row["state"] for row in vpc.status()}["node1"] == "running")
-    eventually(lambda: api.behaviour()["faults"] == [])
+    until(lambda: {row["machine"]: row["state"] for row in vpc.status()}["node1"] == "running")
+    until(lambda: api.behaviour()["faults"] == [])
     vpc.wait_for_ssh(["node1"])
 
 
@@ -608,7 +602,7 @@ def test_the_other_nodes_agent_is_killed_at_its_first_change(vpc: Lab, api: Admi
         request(vpc, "GET", "/global/routes")
         assert state("node2", "vip-agent") == "active", "looking is no change"
         add_route(vpc, "usual", "node2")
-        eventually(lambda: state("node2", "vip-agent") == "failed")
+        until(lambda: state("node2", "vip-agent") == "failed")
         ssh(vpc, "node2", "systemctl start vip-agent")
         request(vpc, "DELETE", "/global/routes/usual")
         assert state("node2", "vip-agent") == "active", "once is enough"

@@ -125,6 +125,25 @@ def test_a_deployment_is_told_role_by_role_in_words(run):
     ]
 
 
+def test_a_check_is_none_of_an_installation(run):
+    """A role is entered to check first, and only later to install."""
+    spec = "Validating arguments against arg spec"
+    for name, file in (
+        (f"cloudha.vip.keepalived : {spec} 'check' - Check the variables", "main.yml"),
+        ("cloudha.vip.keepalived : Gather the facts of the node", "facts.yml"),
+        (f"cloudha.vip.vrrp : {spec} 'main' - Have keepalived", "main.yml"),
+        (f"cloudha.vip.keepalived : {spec} 'main' - Keep addresses", "main.yml"),
+        ("cloudha.vip.keepalived : Gather the facts of the node", "facts.yml"),
+        ("cloudha.vip.vrrp : Determine the nodes that have the address", "holder.yml"),
+    ):
+        run.callback.v2_playbook_on_task_start(task(name, path=f"/roles/a/tasks/{file}:7"), False)
+    assert [each["text"] for each in run.told] == [
+        "checking what is wanted before anything is changed",
+        "installing keepalived, which gives the address to one node",
+        "asking the nodes which of them holds the address",
+    ]
+
+
 def test_an_error_is_told_wholly_and_what_is_ignored_is_none(run):
     values = {
         "msg": "no such package",

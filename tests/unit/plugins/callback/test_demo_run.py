@@ -98,6 +98,18 @@ def test_a_long_silence_says_what_it_is_waiting_for_and_how_long(tmp_path):
     ]
 
 
+def test_beside_all_that_ansible_says_only_parts_and_silence_are_told(tmp_path):
+    watched = Watched(tmp_path, ["deploy"])
+    watched.teller.begin("deploy", "deploying")
+    for number in range(300):
+        watched.wait(1)
+        watched.teller.shown()
+        watched.teller.now(f"role {number}")
+    assert len(watched.lines) == 1
+    watched.wait(13)
+    assert len(watched.lines) == 2 and "still role 299, for 1" in watched.lines[1]
+
+
 def test_what_comes_again_and_again_is_said_once_and_then_how_long_it_takes(tmp_path):
     watched = Watched(tmp_path, ["deploy"])
     watched.teller.begin("deploy", "deploying")
