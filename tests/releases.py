@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The releases of ansible-core that the collection is for, and somebody who has nothing but one of them.
 
-``python -m releases`` prints them.
+``python -m releases`` prints those that this machine has a Python for.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class User:
         }
         assert self.run("ansible --version").startswith(f"ansible [core {release}.")
 
-    def try_to(self, line: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def try_to(self, line: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Give this line to a shell, whatever its end is."""
         return subprocess.run(
             ["bash", "-c", line],
@@ -55,7 +55,7 @@ class User:
             timeout=timeout,
         )
 
-    def run(self, line: str, timeout: float = 300) -> str:
+    def run(self, line: str, timeout: float = 900) -> str:
         """What the line, which has to end well, prints."""
         done = self.try_to(line, timeout)
         assert done.returncode == 0, f"{line}: {done.stdout[-6000:]}{done.stderr[-3000:]}"
@@ -72,8 +72,8 @@ def _commands(release: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (venv / ".complete").exists():
             subprocess.run([python, "-m", "venv", "--clear", venv], check=True)
-            pip = [venv / "bin/python", "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-            subprocess.run([*pip, f"ansible-core=={release}.*"], check=True)
+            install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", f"ansible-core=={release}.*"]
+            subprocess.run([venv / "bin/python", *install], check=True)
             (venv / ".complete").touch()
     return venv / "bin"
 
@@ -95,4 +95,4 @@ def _python_for(release: str) -> str | None:
 
 
 if __name__ == "__main__":
-    print(*SUPPORTED)
+    print(*filter(_python_for, SUPPORTED))
