@@ -4,7 +4,8 @@
 """A first deployment on premises is killed at each of its tasks: the next run converges, and the third changes nothing.
 
 Run as root: tests/run python bench/killed.py [MINUTES [BEGIN]]. What changes something comes first; all takes hours.
-Writes bench/results/killed.md as it goes. BEGIN: how many moments are in there already, and stay.
+However many minutes there are, the moments are spread over the whole deployment. Writes bench/results/killed.md as it
+goes. BEGIN: how many moments are in there already, and stay.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,15 +34,15 @@ GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://w
 SPDX-License-Identifier: GPL-3.0-or-later
 -->
 
-# Deployments that were killed
+# Deployments that were killed ({date})
 
 A first deployment of `onprem_active_standby` in the lab, killed with all its processes by `make killed`
 (`bench/killed.py`); then two more runs, to their ends. Each time the machines are as new. The first deployment has
 {tasks} tasks, of which {changed} change something. {tried} moments were tried, and {well} ended well: the second run
 passed, one node had the address, and the third run changed nothing.
 
-| killed | in the task | second run | nodes with the address | changes of the third run |
-|---|---|---|---:|---:|
+| task | killed | its name | second run | nodes with the address | changes of the third run |
+|---:|---|---|---|---:|---:|
 """
 VIP = "192.168.7.246"
 MIDDLE_MS = 150
@@ -51,10 +53,16 @@ def holders(pair: Pair) -> int:
 
 
 def moments(first: Run) -> list[tuple[int, int]]:
-    """The number of the task, and how long after it has begun. Before and in what changes something, then the rest."""
+    """The number of the task, and how long after it has begun. In and after what changes something, then the rest."""
     begins = [(number, 0) for number in range(2, len(first.tasks) + 1)]
     hot = [moment for number in first.changed for moment in ((number, MIDDLE_MS), (number + 1, 0))]
-    return hot + [each for each in begins if each not in hot]
+    return spread(hot) + spread([each for each in begins if each not in hot])
+
+
+def spread(these: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In an order of which every beginning is spread evenly over all of them."""
+    golden = (5**0.5 - 1) / 2
+    return [these[index] for index in sorted(range(len(these)), key=lambda index: index * golden % 1)]
 
 
 def attempt(pair: Pair, at: int, after_ms: int) -> tuple[str, bool]:
@@ -72,7 +80,7 @@ def attempt(pair: Pair, at: int, after_ms: int) -> tuple[str, bool]:
         for name, done in (("second", second), ("third", third)):
             (Path(tempfile.gettempdir()) / f"killed-{at}-{after_ms}-{name}.log").write_text(done.stdout + done.stderr)
     said = "passed" if second.returncode == 0 else "FAILED"
-    return f"| {when} | {killed.tasks[-1]} | {said} | {held} | {changed} |\n", well
+    return f"| {at} | {when} | {killed.tasks[-1]} | {said} | {held} | {changed} |\n", well
 
 
 @contextlib.contextmanager
@@ -103,8 +111,9 @@ def main() -> None:
             rows.append(attempt(pair, at, after_ms))
         print(rows[-1][0], end="", flush=True)
         well = sum(well for _row, well in rows)
-        head = HEAD.format(tasks=len(first.tasks), changed=len(first.changed), tried=len(rows), well=well)
-        RESULT.write_text(head + "".join(row for row, _well in rows))
+        date = datetime.now(UTC).date().isoformat()
+        head = HEAD.format(date=date, tasks=len(first.tasks), changed=len(first.changed), tried=len(rows), well=well)
+        RESULT.write_text(head + "".join(sorted((row for row, _well in rows), key=lambda row: int(row.split()[1]))))
     sys.exit(any(not well for _row, well in rows))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from lab import LabError, topology
 from lab.emulation.behaviour import KINDS
 from lab.faults import FAULTS
-from lab.image import SUITES
+from lab.image import SUITES, USUAL
 from lab.lab import Lab, labs
 
 
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb("up", _up, "Start a lab and wait until its machines answer SSH.")
     sub.add_argument("topology", nargs="?", default="onprem_active_standby", choices=sorted(topology.TOPOLOGIES))
     sub.add_argument("--nodes", type=int, help="how many nodes, 2 to 8 (onprem_active_standby only)")
-    sub.add_argument("--suite", default=SUITES[0], choices=SUITES, help="Debian's release (default: %(default)s)")
+    sub.add_argument("--suite", default=USUAL, choices=SUITES, help="Debian's release (default: %(default)s)")
     verb("down", _down, "End a lab; nothing stays but the cache.")
     verb("status", _status, "Show the machines of a lab.")
     sub = verb("exec", _exec, "Run a command in the controller's network, or on a machine.")

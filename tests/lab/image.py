@@ -20,8 +20,9 @@ from pathlib import Path
 from lab import LabError
 from lab.process import run
 
-# Debian 12, unless a lab is told otherwise, and Debian 13.
+# Debian 12 and Debian 13. LAB_SUITE names the one that machines have unless their lab is told otherwise.
 SUITES = ("bookworm", "trixie")
+USUAL = os.environ.get("LAB_SUITE") or SUITES[0]
 SYSTEM = [
     "systemd",
     "systemd-sysv",
@@ -124,17 +125,19 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cloudha-vip"
 
 
-def key(suite: str = SUITES[0]) -> str:
+def key(suite: str = USUAL) -> str:
     """The hash of everything the image of this release of Debian is made from."""
     inputs = "\n".join((suite, *SYSTEM, RECIPE, *DISK, os.uname().machine))
     return hashlib.sha256(inputs.encode()).hexdigest()[:16]
 
 
-def ensure(progress: Callable[[str], None] = print, suite: str = SUITES[0]) -> Path:
+def ensure(progress: Callable[[str], None] = print, suite: str = USUAL) -> Path:
     """Return the root file system of Debian's release ``suite``, building it (about 20 s) if the cache has none.
 
     Beside it are ``linux``, a kernel that runs as a process, and ``disk``, the same file system as a disk of it.
     """
+    if suite not in SUITES:
+        raise LabError(f"no machines of Debian '{suite}': there are {' and '.join(SUITES)}")
     directory = cache_directory() / f"image-{key(suite)}"
     root = directory / "root"
     if root.is_dir():

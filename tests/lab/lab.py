@@ -59,7 +59,7 @@ class Lab:
             raise LabError(f"lab '{self.name}' has no cloud's API: start one with {clouds}")
         return api.Admin(self.state)
 
-    def up(self, topology_name: str, progress: Callable[[str], None] = print, suite: str = image.SUITES[0]) -> None:
+    def up(self, topology_name: str, progress: Callable[[str], None] = print, suite: str = image.USUAL) -> None:
         """Start the lab, with machines of Debian's release ``suite``; return when every machine answers SSH."""
         plan = topology.get(topology_name)
         if self.keeper.pid is not None:

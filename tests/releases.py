@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The releases of ansible-core that the collection is for, and somebody who has nothing but one of them.
+
+``python -m releases`` prints those that this machine has a Python for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.image import cache_directory
+
+# ansible-core -> the Pythons that its controller runs with.
+SUPPORTED = {"2.17": (10, 12), "2.18": (11, 13), "2.19": (11, 13), "2.20": (12, 14), "2.21": (12, 14)}
+OLDEST, *_MIDDLE, NEWEST = SUPPORTED
+# make versions tries all.
+ALL = os.environ.get("VERSIONS") == "all"
+
+
+class User:
+    """Somebody with one release of ansible-core in an empty home, and nothing else of Python.
+
+    The test is skipped if this machine has no Python for the release.
+    """
+
+    def __init__(self, release: str, home: Path) -> None:
+        self.home = home
+        self.environment = {
+            "HOME": str(home),
+            "PATH": f"{_commands(release)}:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "ANSIBLE_NOCOLOR": "1",
+            "COLUMNS": "1000",
+        }
+        assert self.run("ansible --version").startswith(f"ansible [core {release}.")
+
+    def try_to(self, line: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+        """Give this line to a shell, whatever its end is."""
+        return subprocess.run(
+            ["bash", "-c", line],
+            env=self.environment,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+
+    def run(self, line: str, timeout: float = 900) -> str:
+        """What the line, which has to end well, prints."""
+        done = self.try_to(line, timeout)
+        assert done.returncode == 0, f"{line}: {done.stdout[-6000:]}{done.stderr[-3000:]}"
+        return done.stdout
+
+
+def _commands(release: str) -> Path:
+    """The directory with the commands of the release; the cache keeps its virtual environment."""
+    python = _python_for(release)
+    if python is None:
+        pytest.skip("ansible-core {} needs Python 3.{} to 3.{}".format(release, *SUPPORTED[release]))
+    venv = cache_directory() / f"ansible-core-{release}"
+    with open(cache_directory() / f"ansible-core-{release}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (venv / ".complete").exists():
+            subprocess.run([python, "-m", "venv", "--clear", venv], check=True)
+            install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", f"ansible-core=={release}.*"]
+            subprocess.run([venv / "bin/python", *install], check=True)
+            (venv / ".complete").touch()
+    return venv / "bin"
+
+
+def _python_for(release: str) -> str | None:
+    """A Python of this machine that can run the release."""
+    oldest, newest = SUPPORTED[release]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for minor in range(newest, oldest - 1, -1):
+        for each in (f"python3.{minor}", *map(str, pyenv.glob(f"versions/3.{minor}.*/bin/python3"))):
+            # There may be a shim that does not run, or one without the venv module.
+            test = f"import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, {minor}))"
+            if (
+                shutil.which(each)
+                and subprocess.run([each, "-c", test], capture_output=True, check=False).returncode == 0
+            ):
+                return each
+    return None
+
+
+if __name__ == "__main__":
+    print(*filter(_python_for, SUPPORTED))
