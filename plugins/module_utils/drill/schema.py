@@ -55,7 +55,7 @@ BASELINE = {
     "requests_lost": count("Those without a good answer."),
     "served": {"type": "object", "description": "Good answers by node.", "additionalProperties": {"type": "integer"}},
     "interval_ms": maybe("number", "Median time between two sends, in ms."),
-    "gap_ms": maybe("number", "Longest time between two good answers, in ms: what a gap without any fault looks like."),
+    "gap_ms": maybe("number", "Longest time between two good answers without any fault, in ms."),
     "latency_p50_ms": maybe("number", "Median time from send to complete answer, in ms."),
     "latency_p95_ms": maybe("number", "95th percentile, in ms."),
     "latency_p99_ms": maybe("number", "99th percentile, in ms."),
@@ -83,9 +83,9 @@ SEEN = {
     "first_good_ms": maybe("number", "When the new holder's first good answer was complete, in ms. If the holder did"
                            " not change: the end of the gap, or, if nothing was lost, the first answer after the"
                            " injection. Null if not recovered."),
-    "holder_before": maybe("string", "Who gave the last good answer before the fault; null if answers carry no name, or"
-                           " that of a pool. Of a fault with a pool: who was seen to hold the address."),
-    "holder_after": maybe("string", "Who gave the last good answer before the fail-back (or the end); else the same."),
+    "holder_before": maybe("string", "The node that gave the last good answer before the fault; null if answers carry no"
+                           " name, or that of a pool. Of a fault with a pool: the node that held the address."),
+    "holder_after": maybe("string", "The same before the fail-back (or the end)."),
     "requests_sent": maybe("integer", "Requests that ended between the injection and the fail-back (or the end)."),
     "requests_lost": maybe("integer", "Those without a good answer: none in time, refused, broken or with an error"
                            " status."),
@@ -103,7 +103,7 @@ SEEN = {
                              " ms; null if there was no fail-back."),
     "failback_lost": maybe("integer", "Requests lost after the fail-back began."),
     "failback_in_flight": maybe("integer", "Those of them that were under way when the first was reset."),
-    "failback_holder": maybe("string", "Who gave the last good answer of the phase."),
+    "failback_holder": maybe("string", "The node that gave the last good answer of the phase."),
 }  # fmt: skip
 
 CLIENT_SEEN = {
@@ -129,9 +129,9 @@ CLIENT_SEEN = {
 }  # fmt: skip
 
 EVENT = {
-    "at_ms": one("number", "When, by the node's clock, in ms after the injection."),
-    "node": one("string", "Where."),
-    "event": one("string", "What kind of event, such as check or transition."),
+    "at_ms": one("number", "Time by the node's clock, in ms after the injection."),
+    "node": one("string", "The node."),
+    "event": one("string", "Its kind, such as check or transition."),
     "text": one("string", "The event in words."),
 }
 
@@ -140,7 +140,7 @@ AUDIT = {
     "at": one("integer", "Wall clock, in ns since 1970."),
     "holders": texts("Nodes that held the address."),
     "ok": one("boolean", "Whether this was as it should be."),
-    "problem": one("string", "What was wrong."),
+    "problem": one("string", "The mistake, in words."),
 }
 
 FAULT = {
@@ -157,14 +157,14 @@ FAULT = {
     "failback_ms": maybe("number", "When the address was told to go back, in ms; null if it was not."),
     "ended_ms": one("number", "End of the phase, in ms."),
     "rolled_back": one("boolean", "Whether the fault was undone and all was healthy at the end."),
-    "audit": objects("Who held the address, at moments.", AUDIT, optional=("at", "problem")),
-    "events": objects("What the nodes' agents recorded in this phase; with all fields of the event.", EVENT,
+    "audit": objects("The holders of the address, at moments.", AUDIT, optional=("at", "problem")),
+    "events": objects("Events of the nodes' agents in this phase, with all of their fields.", EVENT,
                       additionalProperties=True),
     **SEEN,
     "detected_ms": maybe("number", "When a node first noticed the fault, in ms; null if no event says so."),
     "moved_ms": maybe("number", "When another node became master, or the cloud had moved the address to it, in ms;"
                       " null if no event says so."),
-    "clients": objects("What each client saw.", CLIENT_SEEN),
+    "clients": objects("The record of each client.", CLIENT_SEEN),
 }  # fmt: skip
 
 SUMMARY = {
@@ -181,7 +181,7 @@ SUMMARY = {
 
 CLIENT = {
     "client": one("string", "Name of the client."),
-    "url": one("string", "What it asked for."),
+    "url": one("string", "The URL that it requested."),
     "interval_ms": one("number", "A request was sent this often, in ms."),
     "timeout_ms": one("number", "A request without a complete answer after this long was lost, in ms."),
     "requests_sent": count("All its requests, in all records."),
@@ -216,7 +216,7 @@ SCHEMA: Schema = {
             "slow_ms": one("number", "Answers that took longer count as slow, in ms."),
             "verdict": VERDICT,
             "reasons": texts("Why it failed: one sentence for each fault that did."),
-            "versions": one("object", "Versions of what was drilled.", additionalProperties={"type": "string"}),
+            "versions": one("object", "Versions of the programs on the nodes.", additionalProperties={"type": "string"}),
             "clients": objects("The clients that measured.", CLIENT),
             "nodes": texts("The nodes, in the order in which they are shown."),
             "summary": objects("Each fault over all its trials.", SUMMARY),
