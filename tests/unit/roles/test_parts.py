@@ -45,3 +45,29 @@ def test_a_mechanism_says_what_the_verbs_must_know(path):
     assert 0 <= traits["unheld_operations"] <= traits["operations"]
     assert traits["moves"] is (path.parents[1] / "tasks/move.yml").is_file()
     assert {"main", "absent", "check", "holder"} <= {task.stem for task in (path.parents[1] / "tasks").iterdir()}
+
+
+TOPOLOGIES = sorted(
+    path for path in (ROOT / "playbooks/vars").glob("*.yml") if "topology_parts" in yaml.safe_load(path.read_text())
+)
+
+
+def test_the_topologies_are_found():
+    verbs = {"deploy", "drill", "status", "switchover", "teardown"}
+    assert {path.stem for path in TOPOLOGIES} == {path.stem for path in (ROOT / "playbooks").glob("*.yml")} - verbs
+
+
+@pytest.mark.parametrize("path", TOPOLOGIES, ids=lambda path: path.stem)
+def test_a_topology_is_made_of_parts_that_are_deployed_and_removed_alike(path):
+    said = yaml.safe_load(path.read_text())
+    assert said["topology_mechanism"] in said["topology_parts"]["vip_nodes"]
+    for part in {part for parts in said["topology_parts"].values() for part in parts}:
+        tasks = ROOT / "roles" / part / "tasks"
+        assert all((tasks / f"{entry}.yml").is_file() for entry in ("check", "main", "absent")), part
+
+
+@pytest.mark.parametrize("path", TOPOLOGIES, ids=lambda path: path.stem)
+def test_a_topology_is_deployed_under_its_own_name(path):
+    """Its record has this name, and its variables file is found by it."""
+    plays = yaml.safe_load((ROOT / "playbooks" / path.name).read_text())
+    assert {play["vars"]["topology"] for play in plays} == {path.stem}

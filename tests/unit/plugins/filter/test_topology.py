@@ -21,6 +21,7 @@ from ansible_collections.cloudha.vip.plugins.filter import (
     topology_unserved,
     vip_plain,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.topology import status
 
 url = service_url.FilterModule().filters()["service_url"]
 checks = service_checks.FilterModule().filters()["service_checks"]
@@ -379,3 +380,13 @@ def test_nodes_that_cannot_take_over_are_told_but_for_the_holders():
 )
 def test_why_it_is_no_steady_state(looks, holders, notes, all_well, wanted):
     assert trouble(looks, holders, notes, ["192.0.2.1", "192.0.2.2"], all_well) == wanted
+
+
+def test_without_an_election_a_node_needs_no_keepalived():
+    """Of a mechanism such as a load balancer; what else keeps a node from serving counts as ever."""
+    stopped = {"item": "web1", "keepalived": {"active": False}, "checks": {"nginx": True}, "instances": {}}
+    ill = {**stopped, "item": "web2", "checks": {"nginx": False}}
+    looks = [stopped, ill]
+    assert status.unfit_nodes(["web1", "web2"], looks, elected=False) == {"web2": ["check nginx FAILED"]}
+    assert set(status.unfit_nodes(["web1", "web2"], looks)) == {"web1", "web2"}
+    assert status.trouble([stopped], ["web1"], elected=False) == [] != status.trouble([stopped], ["web1"])
