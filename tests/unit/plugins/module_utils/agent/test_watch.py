@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -18,11 +19,13 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.agent import service
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import Node, until
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import Node
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import until as soon
 
 COLLECTION = Path(service.__file__).parents[3]
 WATCH = COLLECTION / "roles/vip_agent/files/watch"
 TURN = 0.02
+until = functools.partial(soon, seconds=60)  # each turn starts a process, which a busy machine takes its time for
 
 
 @pytest.fixture
