@@ -117,9 +117,10 @@ class Pair:
 
     def until(self, machine: str, condition: str, seconds: int = 60) -> None:
         """Wait until a shell of the machine says that it is true."""
-        script = f"for turn in $(seq {10 * seconds}); do {{ {condition}; }} && exit 0; sleep 0.1; done; exit 111"
+        script = f"end=$(($(date +%s) + {seconds}))\nuntil {{ {condition}; }}; do\n"
+        script += "[ $(date +%s) -lt $end ] || exit 111\nsleep 0.1\ndone"
         watch = Watch()
-        done = cli("exec", "--name", self.lab.name, machine, "--", script, timeout=2 * seconds + 60, check=False)
+        done = cli("exec", "--name", self.lab.name, machine, "--", script, timeout=seconds + 60, check=False)
         assert done.returncode in (0, 111), f"{machine}: {script}\n{done.stdout}{done.stderr}"
         watch.holds(done.returncode == 0, f"not true on {machine} within {seconds} s: {condition}")
 
