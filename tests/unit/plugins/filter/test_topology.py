@@ -21,7 +21,7 @@ from ansible_collections.cloudha.vip.plugins.filter import (
     topology_unserved,
     vip_plain,
 )
-from ansible_collections.cloudha.vip.plugins.module_utils.topology.status import trouble, unfit_nodes
+from ansible_collections.cloudha.vip.plugins.module_utils.topology import status as verdicts
 
 url = service_url.FilterModule().filters()["service_url"]
 checks = service_checks.FilterModule().filters()["service_checks"]
@@ -387,6 +387,6 @@ def test_without_an_election_a_node_needs_no_keepalived():
     stopped = {"item": "web1", "keepalived": {"active": False}, "checks": {"nginx": True}, "instances": {}}
     ill = {**stopped, "item": "web2", "checks": {"nginx": False}}
     looks = [stopped, ill]
-    assert unfit_nodes(["web1", "web2"], looks, elected=False) == {"web2": ["check nginx FAILED"]}
-    assert set(unfit_nodes(["web1", "web2"], looks)) == {"web1", "web2"}
-    assert trouble([stopped], ["web1"], elected=False) == [] != trouble([stopped], ["web1"])
+    assert verdicts.unfit_nodes(["web1", "web2"], looks, elected=False) == {"web2": ["check nginx FAILED"]}
+    assert set(verdicts.unfit_nodes(["web1", "web2"], looks)) == {"web1", "web2"}
+    assert verdicts.trouble([stopped], ["web1"], elected=False) == [] != verdicts.trouble([stopped], ["web1"])
