@@ -41,8 +41,9 @@ SYSTEM = [
 # What the roles may install: with their dependencies, but not installed yet.
 OFFERED = ["keepalived", "nginx-light", "nginx", "ipvsadm", "curl", "tcpdump"]
 PACKAGES = "/var/local/packages"
-# A Linux that runs as a process, for machines that need what the host's kernel lacks.
+# A Linux that runs as a process, for machines that need what the host's kernel lacks, and what compiles registers.c.
 KERNEL = "user-mode-linux"
+COMPILER = "tcc"
 # Whole at once: what is put off would be done by the machine, at its expense.
 DISK = ("mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=0,lazy_journal_init=0")
 
@@ -54,11 +55,15 @@ chroot "$root" apt-get install --yes --download-only --no-install-recommends {" 
 mkdir -p "$root{PACKAGES}"
 mv "$root"/var/cache/apt/archives/*.deb "$root{PACKAGES}/"
 # Beside the root file system: a kernel, whose modules are in it.
-chroot "$root" sh -c 'cd /tmp && apt-get download {KERNEL}'
-unpacked=$root/../unpacked
-dpkg-deb --extract "$root"/tmp/{KERNEL}_*.deb "$unpacked"
-rm "$root"/tmp/{KERNEL}_*.deb
+chroot "$root" sh -c 'cd /tmp && apt-get download {KERNEL} {COMPILER}'
+unpacked=$root/tmp/unpacked
+for deb in "$root"/tmp/*.deb; do dpkg-deb --extract "$deb" "$unpacked"; done
+rm "$root"/tmp/*.deb
 mv "$unpacked/usr/bin/linux.uml" "$root/../linux"
+cat > "$unpacked/registers.c" <<'SOURCE'
+{(Path(__file__).parent / "registers.c").read_text()}SOURCE
+chroot "$root" /tmp/unpacked/usr/bin/tcc -shared -nostdlib -o /tmp/unpacked/registers.so /tmp/unpacked/registers.c
+mv "$unpacked/registers.so" "$root/.."
 mkdir -p "$root/usr/lib/modules"
 mv "$unpacked"/usr/lib/uml/modules/* "$root/usr/lib/modules/"
 rm -r "$unpacked"
@@ -134,7 +139,8 @@ def key(suite: str = USUAL) -> str:
 def ensure(progress: Callable[[str], None] = print, suite: str = USUAL) -> Path:
     """Return the root file system of Debian's release ``suite``, building it (about 20 s) if the cache has none.
 
-    Beside it are ``linux``, a kernel that runs as a process, and ``disk``, the same file system as a disk of it.
+    Beside it are ``linux``, a kernel that runs as a process, ``registers.so`` for its LD_PRELOAD (see registers.c), and
+    ``disk``, the same file system as a disk of it.
     """
     if suite not in SUITES:
         raise LabError(f"no machines of Debian '{suite}': there are {' and '.join(SUITES)}")

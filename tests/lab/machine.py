@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from lab import LabError, old_registers
+from lab import LabError
 from lab.groups import Groups
 from lab.keeper import DISKS
 from lab.process import run
@@ -58,12 +57,9 @@ def start_kernel(
     network += [f"ip address add {address} dev eth0" for address in addresses]
     network += [f"ip route add default via {gateway}"]
     disk = DISKS / name
-    # systemd and sshd start what they start with a clean environment.
-    everywhere = old_registers.ENVIRONMENT
-    files = {"/etc/lab-network": "\n".join(network) + "\n", "/etc/environment": "\n".join(everywhere) + "\n", **files}
-    _lay(disk / "files", files)
+    _lay(disk / "files", {"/etc/lab-network": "\n".join(network) + "\n", **files})
     command = [
-        sys.executable, old_registers.__file__, str(image.parent / "linux"), "mem=384M", "root=/dev/ubda", "rw",
+        str(image.parent / "linux"), "mem=384M", "root=/dev/ubda", "rw",
         # t: no zeroing of ranges. The driver takes them for changed, and after a power cut their changes are gone.
         f"ubd0t={disk}/changes,{image.parent}/disk",
         "init=/usr/sbin/lab-init", f"lab_files={disk}/files", f"umid={name}", f"uml_dir={disk}/",
@@ -72,12 +68,11 @@ def start_kernel(
         # What has no meaning here costs seconds.
         "systemd.mask=systemd-binfmt.service", "systemd.mask=proc-sys-fs-binfmt_misc.automount",
         "systemd.mask=e2scrub_reap.service", "systemd.mask=getty.target",
-        *everywhere, *(f"systemd.setenv={variable}" for variable in everywhere),
     ]  # fmt: skip
     # Kernel and processes hand over to each other all the time, which between two processors takes seven times as long.
     cpus = sorted(os.sched_getaffinity(0))
     # Its memory is a file below TMPDIR.
-    environment = os.environ | {"TMPDIR": str(disk)}
+    environment = os.environ | {"TMPDIR": str(disk), "LD_PRELOAD": str(image.parent / "registers.so")}
     _launch(groups, name, command, environment, console, cpu=cpus[name.encode()[-1] % len(cpus)])
 
 

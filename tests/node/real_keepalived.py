@@ -22,7 +22,6 @@ from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.problems im
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.render import render
 from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.settings import settings
 from ansible_collections.cloudha.vip.plugins.plugin_utils.library import collect
-from lab import old_registers
 from lab.image import PACKAGES, ensure
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/keepalived"
@@ -148,13 +147,12 @@ class RealKeepalived:
         (shared / "script").write_text(script)
         (shared / "init").write_text(_INIT)
         (shared / "init").chmod(0o755)
-        shutil.copy(old_registers.__file__, shared / "registers")
+        shutil.copy(self.image.parent / "registers.so", shared)
         # On one processor, as in the lab: handing over between two takes much longer.
-        start = (
-            f"TMPDIR=/tmp taskset --cpu-list {min(os.sched_getaffinity(0))} python3 /shared/registers /linux mem=256M"
-        )
+        alone = f"taskset --cpu-list {min(os.sched_getaffinity(0))}"
+        start = f"TMPDIR=/tmp LD_PRELOAD=/shared/registers.so {alone} /linux mem=256M"
         root = "root=/dev/root rootfstype=hostfs rootflags=/ rw init=/shared/init"
-        console = f"quiet uml_dir=/tmp/ con=null con0=null,fd:1 {' '.join(old_registers.ENVIRONMENT)}"
+        console = "quiet uml_dir=/tmp/ con=null con0=null,fd:1"
         return self.run(shared, f"{start} {root} {console}; exit $(cat /shared/code)", timeout)
 
     def refuses(self, shared: Path, text: str) -> str:

@@ -30,8 +30,6 @@ IPV6 = "[fd00:0007:0000:0000:0000:0000:0000:0{:0>3}]"
 
 SETUP = """
 modprobe --all veth ip_vs
-# All that IPVS has: what the kernel would load by itself later has not this environment, see lab/old_registers.py.
-for each in /lib/modules/*/kernel/net/netfilter/ipvs/*.ko; do modprobe "$(basename "$each" .ko)"; done
 ip netns add director
 ip link add eth1 type veth peer name eth0 netns director
 for number in $(seq 10); do ip address add 192.168.7.$number/22 dev eth1; done
