@@ -147,6 +147,7 @@ def read_with_retries(read: Callable[[], T], timeout: float) -> T:
     """What read() returns. Passing failures are tried again within the timeout, as the engine does it for a change."""
     deadline = time.monotonic() + timeout
     pause = engine.FIRST_BACK_OFF
+    before: Unavailable | None = None
     while True:
         try:
             with time_limit.limit(deadline - time.monotonic()):
@@ -154,7 +155,9 @@ def read_with_retries(read: Callable[[], T], timeout: float) -> T:
         except Unavailable as e:
             wait = max(pause, e.retry_after or 0)
             if time.monotonic() + wait > deadline:
-                raise
+                # A read that the deadline cut off has no answer: the one before it says more.
+                raise (before if before and not e.status else e) from None
+            before = e
             time.sleep(wait)
             pause = min(2 * pause, engine.LONGEST_BACK_OFF)
 

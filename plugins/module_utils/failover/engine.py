@@ -89,6 +89,7 @@ def run(
     deadline = started + timeout - spent
     before = observed = None
     looks_failed = 0
+    waits_for = ""  # the reason of the last pause, as long as no step followed
     unseen: tuple[Step, float, int] | None = None  # a step of which nothing was heard, its beginning and its attempts
     just_done: Step | None = None  # and has not been seen yet
     looked_again = False  # after a pause, for what was just done
@@ -141,7 +142,9 @@ def run(
             wait = back_off(error, looks_failed)
             looks_failed += 1
             tell("retry", name="look", error=str(error), attempts=looks_failed, wait_s=round(wait, 3))
-            check_time(wait, error, "", None)
+            # A look that the deadline cut off has no answer: what the run was waiting for says more.
+            cut_off = waits_for and not error.status
+            check_time(wait, None if cut_off else error, f"{waits_for}; {error}", None)
             yield Pause(wait, str(error))
             continue
         except CloudError as error:
@@ -161,6 +164,7 @@ def run(
         if isinstance(item, Pause):
             tell("wait", reason=item.reason, wait_s=round(item.seconds, 3))
             check_time(item.seconds, None, item.reason, None)
+            waits_for = item.reason
             yield item
             continue
         if isinstance(item, parallel.Together):
@@ -187,6 +191,7 @@ def run(
             raise failed(Overspent(step, sum(sent.values()), planned), step)
         in_vain += 1 if just_done else 0
         just_done = unseen = None
+        waits_for = ""
         request_ids.setdefault(step.key, _request_id())
         begun = clock()
         attempts = refused = 0

@@ -195,3 +195,18 @@ def test_a_crash_loses_no_step(crash_at):
     result = end(Crashing(), goal="bbb")
     assert result["failed"] and result["changed"] and "KeyError" in result["msg"]
     assert [step["name"] for step in result["steps"]] == ["move"] * (crash_at - 1)
+
+
+def test_a_read_that_is_cut_off_tells_why_it_was_repeated(no_waiting):
+    answers = [Unavailable("it is being changed"), Lost("no answer in time")]
+
+    def read():
+        if len(answers) == 1:
+            no_waiting[0] += 10
+        raise answers.pop(0)
+
+    with pytest.raises(Unavailable, match="it is being changed"):
+        run.read_with_retries(read, 5.0)
+    answers[:] = [Unavailable("it is being changed"), Unavailable("not now", status=503)]
+    with pytest.raises(Unavailable, match="not now"):
+        run.read_with_retries(read, 5.0)

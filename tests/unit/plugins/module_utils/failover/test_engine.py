@@ -198,6 +198,26 @@ def test_a_look_has_what_is_left_and_a_change_is_waited_for():
     assert time_limit.end() is None
 
 
+def test_a_look_that_is_cut_off_tells_what_was_waited_for():
+    class Client(Counter):
+        def read(self):
+            if self.clock.now > 50:
+                self.clock.now += time_limit.at_most(99)
+                raise Lost("no answer in time")
+            return super().read()
+
+    class Waiting(Counting):
+        def plan(self, observed, goal, memory):
+            return [engine.Pause(1.0, "for the operation")]
+
+    for procedure, said in (
+        (Waiting(), "not done within 5 s: for the operation; no answer"),
+        (Counting(), "no answer in time"),
+    ):
+        with pytest.raises(engine.Failed, match=said):
+            apply(Client(), 2, procedure, timeout=5)
+
+
 def test_what_cannot_pass_ends_at_once():
     client = Counter(None, Denied("Deleting x: 403: permission missing.", status=403))
     with pytest.raises(engine.Failed) as failed:
