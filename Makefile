@@ -5,7 +5,7 @@
 MAKEFLAGS += --no-print-directory
 TOPOLOGY ?= onprem_active_standby
 RUN := tests/run
-# How many labs the tests run at a time, and on two processors two are busy most of the time.
+# How many labs the tests run at a time. Two keep two processors busy most of the time.
 LABS ?= 2
 # Another ansible-core for this one command: make demo ANSIBLE=2.17
 export ANSIBLE

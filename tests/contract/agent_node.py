@@ -15,10 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from busy import Watch, until
+
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.events import newest_first
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.states import read_status
 from ansible_collections.cloudha.vip.plugins.plugin_utils.library import collect
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import Node, until
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import Node
 
 NOBODY = 65534
 
@@ -73,6 +75,13 @@ class AgentNode(Node):
     def start_keepalived(self):
         self.keepalived = subprocess.Popen([str(self.path / "keepalived"), "600"])
         (self.path / "keepalived.pid").write_text(f"{self.keepalived.pid}\n")
+
+    def event(self, event, after=0, **fields):
+        watch = Watch()
+        try:
+            return super().event(event, after, **fields)
+        except AssertionError as late:
+            watch.holds(False, f"no {event}: {late}")
 
     def last(self):
         """The number of the last event."""

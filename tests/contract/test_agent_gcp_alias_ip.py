@@ -13,11 +13,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from busy import Watch
+from busy import Watch, until
 
 from ansible_collections.cloudha.vip.tests.contract.agent_node import agent_nodes
 from ansible_collections.cloudha.vip.tests.contract.proxy import Hangup, Proxy, certificate
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import until
 from lab import topology
 from lab.gce.server import local
 from lab.gce.world import Instance, Principal, Subnetwork

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from busy import Watch
+from busy import Watch, until
 
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
@@ -28,7 +28,6 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.route_goal import RouteGoal
 from ansible_collections.cloudha.vip.tests.contract.agent_node import agent_nodes
 from ansible_collections.cloudha.vip.tests.contract.proxy import Hangup, Proxy, certificate
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.agent.made_up_node import until
 from lab import topology
 
 NAME = "floating-ip-route"

@@ -95,7 +95,7 @@ def _said(share: float) -> str:
 
 
 def until(
-    condition: Callable[[], Value], seconds: float = 10.0, said: str = "it did not come true", pause_s: float = 0.02
+    condition: Callable[[], Value], seconds: float = 15.0, said: str = "it did not come true", pause_s: float = 0.02
 ) -> Value:
     """Wait for a condition that comes true by itself; return what it gives."""
     watch = Watch()
