@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ansible.module_utils.basic import env_fallback, missing_required_lib
 
 from ..base.errors import Denied, Lost, Unavailable
+from ..clouds import gce_names
 from ..clouds.gce import ENDPOINT, Compute
 from ..clouds.session import Response, StdlibSession
 from ..clouds.tokens import FixedToken
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 # The metadata server may be asked whether there are any, and gcloud.
 FIND_TIMEOUT = 60.0
 SCOPE = "https://www.googleapis.com/auth/compute"
-_NAME = re.compile("[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _ID = re.compile("[1-9][0-9]{0,19}")
 
 
@@ -269,7 +269,7 @@ def instance_path(option: str, value: str, project: str, zone: str | None = None
 
 def _check_name(option: str, name: str, or_id: bool = False) -> None:
     """The API calls a name that cannot be an invalid value, and not one that is missing."""
-    if not _NAME.fullmatch(name) and not (or_id and _ID.fullmatch(name)):
+    if not gce_names.is_name(name) and not (or_id and _ID.fullmatch(name)):
         raise OptionError(
             f"{option}: {name!r} is no name of Compute Engine: it must have 1 to 63 small letters, digits or -, with a"
             " letter first and no - at the end"
