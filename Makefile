@@ -36,7 +36,7 @@ test: ## Everything that CI runs [LABS=2]
 	@# Some labs at a time. What takes longest comes first, and files of short tests last: a worker keeps up to three
 	@# scopes that have one test, though another worker has nothing to do.
 	$(RUN) pytest -q -n $(LABS) --dist loadscope --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) \
-	    $(addprefix tests/system/test_,onprem.py nodes.py molecule.py debian13.py gcp_route.py gcp_alias.py vpc.py \
+	    $(addprefix tests/system/test_,onprem.py nodes.py molecule.py extending.py debian13.py gcp_route.py gcp_alias.py vpc.py \
 	    lab.py cloudpods_lab.py fabric.py) tests/node
 	@tests/again $(PYTEST_ARGS)
 

@@ -83,8 +83,8 @@ SEEN = {
     "first_good_ms": maybe("number", "When the new holder's first good answer was complete, in ms. If the holder did"
                            " not change: the end of the gap, or, if nothing was lost, the first answer after the"
                            " injection. Null if not recovered."),
-    "holder_before": maybe("string", "The node that gave the last good answer before the fault; null if answers carry no"
-                           " name, or that of a pool. Of a fault with a pool: the node that held the address."),
+    "holder_before": maybe("string", "The node that gave the last good answer before the fault; null if answers carry"
+                           " no name, or that of a pool. Of a fault with a pool: the node that held the address."),
     "holder_after": maybe("string", "The same before the fail-back (or the end)."),
     "requests_sent": maybe("integer", "Requests that ended between the injection and the fail-back (or the end)."),
     "requests_lost": maybe("integer", "Those without a good answer: none in time, refused, broken or with an error"
@@ -216,7 +216,7 @@ SCHEMA: Schema = {
             "slow_ms": one("number", "Answers that took longer count as slow, in ms."),
             "verdict": VERDICT,
             "reasons": texts("Why it failed: one sentence for each fault that did."),
-            "versions": one("object", "Versions of the programs on the nodes.", additionalProperties={"type": "string"}),
+            "versions": one("object", "Versions of the nodes' programs.", additionalProperties={"type": "string"}),
             "clients": objects("The clients that measured.", CLIENT),
             "nodes": texts("The nodes, in the order in which they are shown."),
             "summary": objects("Each fault over all its trials.", SUMMARY),
