@@ -167,7 +167,10 @@ def run(
             waits_for = item.reason
             yield item
             continue
+        # A look may do without an answer that the deadline cut off, and no change is begun after that.
+        too_late = "the time was over before the next change"
         if isinstance(item, parallel.Together):
+            check_time(0, None, too_late, None)
             yield item  # its driver carries it out
             memory.done[item.key] = Fact(clock(), None, item.schedule)
             deadline = clock() + timeout
@@ -189,6 +192,7 @@ def run(
             raise failed(invisible, just_done)
         if sent[step.contested] >= budget(planned, step.contested):
             raise failed(Overspent(step, sum(sent.values()), planned), step)
+        check_time(0, None, too_late, step)
         in_vain += 1 if just_done else 0
         just_done = unseen = None
         waits_for = ""

@@ -34,9 +34,11 @@ from .health import PROC, Health, health, problems, processes
 from .in_force import CONFIGURATION, LOADED, RUNTIME, Instance, instances, known_configuration, members
 
 HEALTH = "keepalived.json"  # what the guard leaves in RUNTIME
-# The files of this program, which the imports above have loaded.
+# The files of this program, which the imports above have loaded. A directory without __init__.py is a module, too, and
+# has none.
 _PROGRAM = __name__.partition(".node.")[0] + "."
-CODE = [module.__file__ or "" for name, module in list(sys.modules.items()) if name.startswith(_PROGRAM)]
+_FILES = [getattr(module, "__file__", None) for name, module in list(sys.modules.items()) if name.startswith(_PROGRAM)]
+CODE = [file for file in _FILES if file]
 AMISS = 4  # the exit code; a Python that is too old ends with 1
 PROTOCOL = 112
 _IP_PKTINFO = 8

@@ -124,6 +124,22 @@ def test_success(check_mode):
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
+def test_what_would_be_done_after_the_deadline_is_not_done(no_waiting, check_mode):
+    """A look may do without an answer that the deadline cut off."""
+
+    class Slow(Client):
+        def look(self):
+            no_waiting[0] += 31
+            return super().look()
+
+    result = end(Slow(), check_mode=check_mode)
+    assert result["failed"] and not result["changed"]
+    assert "not done within 30 s: the time was over before the next change" in result["msg"]
+    assert "nothing was changed" in result["msg"]
+    assert not end(Slow(), goal="a", check_mode=check_mode).get("failed")
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
 def test_nothing_to_do(check_mode):
     result = end(Client(), goal="a", check_mode=check_mode)
     assert (result["changed"], result["steps"], result["holder"], result["previous_holder"]) == (False, [], "a", "a")

@@ -10,6 +10,7 @@ import itertools
 
 import pytest
 
+from ansible_collections.cloudha.vip.plugins.module_utils.base import time_limit
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     AlreadyExists,
     CloudError,
@@ -182,6 +183,21 @@ def test_a_question_for_permissions_that_fails(cloud, verb, error):
         with pytest.raises(engine.Failed, match="nothing was changed") as failed:
             move(cloud, goal())
         assert not failed.value.unsure and cloud.mutations == []
+
+
+def test_without_the_answer_that_the_deadline_cut_off_nothing_is_moved(cloud):
+    """It would have been that the permission is missing."""
+
+    def fault(phase, verb, _path):
+        if (phase, verb) == ("before", "permissions"):
+            cloud.clock.now += 6
+            if time_limit.at_most(6) < 6:
+                raise Lost("no answer in time")
+
+    cloud.fault, cloud.denied = fault, {UPDATE}
+    with pytest.raises(engine.Failed, match=r"not done within 5 s: the time was over before the next change.*nothing"):
+        move(cloud, goal(), timeout=5)
+    assert cloud.mutations == []
 
 
 def test_a_permission_that_is_missing_counts_though_another_could_not_be_asked(cloud):

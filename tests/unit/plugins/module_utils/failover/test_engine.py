@@ -218,6 +218,18 @@ def test_a_look_that_is_cut_off_tells_what_was_waited_for():
             apply(Client(), 2, procedure, timeout=5)
 
 
+def test_no_change_is_begun_after_the_deadline():
+    class Late(Counter):
+        def read(self):
+            self.clock.now += 3
+            return super().read()
+
+    client = Late()
+    with pytest.raises(engine.Failed, match="count 2: not done within 5 s: the time was over before the next change"):
+        apply(client, 2, timeout=5)
+    assert client.number == 1
+
+
 def test_what_cannot_pass_ends_at_once():
     client = Counter(None, Denied("Deleting x: 403: permission missing.", status=403))
     with pytest.raises(engine.Failed) as failed:

@@ -12,6 +12,8 @@ import os
 import shutil
 import socket
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -350,6 +352,21 @@ def test_each_file_of_the_guard_that_is_replaced_counts():
     """Those which the role lays on the nodes."""
     laid = {str(ROOT / name) for name in collect(["node/guard.py"]) if not name.endswith("__init__.py")}
     assert len(laid) >= 7 and laid <= set(guard.CODE)
+
+
+def test_on_a_node_the_guard_knows_its_files_and_no_others(tmp_path):
+    """There, unlike here, a directory without __init__.py is no more than that."""
+    laid = collect(["node/guard.py"])
+    for name, text in laid.items():
+        (tmp_path / "cloudha_vip" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cloudha_vip" / name).write_text(text)
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from cloudha_vip.node import guard;"
+        "print(guard._versions(guard.CODE) is not None, *guard.CODE, sep='\\n')"
+    )
+    said = subprocess.run([sys.executable, "-Isc", script], capture_output=True, text=True, check=True).stdout.split()
+    assert said[0] == "True", "else it would not see that it was replaced"
+    assert set(said[1:]) == {str(tmp_path / "cloudha_vip" / name) for name in laid}
 
 
 def test_a_look_that_is_due_sooner_is_not_put_off(node):
