@@ -189,7 +189,7 @@ def test_token_server_that_fails_is_asked_again(run, key, tokens):
 
 def test_token_server_that_is_not_there(run, key):
     broken = {**key, "token_uri": "http://127.0.0.1:1/token"}
-    result = run(auth_kind="serviceaccount", service_account_contents=broken, timeout=0.1)
+    result = run(auth_kind="serviceaccount", service_account_contents=broken, timeout=2)
     assert result["failed"] and "no access token" in result["msg"]
 
 
