@@ -86,6 +86,22 @@ def test_a_part_that_is_not_there_keeps_no_other_node_from_being_cleaned(tmp_pat
     assert begun(output, "node1") == [] and begun(output, "node2") == ["nginx", "no_forwarding"], output
 
 
+def test_a_cloud_that_the_inventory_no_longer_names_is_told_truly(tmp_path: Path) -> None:
+    """It is left by an earlier deployment, of another topology, and the parts before it are removed by then."""
+    says = {
+        "gcp_route": "The route was not removed",
+        "gcp_alias_ip": "The range was not removed",
+        "havip": "It was not deleted",
+        "cloudpods": "It was not changed",
+    }
+    nodes = {part: node(tmp_path, ["no_forwarding", part, "nginx"]) for part in says}
+    code, output = teardown(tmp_path, nodes)
+    assert code != 0
+    told = " ".join(output.split())
+    assert [words for words in says.values() if words not in told] == [] and "Nothing was changed" not in told, output
+    assert {name: begun(output, name) for name in says} == {part: ["no_forwarding", part] for part in says}
+
+
 def test_all_nodes_deploy_in_one_order_though_a_part_is_on_some_of_them(tmp_path: Path) -> None:
     """keepalived refuses to watch by a script that is not there yet."""
     play = {
