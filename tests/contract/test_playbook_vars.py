@@ -27,6 +27,9 @@ TOLD = [
     "local_address_addresses",
     "keepalived_virtual_servers",
     "health_check_late",
+    "health_check_checks",
+    "nginx_port",
+    "topology_mistakes",
 ]
 GCP = {
     "vip_address": "10.200.1.1",
@@ -47,6 +50,7 @@ INSTANCES = [{"name": "MINE", "interface": "eth9", "virtual_router_id": 9, "addr
 MORE = {"vip_agent_actions": [{"type": "x", "name": "mine"}], "local_address_addresses": ["10.9.9.9/32"]}
 ELSEWHERE = {"nginx_port": 8080, "nginx_health_path": "/ready"}
 LVS = {"topology": "huawei_lvs_dr"}
+REAL2 = {"lvs_real_server_drain_file": "/run/mine"}
 OWN = {"vip_service": "haproxy", "vip_check_url": "tcp://127.0.0.1:5432"}
 SCRIPTS = [
     {"name": "late", "url": "http://127.0.0.1/", "timeout_ms": 1000},
@@ -68,6 +72,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "instances_lvs": ("vrrp", {**LVS, "keepalived_instances": INSTANCES, "vip_agent_fifo": "/run/mine"}),
     "more_gcp": ("gcp", {**GCP, **MORE}),
     "own": ("vrrp", {**OWN, "vip_addresses": ["192.168.7.246/22", "fd00:7::246/64"]}),
+    "port": ("vrrp", {"health_check_kind": "script", "vip_port": 8080}),
     "port_lvs": ("vrrp", {**LVS, "vip_port": 8080}),
 }
 
@@ -78,7 +83,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     scratch = tmp_path_factory.mktemp("told")
     common = {"vip_address": "192.168.7.246/22", "vip_interface": "eth0"}
     nodes = {case: inventory for case, (_file, inventory) in CASES.items()}
-    groups = {"vip_nodes": {"hosts": nodes}, "vip_real_servers": {"hosts": {"real1": {}}}}
+    groups = {"vip_nodes": {"hosts": nodes}, "vip_real_servers": {"hosts": {"real1": {}, "real2": REAL2}}}
     each = [_play(scratch, case, file) for case, (file, _inventory) in CASES.items()]
     done = plays.run(scratch, groups, each, common, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -92,7 +97,7 @@ def _play(scratch: Path, case: str, file: str) -> dict[str, Any]:
         "hosts": case,
         "gather_facts": False,
         "vars_files": [f"{ROOT}/playbooks/vars/{name}.yml" for name in ("service", file, topology)],
-        "roles": [{"role": "cloudha.vip.health_check", "when": False}],
+        "roles": [{"role": f"cloudha.vip.{role}", "when": False} for role in ("nginx", "health_check")],
         "post_tasks": [
             {"ansible.builtin.include_vars": {"file": DRILL, "name": "of_the_drill"}},
             {
@@ -232,3 +237,15 @@ def test_a_drill_does_not_replace_the_report_of_another_pair(tmp_path: Path, the
     play = {"hosts": "vip_nodes", "gather_facts": False, "vars_files": DRILL, "vars": given, "tasks": [name, tell]}
     done = plays.run(tmp_path, {"vip_nodes": {"hosts": {"node1": {}}}}, [play], {}, PWD=str(tmp_path))
     assert f"to: {usual}{where}." in done.stdout, done.stdout
+
+
+def test_the_port_of_the_service_is_nginx_s_and_that_of_each_check(told: Told) -> None:
+    found = told["port"]
+    assert int(found["nginx_port"]) == 8080
+    assert [check["url"] for check in found["health_check_checks"]] == ["http://127.0.0.1:8080/healthz"]
+    assert found["topology_urls"] == ["http://192.168.7.246:8080/healthz"] == found["asked_by_drill"]
+
+
+def test_a_drain_file_that_neither_the_directors_check_nor_drills_know_is_a_mistake(told: Told) -> None:
+    (mistake,) = told["port_lvs"]["topology_mistakes"]
+    assert mistake.startswith("real2 has lvs_real_server_drain_file; call it vip_drain_file")
