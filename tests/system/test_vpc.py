@@ -459,9 +459,9 @@ def test_a_machine_without_power_is_no_next_hop_and_a_hung_one_is(vpc: Lab, api:
         assert ask(vpc, FLOATING) == [["-"]]
     assert ask(vpc, FLOATING) == [["node1"]]
     with broken(vpc, "node_power_off", "node1"):
-        until(lambda: ask(vpc, FLOATING) == [["node2"]], timeout=5)
+        until(lambda: ask(vpc, FLOATING) == [["node2"]], seconds=5)
         assert status() == "TERMINATED"
-    until(lambda: ask(vpc, FLOATING) == [["node1"]], timeout=15)
+    until(lambda: ask(vpc, FLOATING) == [["node1"]], seconds=15)
     assert status() == "RUNNING"
 
 
