@@ -112,7 +112,7 @@ def tasks_of(name: str) -> list[dict[str, Any]]:
 def test_a_director_that_is_a_real_server_too_is_refused(tmp_path: Path) -> None:
     play = {
         "ansible.builtin.import_playbook": f"{ROOT}/playbooks/plays/check.yml",
-        "vars": {"topology": "huawei_lvs_dr", "topology_shared": "vrrp"},
+        "vars": {"topology": "huawei_lvs_dr", "topology_shared": "vrrp", "topology_group": "vip_nodes"},
     }
     groups = {
         "vip_nodes": {"hosts": {"n1": {}, "n2": {}}},

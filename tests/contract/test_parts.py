@@ -106,7 +106,12 @@ def test_all_nodes_deploy_in_one_order_though_a_part_is_on_some_of_them(tmp_path
     """keepalived refuses to watch by a script that is not there yet."""
     play = {
         "ansible.builtin.import_playbook": f"{ROOT}/playbooks/plays/parts.yml",
-        "vars": {"topology": "onprem_active_standby", "topology_shared": "vrrp", "switchover_work_name": "this test"},
+        "vars": {
+            "topology": "onprem_active_standby",
+            "topology_shared": "vrrp",
+            "topology_group": "vip_nodes",
+            "switchover_work_name": "this test",
+        },
     }
     nodes = {"node1": node(tmp_path), "node2": node(tmp_path, health_check_kind="script")}
     done = plays.run(tmp_path, {"vip_nodes": {"hosts": nodes}}, [play], NOWHERE, ANSIBLE_FORKS="1")

@@ -19,7 +19,7 @@ def test_no_list_of_addresses_is_refused(tmp_path: Path, addresses: Any, shown: 
     groups = {"vip_nodes": {"hosts": {"node1": {}, "node2": {}}}}
     play = {
         "ansible.builtin.import_playbook": f"{ROOT}/playbooks/plays/check.yml",
-        "vars": {"topology": "onprem_active_standby", "topology_shared": "vrrp"},
+        "vars": {"topology": "onprem_active_standby", "topology_shared": "vrrp", "topology_group": "vip_nodes"},
     }
     done = plays.run(tmp_path, groups, [play], {"vip_interface": "eth0", "vip_addresses": addresses})
     assert done.returncode != 0

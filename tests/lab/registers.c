@@ -6,7 +6,7 @@
  *
  * Linux 6.1 as a process keeps the wide registers of its processes in an area of a fixed size, which ends before the
  * tiles of newer processors (AMX). The host gives as much as there is room for, but takes back only the whole: the
- * kernel panics at once ("ptrace set fp regs failed"). So the rest, which nobody there uses, is put back as it is.
+ * kernel panics at once ("ptrace set fp regs failed"). So the rest, which nobody there uses, is added.
  */
 
 enum { GETREGSET = 0x4204, SETREGSET = 0x4205, XSTATE = 0x202, LARGEST = 65536 };
@@ -17,16 +17,24 @@ struct area {
 };
 
 extern void *dlsym(void *library, const char *name);
+extern void *memcpy(void *to, const void *from, unsigned long size);
 
 long ptrace(int request, long process, long what, void *data) {
     static long (*next)(int, long, long, void *);
     static char whole[LARGEST];
-    struct area *given = data, all = {whole, sizeof whole};
-    unsigned long i;
+    static struct area host = {whole, 0};
+    struct area *given = data;
 
     if (!next) next = dlsym((void *)-1L, "ptrace");
     if (request != SETREGSET || what != XSTATE) return next(request, process, what, data);
-    if (next(GETREGSET, process, XSTATE, &all)) return -1;
-    for (i = 0; i < given->size && i < all.size; i++) whole[i] = ((char *)given->base)[i];
-    return next(SETREGSET, process, XSTATE, &all);
+    if (!host.size) {
+        host.size = sizeof whole;
+        if (next(GETREGSET, process, XSTATE, &host)) {
+            host.size = 0;
+            return -1;
+        }
+    }
+    if (given->size >= host.size) return next(request, process, what, data);
+    memcpy(whole, given->base, given->size);
+    return next(SETREGSET, process, XSTATE, &host);
 }

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import collections
 
-from ..failover.engine import AT_WORK
+from ..failover.plan import AT_WORK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

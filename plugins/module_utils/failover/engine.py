@@ -26,7 +26,7 @@ from ..base import time_limit
 from ..base.errors import CloudError, Lost, Unavailable
 from . import parallel
 from .outcome import Failed, Outcome, Overspent, Refused, Stopped, TimedOut, Unseen
-from .plan import AT_WORK, Done, Fact, Look, Memory, Pause, Step
+from .plan import Done, Fact, Look, Memory, Pause, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 # With all that those who carry out a procedure meet; what a procedure is written with is in plan.py.
 __all__ = [
-    "AT_WORK",
     "Done",
     "Failed",
     "Memory",

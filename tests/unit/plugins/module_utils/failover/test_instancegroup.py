@@ -15,7 +15,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Quota,
     Unavailable,
 )
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, instancegroup
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, instancegroup, plan
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_decide import warnings
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_goal import Eip, GroupGoal, Vip
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_look import look
@@ -766,7 +766,7 @@ def test_what_another_run_has_begun_is_waited_for(cloud):
     events = []
     outcome = apply(cloud, goal(eip=created()), notify=events.append)
     assert not outcome.changed and cloud.has()[2]
-    assert events[0]["reason"].startswith(engine.AT_WORK)
+    assert events[0]["reason"].startswith(plan.AT_WORK)
 
 
 def test_an_eip_that_is_taken_away_at_once(cloud):
