@@ -204,7 +204,7 @@ def test_loss_of_mastership_ends_it(node, cloud):
     assert stopped["reason"] == "no longer master"
     # What was asked for before that may be done; nothing is asked for afterwards, however long it takes to settle.
     mutations = len(cloud.mutations())
-    assert mutations == 1
+    assert mutations <= 1
     node.seen_again()
     node.seen_again()
     assert len(cloud.mutations()) == mutations
