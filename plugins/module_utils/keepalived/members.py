@@ -21,8 +21,8 @@ def members(nodes: Mapping[str, Node]) -> dict[str, Any]:
     """See the filter keepalived_members.
 
     nodes: for each host, in the order of the group, what find_problems expects, and reached (whether the node could be
-    asked), why (if not), here (whether this run changes it), and readings (the variables of the configuration in force and of the
-    written one; {} where there is none, False where it is not understood).
+    asked), why (if not), here (whether this run changes it), and readings (the variables of the configuration in force
+    and of the written one; {} where there is none, False where it is not understood).
     """
     every = {host: {"reached": True, "here": True, **_read(node)} for host, node in nodes.items()}
     names = list(dict.fromkeys(str(i.get("name")) for node in every.values() for i in _wanted(node)))
