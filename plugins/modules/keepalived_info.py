@@ -37,6 +37,7 @@ notes:
   - The module returns passwords only to a task with C(no_log=true). Otherwise RV(notes) says that they are missing.
   - Usually only root can read the configuration; use C(become).
 seealso:
+  - module: cloudha.vip.keepalived_node_info
   - module: cloudha.vip.vip_info
 """
 
@@ -85,15 +86,11 @@ notes:
   sample: ["vrrp_instance web: state MASTER is left out, as all nodes start as BACKUP"]
 """
 
-import hashlib
-import os
 import socket
-from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.conf import load, without_secrets
-from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.export import export
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.reading import read
 
 
 def main() -> None:
@@ -104,22 +101,20 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    path = module.params["path"]
     config_id = module.params["config_id"] or socket.gethostname().partition(".")[0]
-    checksum = None
     try:
-        notes: list[str] = []
-        checksum = hashlib.sha1(Path(path).read_bytes()).hexdigest() if os.path.exists(path) else None
-        statements = load(path, config_id, notes)
-        known = (statements or []) if module.no_log else without_secrets(statements or [])
-        variables, lost = export(known)
+        found = read(module.params["path"], config_id, secrets=module.no_log)
     except OSError as e:
         module.fail_json(msg=f"{e.filename} cannot be read: {e.strerror}; use become")
-    except ValueError as e:
-        module.fail_json(msg=f"the configuration is not understood: {e}", checksum=checksum)
-    exists = statements is not None
-    found = variables if exists else {}
-    module.exit_json(changed=False, exists=exists, checksum=checksum, variables=found, notes=notes + lost)
+    if found.mistake:
+        module.fail_json(msg=f"the configuration is not understood: {found.mistake}", checksum=found.checksum)
+    module.exit_json(
+        changed=False,
+        exists=found.exists,
+        checksum=found.checksum,
+        variables=found.variables,
+        notes=found.notes,
+    )
 
 
 if __name__ == "__main__":

@@ -120,6 +120,12 @@ made:
   type: dict
   returned: success
   sample: {"programs": ["/usr/sbin/nginx"], "files": [], "directories": ["/etc/nginx"], "users": [], "groups": []}
+installed:
+  description: Those of O(programs) that exist now.
+  type: list
+  elements: str
+  returned: success
+  sample: [/usr/sbin/nginx]
 units:
   description: Whether each unit was active and enabled.
   type: dict
@@ -188,6 +194,7 @@ def _carry_out(params: dict[str, Any], dry: bool) -> dict[str, Any]:
         "known": record.known is not None,
         "unfinished": unfinished,
         "made": record.made(),
+        "installed": record.installed(wanted["programs"]),
         "units": known.get("units", {}),
     }
     if params["state"] == "read":

@@ -40,6 +40,7 @@ notes:
 seealso:
   - module: cloudha.vip.address_in_use
   - module: cloudha.vip.keepalived_info
+  - module: cloudha.vip.keepalived_node_info
 """
 
 EXAMPLES = r"""
@@ -185,7 +186,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cloudha.vip.plugins.module_utils.node.addresses import held, of_clients, parse_links
+from ansible_collections.cloudha.vip.plugins.module_utils.node.addresses import facts_of, held, of_clients, parse_links
 from ansible_collections.cloudha.vip.plugins.module_utils.node.status import read_status
 from ansible_collections.cloudha.vip.plugins.module_utils.topology import record
 
@@ -219,10 +220,7 @@ def main() -> None:
         addresses=addresses,
         holds_all=bool(addresses) and all(a["held"] for a in addresses),
         holds_any=any(a["held"] for a in addresses),
-        interfaces={name: link.addresses for name, link in links.items()},
-        passing=[a.partition("/")[0] for link in links.values() for a in link.passing],
-        scopes={a: scope for link in links.values() for a, scope in link.scopes.items()},
-        macs={name: link.mac for name, link in links.items() if link.mac},
+        **facts_of(links),
         **status,
     )
 

@@ -1,18 +1,19 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role keepalived refuses before it looks at a node, by the real Ansible."""
+"""What the role keepalived refuses before it changes anything, by the real Ansible."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import plays
 import pytest
 import yaml
+
+from ansible_collections.cloudha.vip.plugins.module_utils.keepalived.reading import has_line
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles/keepalived"
@@ -30,29 +31,24 @@ def test_two_groups_in_one_play_are_refused(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "keepalived_group is a_lb, and b1 is not in it, and b2 is not in it;" in done.stdout, done.stdout
     assert "keepalived_group is b_lb, and a1 is not in it, and a2 is not in it;" in done.stdout, done.stdout
-    assert "Find out which Python" not in done.stdout, done.stdout
+    assert "Collect the variables of this node" not in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("where", ["loaded", "config"])
 def test_only_a_configuration_that_was_read_may_be_one_that_is_not_understood(tmp_path: Path, where: str) -> None:
     """Else nothing is known of what runs, and the rollout would stop the other nodes for it."""
-    names = [
-        "Read the configuration in force, and the written one",
-        "Refuse nodes whose keepalived could not be examined",
-    ]
-    tasks = [
-        task
-        for task in yaml.safe_load((ROLE / "tasks/problems.yml").read_text())
-        if any(task["name"].startswith(name) for name in names)
-    ]
+    tasks = [t for t in tasks_of("problems") if t["name"].startswith(("Look at the node,", "Refuse nodes that"))]
     assert len(tasks) == 2
     (tmp_path / "damaged").write_text("vrrp_instance web {\n")
     (tmp_path / "directory").mkdir()
-    play = {"hosts": "vip_nodes", "gather_facts": False, "tasks": tasks}
+    facts = {"gather_facts": True, "gather_subset": ["!all", "!min", "distribution", "python"]}
+    play = {"hosts": "vip_nodes", **facts, "vars_files": [str(ROLE / "vars/main.yml")]}
     for name, refused in (("none", ""), ("damaged", ""), ("directory", "Is a directory")):
         paths = {"__keepalived_loaded": "/nonexistent", "__keepalived_config": "/nonexistent"}
         paths[f"__keepalived_{where}"] = str(tmp_path / name)
-        done = plays.run(tmp_path, {"vip_nodes": {"hosts": {"n1": {}}}}, [play], paths)
+        given = {"keepalived_group": "vip_nodes", "keepalived_python": "{{ ansible_facts.python.executable }}"}
+        play["tasks"] = [{"block": tasks, "vars": {**given, **paths}}]
+        done = plays.run(tmp_path, {"vip_nodes": {"hosts": {"n1": {}}}}, [play], {})
         assert (done.returncode != 0) is bool(refused), done.stdout
         if refused:
             assert refused in done.stdout and "Nothing was changed" in done.stdout, done.stdout
@@ -85,12 +81,11 @@ def test_what_is_in_force_is_compared_without_another_look(tmp_path: Path) -> No
             "__keepalived_content": f"{wanted}\n",
         }
         says.append(f"n{number} loads: {loads}")
-    (write,) = [t for t in tasks_of("configure") if t["name"] == "Write the configuration"]
-    compare = dict(write["block"][0])
+    (compare,) = [t for t in tasks_of("configure") if t["name"] == "Compare the configuration"]
     options = {key: value for key, value in compare["ansible.builtin.copy"].items() if key not in ("owner", "group")}
     tasks = [
-        *[t for t in tasks_of("problems") if t["name"].startswith("Read the configuration in force")],
-        {**compare, "ansible.builtin.copy": options, "diff": False},
+        *[t for t in tasks_of("problems") if t["name"].startswith("Look at the node,")],
+        {**compare, "ansible.builtin.copy": options, "diff": False, "no_log": False},
         *[t for t in tasks_of("rollout") if t["name"] == "Determine the changes on this node"],
         {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} loads: {{ __keepalived_loads }}"}},
     ]
@@ -98,8 +93,10 @@ def test_what_is_in_force_is_compared_without_another_look(tmp_path: Path) -> No
     variables = {
         "__keepalived_nodes": {host: {"before": []} for host in hosts},
         "__keepalived": {"keepalived_instances": []},
+        "__keepalived_secret_words": "passw",
+        "keepalived_python": "python3",
     }
-    play = {"hosts": "vip_nodes", "gather_facts": False, "tasks": tasks}
+    play = {"hosts": "vip_nodes", "gather_facts": True, "gather_subset": ["!all", "!min", "python"], "tasks": tasks}
     done = plays.run(tmp_path, {"vip_nodes": {"hosts": hosts}}, [play], variables)
     assert [each for each in says if each not in done.stdout] == [], done.stdout
 
@@ -143,9 +140,11 @@ def test_a_director_that_is_a_real_server_too_is_refused(tmp_path: Path) -> None
         ("virtual_router_id 66", False),
     ],
 )
-def test_a_diff_is_not_shown_where_a_secret_may_be(line: str, secret: bool) -> None:
-    """By grep for the file on the node, and by a regular expression of Python for the new one."""
+def test_a_diff_is_not_shown_where_a_secret_may_be(tmp_path: Path, line: str, secret: bool) -> None:
+    """In the file on the node, and in the new one."""
     words = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__keepalived_secret_words"]
     assert bool(re.search("(?i)" + words, line)) is secret
-    grep = ["grep", "--quiet", "--extended-regexp", "--ignore-case", words]
-    assert (subprocess.run(grep, input=line, text=True, check=False).returncode == 0) is secret
+    (tmp_path / "there").write_text(f"global_defs {{\n    {line}\n}}\n")
+    assert has_line(str(tmp_path / "there"), words) is secret
+    task = next(t for t in tasks_of("configure") if t["name"] == "Compare the configuration")
+    assert task["no_log"] == "{{ __keepalived_has_secret }}" and "not __keepalived_has_secret" in task["diff"]

@@ -60,5 +60,5 @@ def test_a_python_that_cannot_run_the_guard_is_refused_before_anything_is_change
         "which Ansible has told, and nobody asks for"
     )
     assert " on default " not in said
-    assert "Look at the nodes" not in said
+    assert "Collect the variables of this node" not in said
     assert done.returncode != 0

@@ -38,6 +38,7 @@ EMPTY = {
     "unfinished": False,
     "strangers": [],
     "made": MADE,
+    "installed": [],
     "units": {},
     "x_vip_node": "any",
     "ansible_facts": {"os_family": "Debian", "python": {"executable": "/usr/bin/python3"}},

@@ -21,8 +21,8 @@ def members(nodes: Mapping[str, Node]) -> dict[str, Any]:
     """See the filter keepalived_members.
 
     nodes: for each host, in the order of the group, what find_problems expects, and reached (whether the node could be
-    asked), here (whether this run changes it), and readings (the variables of the configuration in force and of the
-    written one; {} where there is none, False where it is not understood).
+    asked), why (if not), here (whether this run changes it), and readings (the variables of the configuration in force
+    and of the written one; {} where there is none, False where it is not understood).
     """
     every = {host: {"reached": True, "here": True, **_read(node)} for host, node in nodes.items()}
     names = list(dict.fromkeys(str(i.get("name")) for node in every.values() for i in _wanted(node)))
@@ -186,7 +186,8 @@ def _notes(host: str, node: Node) -> Iterable[str]:
         yield f"{host} is not part of this run ({why}): it stays as it is, and a peer of the others"
         return
     known = sorted(set(node["sources"].values()))
+    why = f" ({' '.join(str(node['why']).split())})" if node.get("why") else ""
     if known:
-        yield f"{host} cannot be reached: it stays a peer of the others, at {' and '.join(known)}"
+        yield f"{host} cannot be reached{why}: it stays a peer of the others, at {' and '.join(known)}"
     else:
-        yield f"{host} cannot be reached, and nobody has it as a peer: it is left out until a run reaches it"
+        yield f"{host} cannot be reached{why}, and nobody has it as a peer: it is left out until a run reaches it"

@@ -32,6 +32,16 @@ def parse_links(text: str) -> dict[str, Link]:
     return links
 
 
+def facts_of(links: dict[str, Link]) -> dict[str, Any]:
+    """What modules return of the interfaces."""
+    return {
+        "interfaces": {name: link.addresses for name, link in links.items()},
+        "passing": [a.partition("/")[0] for link in links.values() for a in link.passing],
+        "scopes": {a: scope for link in links.values() for a, scope in link.scopes.items()},
+        "macs": {name: link.mac for name, link in links.items() if link.mac},
+    }
+
+
 def _texts(entries: list[dict[str, Any]]) -> list[str]:
     return [f"{entry['local']}/{entry['prefixlen']}" for entry in entries]
 

@@ -126,6 +126,9 @@ class Record:
             made[kind] = [item for item in made[kind] if item not in needed]
         return made
 
+    def installed(self, programs: Iterable[str]) -> list[str]:
+        return [program for program in programs if self._at(program).exists()]
+
     def strangers(self, marker: str) -> list[str]:
         """Files below the recorded directories that neither a package nor the role brought as they are."""
         known = self.known or {}

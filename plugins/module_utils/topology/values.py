@@ -191,3 +191,18 @@ def _problems(path: str, value: Any, check: Any) -> Iterator[str]:
         problem = check(str(value))
         if problem:
             yield f"{path} {problem}"
+
+
+OLDEST_PYTHON = (3, 9)
+
+
+def python_problems(version: str, python: str, host: str, program: str, option: str) -> list[str]:
+    """Why a program of ours cannot run with this Python: see the filter python_problems."""
+    numbers = re.match(r"(\d+)\.(\d+)", str(version))
+    if numbers and tuple(map(int, numbers.groups())) >= OLDEST_PYTHON:
+        return []
+    is_it = f"is Python {version}" if numbers else "cannot be run"
+    return [
+        f"{python} on {host} {is_it}, and {program} needs Python {'.'.join(map(str, OLDEST_PYTHON))} or newer; "
+        f"give the path of one as {option}"
+    ]

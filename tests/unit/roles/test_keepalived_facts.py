@@ -12,30 +12,29 @@ import pytest
 yaml = pytest.importorskip("yaml")
 
 TASKS = Path(__file__).resolve().parents[3] / "roles/keepalived/tasks"
-CHECK = TASKS / "problems.yml"
 
 
 def test_the_check_knows_where_each_node_is():
     facts = [
-        task["vars"]["__keepalived_facts"]
-        for task in yaml.safe_load(CHECK.read_text())
+        (task["vars"]["__keepalived_facts"], source)
+        for name, source in (("problems", "__keepalived_read"), ("absentees", "__keepalived_its"))
+        for task in tasks_of(name)
         if "__keepalived_facts" in task.get("vars", {})
     ]
     assert len(facts) == 2
-    for its in facts:
+    for its, source in facts:
         assert {"here", "reached", "interfaces", "macs", "passing", "scopes", "readings"} <= set(its)
         for name in ("interfaces", "macs", "passing", "scopes"):
-            assert f"__keepalived_look.{name}" in its[name]
+            assert f"{source}.{name}" in its[name]
 
 
 def test_a_run_looks_at_no_file_twice():
-    tasks = [task for name in ("family", "problems", "install", "configure", "rollout") for task in tasks_of(name)]
-    asked = []
-    for task in tasks:
-        options = task.get("ansible.builtin.stat") or task.get("cloudha.vip.keepalived_info")
-        if options and "delegate_to" not in task:
-            asked += task.get("loop", [options["path"]])
-    assert len(asked) == len(set(asked)) == 3
+    names = ("main", "check", "problems", "install", "configure", "rollout", "phase", "plan", "look")
+    tasks = [task for name in names for task in tasks_of(name)]
+    assert [task for task in tasks if "ansible.builtin.stat" in task or "cloudha.vip.keepalived_info" in task] == []
+    (looking,) = [task for task in tasks if "cloudha.vip.keepalived_node_info" in task]
+    paths = looking["cloudha.vip.keepalived_node_info"]["paths"]
+    assert paths == ["{{ __keepalived_loaded }}", "{{ __keepalived_config }}"]
 
 
 def tasks_of(name):

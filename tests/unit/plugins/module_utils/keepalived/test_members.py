@@ -45,6 +45,11 @@ def test_a_node_which_is_down_stays_a_peer():
     assert assumed["source_address"] == address(2) and sorted(assumed["peers"]) == [address(1), address(3)]
 
 
+def test_a_note_tells_why_a_node_is_out_of_reach():
+    (note,) = members({"n1": node(1, 2), "n2": away(why="ssh:\n connection refused")})["notes"]
+    assert note == f"n2 cannot be reached (ssh: connection refused): it stays a peer of the others, at {address(2)}"
+
+
 def test_the_node_that_asks_does_so_on_its_own_interface():
     found = members({"n1": away(keepalived_instances=[{**WEB, "interface": "ens3"}]), "n2": node(2, 1)})
     assert found["out_of_reach"] == [{"interface": "eth0", "addresses": [address(1)]}]

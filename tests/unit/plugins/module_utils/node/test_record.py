@@ -83,6 +83,12 @@ def test_on_a_fresh_node_all_is_ours_and_nothing_is_left(node: Node) -> None:
     assert not conf.exists() and not (node.root / "var/lib/cloudha-vip").exists()
 
 
+def test_which_programs_are_there_now_whatever_was_before(node: Node) -> None:
+    assert node.record().installed(["/usr/sbin/web"]) == []
+    node.write("/usr/sbin/web", "")
+    assert node.record().installed(["/usr/sbin/web", "/usr/sbin/none"]) == ["/usr/sbin/web"]
+
+
 def test_what_was_there_before_comes_back_as_it_was(node: Node) -> None:
     conf = node.write(CONF, "theirs\n", 0o640)
     node.write("/usr/sbin/web", "")

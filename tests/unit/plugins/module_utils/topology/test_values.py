@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.cloudha.vip.plugins.module_utils.topology.values import (
     _nginx_tokens,
     nginx_quote,
+    python_problems,
     value_problems,
 )
 
@@ -142,3 +143,21 @@ def test_a_quoted_word_is_one_word_with_the_same_meaning(word):
 
 def test_a_plain_word_stays_as_it_is():
     assert nginx_quote("www.example.org") == "www.example.org"
+
+
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [
+        ("3.9.0", ""),
+        ("3.10.1", ""),
+        ("4.0.0", ""),
+        ("3.9", ""),
+        ("3.8.10", "is Python 3.8.10"),
+        ("2.7.18", "is Python 2.7.18"),
+    ]
+    + [(nothing, "cannot be run") for nothing in ("", "no Python")],
+)
+def test_which_python_is_too_old(version, says):
+    found = python_problems(version, "/usr/bin/python3", "node1", "the guard", "the_option")
+    needs = "and the guard needs Python 3.9 or newer; give the path of one as the_option"
+    assert found == ([f"/usr/bin/python3 on node1 {says}, {needs}"] if says else [])
