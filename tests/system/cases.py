@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable
 
 from busy import short_enough
-from nodes import CONFIG, LOADED, VIP, Nodes, Row
+from nodes import CONFIG, GROUP, LOADED, VIP, Nodes, Row
 from pair import changes
 
 PATIENCE_MS = 5000  # a busy machine is slow; how fast a group is, is measured elsewhere
@@ -58,6 +58,10 @@ def standbys(nodes: Nodes, members: list[str]) -> list[str]:
     return [host for host in members if host != holder]
 
 
+def in_force_is_on_disk(nodes: Nodes, host: str) -> bool:
+    return nodes.ssh(host, f"cmp {CONFIG} {LOADED} && echo same || true") == "same\n"
+
+
 def one_node_is_down(nodes: Nodes) -> None:
     """It is back at the end, with its old settings."""
     members = nodes.everybody[:-1]
@@ -77,11 +81,11 @@ def one_node_is_down(nodes: Nodes) -> None:
 
 
 def a_node_is_added(nodes: Nodes) -> None:
-    """First in a dry run, which finds a node without keepalived beside others that run it.
+    """First in a dry run, of keepalived alone: it finds a node without keepalived beside others that run it.
 
     One of them was down, is back, and has old settings.
     """
-    done = nodes.run(nodes.everybody, "--check", "--diff")
+    done = nodes.run(nodes.everybody, "--check", "--diff", playbook=GROUP)
     assert done.returncode == 0, done.stdout[-8000:]
     assert nodes.ssh(nodes.everybody[-1], "ls /etc/keepalived 2>/dev/null || true") == ""
     with nodes.case("one node is back, and another one is added") as row:
@@ -148,159 +152,6 @@ def a_node_is_replaced(nodes: Nodes) -> None:
     undisturbed(row)
 
 
-def a_check_that_fails_everywhere(nodes: Nodes) -> None:
-    """It never reaches the holder. On a group without one, the run says which check fails where, and is not green."""
-    members = nodes.everybody[:-1]
-    app = {"keepalived_track_scripts": [{"name": "app", "script": "/usr/bin/false"}], "keepalived_settle_timeout": 5}
-    (holder,) = nodes.holders()
-    with nodes.case("a check that fails everywhere (refused)") as row:
-        done = nodes.run(members, **app)
-    assert done.returncode != 0 and "VI_1 is in FAULT as of script app" in done.stdout, done.stdout[-3000:]
-    assert nodes.holders() == [holder]
-    undisturbed(row)
-    for host in members:
-        nodes.ssh(host, "systemctl stop keepalived")
-    done = nodes.run(members, **app)
-    assert done.returncode != 0
-    for host in members:
-        assert f"{host} has VI_1 in FAULT as of script app" in done.stdout, done.stdout[-3000:]
-    well(nodes, nodes.run(members))
-
-
-def the_first_node_is_in_fault(nodes: Nodes) -> None:
-    """Its check fails when nobody holds the address yet: the next one gets it. The first one stays in FAULT."""
-    members = nodes.everybody[:-1]
-    sick, second = members[:2]
-    for host in members:
-        nodes.ssh(host, f"systemctl stop keepalived; {'rm -f' if host == sick else 'touch'} /run/app")
-    app = {"keepalived_track_scripts": [{"name": "app", "script": "/usr/bin/test -e /run/app"}]}
-    done = nodes.run(members, **app)
-    well(nodes, done)
-    assert nodes.holders() == [second]
-    assert f"{sick} has VI_1 in FAULT as of script app" in done.stdout, "it says why the first one is passed over"
-    for host in members:
-        nodes.ssh(host, "rm -f /run/app")
-    done = nodes.run(members, keepalived_settle_timeout=5, **app)
-    assert set(changes(done.stdout).values()) == {0}
-    assert done.returncode != 0 and "is held by nobody" in done.stdout, "it looks also where nothing changes"
-    nodes.ssh(second, "touch /run/app")
-    nodes.until(second, IT_HOLDS, 20)
-    for host in members[2:]:
-        nodes.ssh(host, "touch /run/app")
-    with nodes.case("one node is in FAULT while the others change") as row:
-        well(nodes, nodes.run(members, **FAST, **app))
-    undisturbed(row)
-
-
-def a_node_is_well_again(nodes: Nodes) -> None:
-    """Its check is gone. The group has another one now, which passes everywhere."""
-    with nodes.case("it is well again") as row:
-        well(nodes, nodes.run(nodes.everybody[:-1], keepalived_track_scripts=[CHECK]))
-    undisturbed(row)
-
-
-def a_check_that_begins_to_fail_spares_the_holder(nodes: Nodes) -> None:
-    """keepalived takes it for good at a reload, and needs some runs to find out. The standbys stay in FAULT."""
-    (holder,) = nodes.holders()
-    with nodes.case("a check begins to fail with the new configuration (refused)") as row:
-        failing = [{**CHECK, "script": "/usr/bin/false"}]
-        done = nodes.run(nodes.everybody[:-1], keepalived_track_scripts=failing)
-    assert done.returncode != 0 and "VI_1 is in FAULT as of script slow" in done.stdout, done.stdout[-3000:]
-    assert nodes.holders() == [holder]
-    undisturbed(row)
-
-
-def the_heartbeat_moves_to_a_network_of_its_own(nodes: Nodes) -> None:
-    """It stays there. The standbys are in FAULT before, as of a check that is gone now."""
-    members = nodes.everybody[:-1]
-    for number, host in enumerate(members, 1):
-        link = "ip link add beat link eth0 type macvlan mode bridge; ip link set beat up"
-        # Both interfaces are on one segment: each answers for its own address only.
-        arp = "sysctl -q net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
-        nodes.ssh(host, f"{arp}; {link}; ip address add 10.77.0.{number}/24 dev beat")
-    with nodes.case("the heartbeat moves to another interface") as row:
-        well(nodes, nodes.run(members, keepalived_instances=[BEAT]))
-    undisturbed(row)
-
-
-def in_force_is_on_disk(nodes: Nodes, host: str) -> bool:
-    return nodes.ssh(host, f"cmp {CONFIG} {LOADED} && echo same || true") == "same\n"
-
-
-def a_node_that_hears_nobody_does_not_start(nodes: Nodes) -> None:
-    """Its keepalived stays off."""
-    members = nodes.everybody[:-1]
-    deaf = standbys(nodes, members)[-1]
-    nodes.ssh(deaf, f"systemctl stop keepalived; {NOBODY_SENDS}")
-    try:
-        with nodes.case("VRRP does not pass to a node (refused)") as row:
-            done = nodes.run(members, keepalived_instances=[BEAT], **FAST)
-        assert done.returncode != 0 and "protocol 112" in done.stdout, done.stdout[-4000:]
-        undisturbed(row)
-        (holder,) = nodes.holders()
-        assert in_force_is_on_disk(nodes, holder), "what was refused is not what a restart would read"
-    finally:
-        nodes.ssh(deaf, "nft delete table inet test")
-
-
-def the_heartbeat_returns(nodes: Nodes) -> None:
-    """One standby does not run before. VRRP passes to it again, and it is started."""
-    members = nodes.everybody[:-1]
-    try:
-        with nodes.case("and returns") as row:
-            well(nodes, nodes.run(members))
-        undisturbed(row)
-    finally:
-        for host in members:
-            arp = "sysctl -q net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0"
-            nodes.ssh(host, f"ip link delete beat; {arp}")
-
-
-def a_reload_that_fails_spares_the_holder(nodes: Nodes) -> None:
-    """The standby has the new configuration on its disk, and not in force."""
-    members = nodes.everybody[:-1]
-    broken = standbys(nodes, members)[0]
-    (holder,) = nodes.holders()
-    before = nodes.ssh(holder, f"sha256sum {CONFIG}")
-    drop_in = "/etc/systemd/system/keepalived.service.d/zz-test.conf"
-    nodes.ssh(
-        broken, f"printf '[Service]\\nExecReload=\\nExecReload=/bin/false\\n' >{drop_in}; systemctl daemon-reload"
-    )
-    try:
-        with nodes.case("a standby cannot load the new configuration (refused)") as row:
-            done = nodes.run(members, keepalived_instances=BOTH_FAMILIES)
-        assert done.returncode != 0 and f"{broken} did not take the new configuration" in done.stdout, done.stdout[
-            -4000:
-        ]
-        assert nodes.ssh(holder, f"sha256sum {CONFIG}") == before, "a restart must not read what was never tried"
-        assert in_force_is_on_disk(nodes, holder)
-        assert nodes.holders() == [holder]
-    finally:
-        nodes.ssh(broken, f"rm {drop_in}; systemctl daemon-reload")
-    undisturbed(row)
-
-
-def an_unchanged_run_keeps_addresses_of_both_families_where_they_are(nodes: Nodes) -> None:
-    """The kernel lists an address of IPv6 that keepalived added before the node's own ones.
-
-    A standby, which did not take the instances of these addresses, takes them with the first run.
-    """
-    members = nodes.everybody[:-1]
-    with nodes.case("two instances of IPv6 are added") as row:
-        well(nodes, nodes.run(members, keepalived_instances=BOTH_FAMILIES))
-    undisturbed(row)
-    assert all(in_force_is_on_disk(nodes, host) for host in members)
-    done = nodes.run(members, keepalived_instances=BOTH_FAMILIES)
-    well(nodes, done)
-    assert set(changes(done.stdout).values()) == {0}
-    for address in SIX:
-        has = [host for host in members if f" {address}/" in nodes.ssh(host, "ip -o -6 address")]
-        assert len(has) == 1, (address, has)
-    with nodes.case("and removed") as row:
-        well(nodes, nodes.run(members))
-    undisturbed(row)
-
-
 def a_node_is_added_while_another_one_is_down(nodes: Nodes) -> None:
     """The group has one more node afterwards."""
     members = nodes.everybody[:-1]
@@ -343,7 +194,53 @@ def a_machine_that_says_nothing_is_forgotten(nodes: Nodes) -> None:
     nodes.ssh(gone, "nft delete table inet test")
 
 
+def a_check_that_fails_everywhere(nodes: Nodes) -> None:
+    """It never reaches the holder. On a group without one, the run says which check fails where, and is not green."""
+    members = nodes.everybody[:-1]
+    app = {"keepalived_track_scripts": [{"name": "app", "script": "/usr/bin/false"}], "keepalived_settle_timeout": 5}
+    (holder,) = nodes.holders()
+    with nodes.case("a check that fails everywhere (refused)") as row:
+        done = nodes.run(members, **app)
+    assert done.returncode != 0 and "VI_1 is in FAULT as of script app" in done.stdout, done.stdout[-3000:]
+    assert nodes.holders() == [holder]
+    undisturbed(row)
+    for host in members:
+        nodes.ssh(host, "systemctl stop keepalived")
+    done = nodes.run(members, **app)
+    assert done.returncode != 0
+    for host in members:
+        assert f"{host} has VI_1 in FAULT as of script app" in done.stdout, done.stdout[-3000:]
+    well(nodes, nodes.run(members))
+
+
+def the_first_node_is_in_fault(nodes: Nodes) -> None:
+    """Its check fails when nobody holds the address yet: the next one gets it. The check passes at the end."""
+    members = nodes.everybody[:-1]
+    sick, second = members[:2]
+    for host in members:
+        nodes.ssh(host, f"systemctl stop keepalived; {'rm -f' if host == sick else 'touch'} /run/app")
+    app = {"keepalived_track_scripts": [{"name": "app", "script": "/usr/bin/test -e /run/app"}]}
+    done = nodes.run(members, **app)
+    well(nodes, done)
+    assert nodes.holders() == [second]
+    assert f"{sick} has VI_1 in FAULT as of script app" in done.stdout, "it says why the first one is passed over"
+    for host in members:
+        nodes.ssh(host, "rm -f /run/app")
+    done = nodes.run(members, keepalived_settle_timeout=5, **app)
+    assert set(changes(done.stdout).values()) == {0}
+    assert done.returncode != 0 and "is held by nobody" in done.stdout, "it looks also where nothing changes"
+    nodes.ssh(second, "touch /run/app")
+    nodes.until(second, IT_HOLDS, 20)
+    for host in members[2:]:
+        nodes.ssh(host, "touch /run/app")
+    with nodes.case("one node is in FAULT while the others change") as row:
+        well(nodes, nodes.run(members, **FAST, **app))
+    undisturbed(row)
+    nodes.ssh(sick, "touch /run/app")
+
+
 def a_split_group_is_mended(nodes: Nodes) -> None:
+    """The run that mends it also takes a check away."""
     members = nodes.everybody[:-1]
     deaf = standbys(nodes, members)[-1]
     wrong_peer = f"sed -i '/unicast_peer/,/}}/s/192.168.7.2../192.168.7.199/' {CONFIG}"
@@ -355,6 +252,104 @@ def a_split_group_is_mended(nodes: Nodes) -> None:
         nodes.ssh(deaf, "nft delete table inet test")
     assert len(nodes.holders()) == 2
     with nodes.case("split at the start") as row:
+        well(nodes, nodes.run(members))
+    undisturbed(row)
+
+
+def the_heartbeat_moves_to_a_network_of_its_own(nodes: Nodes) -> None:
+    """It stays there."""
+    members = nodes.everybody[:-1]
+    for number, host in enumerate(members, 1):
+        link = "ip link add beat link eth0 type macvlan mode bridge; ip link set beat up"
+        # Both interfaces are on one segment: each answers for its own address only.
+        arp = "sysctl -q net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
+        nodes.ssh(host, f"{arp}; {link}; ip address add 10.77.0.{number}/24 dev beat")
+    with nodes.case("the heartbeat moves to another interface") as row:
+        well(nodes, nodes.run(members, keepalived_instances=[BEAT]))
+    undisturbed(row)
+
+
+def a_node_that_hears_nobody_does_not_start(nodes: Nodes) -> None:
+    """Its keepalived stays off."""
+    members = nodes.everybody[:-1]
+    deaf = standbys(nodes, members)[-1]
+    nodes.ssh(deaf, f"systemctl stop keepalived; {NOBODY_SENDS}")
+    try:
+        with nodes.case("VRRP does not pass to a node (refused)") as row:
+            done = nodes.run(members, keepalived_instances=[BEAT], **FAST)
+        assert done.returncode != 0 and "protocol 112" in done.stdout, done.stdout[-4000:]
+        undisturbed(row)
+        (holder,) = nodes.holders()
+        assert in_force_is_on_disk(nodes, holder), "what was refused is not what a restart would read"
+    finally:
+        nodes.ssh(deaf, "nft delete table inet test")
+
+
+def the_heartbeat_returns(nodes: Nodes) -> None:
+    """VRRP passes again to the standby that does not run, and it is started. A check is new, and passes everywhere."""
+    members = nodes.everybody[:-1]
+    try:
+        with nodes.case("the heartbeat returns") as row:
+            well(nodes, nodes.run(members, keepalived_track_scripts=[CHECK]))
+        undisturbed(row)
+    finally:
+        for host in members:
+            arp = "sysctl -q net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0"
+            nodes.ssh(host, f"ip link delete beat; {arp}")
+
+
+def a_check_that_begins_to_fail_spares_the_holder(nodes: Nodes) -> None:
+    """keepalived takes it for good at a reload, and needs some runs to find out. The standbys stay in FAULT."""
+    (holder,) = nodes.holders()
+    with nodes.case("a check begins to fail with the new configuration (refused)") as row:
+        failing = [{**CHECK, "script": "/usr/bin/false"}]
+        done = nodes.run(nodes.everybody[:-1], keepalived_track_scripts=failing)
+    assert done.returncode != 0 and "VI_1 is in FAULT as of script slow" in done.stdout, done.stdout[-3000:]
+    assert nodes.holders() == [holder]
+    undisturbed(row)
+
+
+def a_reload_that_fails_spares_the_holder(nodes: Nodes) -> None:
+    """The standby has the new configuration on its disk and not in force, and is in FAULT as of the old one's check."""
+    members = nodes.everybody[:-1]
+    broken = standbys(nodes, members)[0]
+    (holder,) = nodes.holders()
+    before = nodes.ssh(holder, f"sha256sum {CONFIG}")
+    drop_in = "/etc/systemd/system/keepalived.service.d/zz-test.conf"
+    nodes.ssh(
+        broken, f"printf '[Service]\\nExecReload=\\nExecReload=/bin/false\\n' >{drop_in}; systemctl daemon-reload"
+    )
+    try:
+        with nodes.case("a standby cannot load the new configuration (refused)") as row:
+            done = nodes.run(members, keepalived_instances=BOTH_FAMILIES)
+        assert done.returncode != 0 and f"{broken} did not take the new configuration" in done.stdout, done.stdout[
+            -4000:
+        ]
+        assert nodes.ssh(holder, f"sha256sum {CONFIG}") == before, "a restart must not read what was never tried"
+        assert in_force_is_on_disk(nodes, holder)
+        assert nodes.holders() == [holder]
+    finally:
+        nodes.ssh(broken, f"rm {drop_in}; systemctl daemon-reload")
+    undisturbed(row)
+
+
+def an_unchanged_run_keeps_addresses_of_both_families_where_they_are(nodes: Nodes) -> None:
+    """The kernel lists an address of IPv6 that keepalived added before the node's own ones.
+
+    A standby is in FAULT before, and did not take the instances of these addresses. The first run mends that.
+    """
+    members = nodes.everybody[:-1]
+    with nodes.case("two instances of IPv6 are added") as row:
+        well(nodes, nodes.run(members, keepalived_instances=BOTH_FAMILIES))
+    undisturbed(row)
+    assert all(in_force_is_on_disk(nodes, host) for host in members)
+    done = nodes.run(members, keepalived_instances=BOTH_FAMILIES)
+    well(nodes, done)
+    assert set(changes(done.stdout).values()) == {0}
+    for address in SIX:
+        has = [host for host in members if f" {address}/" in nodes.ssh(host, "ip -o -6 address")]
+        assert len(has) == 1, (address, has)
+    with nodes.case("and removed") as row:
         well(nodes, nodes.run(members))
     undisturbed(row)
 
@@ -387,14 +382,13 @@ CASES: list[Case] = [
     a_machine_that_says_nothing_is_forgotten,
     a_check_that_fails_everywhere,
     the_first_node_is_in_fault,
-    a_node_is_well_again,
-    a_check_that_begins_to_fail_spares_the_holder,
+    a_split_group_is_mended,
     the_heartbeat_moves_to_a_network_of_its_own,
     a_node_that_hears_nobody_does_not_start,
     the_heartbeat_returns,
+    a_check_that_begins_to_fail_spares_the_holder,
     a_reload_that_fails_spares_the_holder,
     an_unchanged_run_keeps_addresses_of_both_families_where_they_are,
-    a_split_group_is_mended,
     an_address_of_somebody_else_is_not_taken,
 ]
 # The daily work of a group, which bench/nodes.py measures in groups of other sizes, too.
@@ -405,7 +399,6 @@ DAILY: list[Case] = [
     a_node_is_repaired_with_limit,
     a_node_is_replaced,
     the_first_node_is_in_fault,
-    a_node_is_well_again,
     a_split_group_is_mended,
 ]
 # Several runs each; the rest has what they have in common. Each leaves the group as it found it.

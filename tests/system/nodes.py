@@ -87,9 +87,11 @@ class Nodes(Pair):
         plain = super().command(playbook, *words, **variables)
         return [f"--inventory={mine}" if word.startswith("--inventory=") else word for word in plain]
 
-    def run(self, members: Sequence[str], *words: str, **variables: object) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, members: Sequence[str], *words: str, playbook: str = "", **variables: object
+    ) -> subprocess.CompletedProcess[str]:
         self.members = list(members)
-        done = self.play(self.topology, *words, **variables)
+        done = self.play(playbook or self.topology, *words, **variables)
         (self.scratch / "last.log").write_text(done.stdout + done.stderr)
         return done
 
@@ -97,7 +99,8 @@ class Nodes(Pair):
         """Run the playbook from now on. The first one deploys the group; a later one changes it with its first run."""
         if self.topology == playbook:
             return
-        fresh, self.topology = not self.topology, playbook
+        fresh = not self.topology
+        self.topology = playbook
         if playbook == GROUP:
             for host in self.everybody:
                 self.ssh(host, SERVE)
