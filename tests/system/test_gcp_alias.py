@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from busy import passed, until
 from logs import kept
-from pair import Pair, changes
+from pair import ROOT, Pair, changes
 
 from lab.lab import Lab
 
@@ -115,11 +115,15 @@ def test_only_the_holder_may_send_from_the_range(nodes: AliasNodes) -> None:
 
 def test_a_range_that_somebody_removed_comes_back(nodes: AliasNodes) -> None:
     before = nodes.holder()
+    agents = "vip-agent-watch vip-agent"
     for node in NODES:
-        nodes.ssh(node, "systemctl stop vip-agent-watch vip-agent")  # which would repair it
+        nodes.ssh(node, f"systemctl stop {agents}")  # which would repair it
     nodes.give(before)
-    nodes.deploy()
+    done = nodes.play(f"{ROOT}/tests/system/part.yml", part="gcp_alias_ip")
+    assert done.returncode == 0, done.stdout[-3000:]
     assert nodes.holder() == before
+    for node in NODES:
+        nodes.ssh(node, f"systemctl start {agents}")
 
 
 # Each as the API tells it; what needs no API to be refused is in tests/contract/test_refused.py.
