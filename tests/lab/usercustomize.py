@@ -84,6 +84,7 @@ def _be_twin() -> None:
     import gc
     import importlib
     import socket
+    import struct
 
     os.setsid()
     os.chdir("/")
@@ -104,6 +105,10 @@ def _be_twin() -> None:
     forks = 0
     while True:
         client = listening.accept()[0]
+        credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        if struct.unpack("3i", credentials)[1] != 0:
+            client.close()  # everybody can reach an abstract socket
+            continue
         while forks and os.waitpid(-1, os.WNOHANG)[0]:
             forks -= 1
         if os.fork() == 0:
