@@ -1,14 +1,14 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""On the lab's machines: what Ansible sends with every module is compiled once.
+"""On the lab's machines: what Ansible sends with every module starts in a fraction of the time.
 
 Python keeps no compiled code of what it imports from a zip file, so that three quarters of a module's time go into
-compiling the same 5,000 lines. Only a Python that reads a module from its standard input is concerned.
+compiling the same 5,000 lines. Here it is kept. Most of the rest goes into imports from Python's library. So the first
+module leaves a twin behind, which has imported what all modules need. Each later one has a fork of the twin do its
+work: with the same environment, directory and standard streams.
 
-On a machine with a kernel of its own, each page that a process touches for the first time is expensive. There the
-first of these Pythons leaves a twin behind, which has imported what all modules need. Each later one has a fork of the
-twin do its work: with the same environment, directory and standard streams.
+Only a Python that reads a module from its standard input is concerned; by the twin, only root's.
 """
 
 import os
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import socket
 
 KEPT = "/var/cache/lab-bytecode"
-OWN_KERNEL = "/etc/lab-network"
 TWIN = "\0lab-python"  # an abstract socket, which ends with the process
 # The part of Python's library that ansible.module_utils.basic imports.
 LIBRARY = """
@@ -154,6 +153,6 @@ def _work(client: "socket.socket") -> None:
 
 
 if sys.orig_argv[1:] == []:
-    if os.path.exists(OWN_KERNEL) and os.getuid() == 0:
+    if os.getuid() == 0:
         hand_over()
     keep_compiled()
