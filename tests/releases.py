@@ -81,16 +81,17 @@ def _commands(release: str) -> Path:
 def _python_for(release: str) -> str | None:
     """A Python of this machine that can run the release."""
     oldest, newest = SUPPORTED[release]
+    return next(filter(None, map(python_3, range(newest, oldest - 1, -1))), None)
+
+
+def python_3(minor: int) -> str | None:
+    """Python 3.``minor`` of this machine, if it has one."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    for minor in range(newest, oldest - 1, -1):
-        for each in (f"python3.{minor}", *map(str, pyenv.glob(f"versions/3.{minor}.*/bin/python3"))):
-            # There may be a shim that does not run, or one without the venv module.
-            test = f"import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, {minor}))"
-            if (
-                shutil.which(each)
-                and subprocess.run([each, "-c", test], capture_output=True, check=False).returncode == 0
-            ):
-                return each
+    for each in (f"python3.{minor}", *map(str, pyenv.glob(f"versions/3.{minor}.*/bin/python3"))):
+        # There may be a shim that does not run, or one without the venv module.
+        test = f"import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, {minor}))"
+        if shutil.which(each) and subprocess.run([each, "-c", test], capture_output=True, check=False).returncode == 0:
+            return each
     return None
 
 

@@ -20,6 +20,7 @@ import pytest
 from busy import until
 from commands import cli
 from logs import kept
+from releases import python_3
 from test_lab import left_over, traces
 
 from lab import LabError
@@ -519,12 +520,20 @@ for path in ("instance/name", "instance/zone", "project/project-id", "instance/n
     assert (name, project, address) == ("node2", "lab-project", NODE2) and zone.endswith("/zones/us-central1-b")
 
 
+def python_of_gcloud() -> str:
+    """The one that its package is compiled for, if it is here: any other compiles all of gcloud, at each start."""
+    found = Path(shutil.which("gcloud") or "").resolve().parents[1]
+    minors = {int(each.name.split("cpython-3")[1][:-4]) for each in found.glob("lib/__pycache__/gcloud.cpython-3*.pyc")}
+    return next(filter(None, map(python_3, minors)), sys.executable)
+
+
 @pytest.mark.skipif(not shutil.which("gcloud"), reason="gcloud is not installed")
 def test_gcloud_works_from_the_controllers_network(vpc: Lab, api: Admin, tmp_path: Path) -> None:
     add_route(vpc, "usual", "node1")
     (tmp_path / "token").write_text("lab-controller-token")
     environment = {
         "CLOUDSDK_CONFIG": tmp_path,
+        "CLOUDSDK_PYTHON": python_of_gcloud(),
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
         "CLOUDSDK_CORE_PROJECT": "lab-project",
         "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": tmp_path / "token",
