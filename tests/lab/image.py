@@ -82,6 +82,11 @@ ln -sf /dev/null "$root/etc/systemd/system/systemd-networkd.service"
 ln -sf /dev/null "$root/etc/systemd/system/systemd-resolved.service"
 ln -sf /dev/null "$root/etc/systemd/system/apt-daily.timer"
 ln -sf /dev/null "$root/etc/systemd/system/apt-daily-upgrade.timer"
+# Each reload of systemd has all generators look for what is not here. Only those of old init scripts find any.
+mkdir -p "$root/etc/systemd/system-generators"
+for each in "$root"/usr/lib/systemd/system-generators/*; do
+    case $each in *sysv*) ;; *) ln -s /dev/null "$root/etc/systemd/system-generators/${{each##*/}}" ;; esac
+done
 # A machine with a kernel of its own gets the files that are laid on others' disks as it boots,
 cat > "$root/usr/sbin/lab-init" <<'SCRIPT'
 {(Path(__file__).parent / "lab-init").read_text()}SCRIPT
