@@ -20,14 +20,20 @@ def run(
     plays: Sequence[Mapping[str, Any]],
     variables: Mapping[str, Any] | None = None,
     timeout: float = 300,
+    check: bool = False,
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """groups: as in an inventory. variables: of all hosts. timeout: seconds."""
+    """groups: as in an inventory. variables: of all hosts. timeout: seconds. check: a dry run."""
     common = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **(variables or {})}
     (scratch / "inventory.json").write_text(json.dumps({"all": {"children": groups, "vars": common}}))
     (scratch / "plays.json").write_text(json.dumps(plays))
     return subprocess.run(
-        ["ansible-playbook", f"--inventory={scratch}/inventory.json", str(scratch / "plays.json")],
+        [
+            "ansible-playbook",
+            f"--inventory={scratch}/inventory.json",
+            str(scratch / "plays.json"),
+            *(["--check"] if check else []),
+        ],
         capture_output=True,
         text=True,
         timeout=timeout,
