@@ -161,6 +161,8 @@ def _configurations(paths: list[str], words: str | None, secrets: bool) -> tuple
             its["secret"] = bool(words) and said.exists and has_line(path, str(words))
         except OSError as e:
             problems.append(f"{e.filename} cannot be read: {e.strerror}; use become")
+        except Exception as e:  # a fault of the reader: its words could hold a secret
+            problems.append(f"{path} cannot be understood: {type(e).__name__}")
         found.append(its)
     return found, problems
 

@@ -18,7 +18,8 @@ def late_checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:
 
     A check's timeout_ms is in ms, its timeout, which is keepalived's, in s.
     """
-    asking = [check for check in checks if "url" in check or "tcp" in check]
+    # Ansible's argument specification refuses a check that is none; until 2.18 a template does not wait for it.
+    asking = [check for check in checks if isinstance(check, Mapping) and ("url" in check or "tcp" in check)]
     return [
         check["name"]
         for check in asking

@@ -29,6 +29,10 @@ def test_a_check_that_keepalived_would_end_too_soon_is_named(check, refused):
     assert late([{"name": "web", **check}]) == (["web"] if refused else [])
 
 
+def test_a_check_that_is_none_is_left_to_the_check_of_values():
+    assert late(["name=web url=http://127.0.0.1/"]) == []
+
+
 def test_a_script_has_the_arguments_of_its_check_and_nothing_of_them_is_the_shells():
     made = scripts(
         [

@@ -83,6 +83,15 @@ def test_one_that_cannot_be_read_is_a_problem(node, tmp_path):
     assert node(paths=[str(tmp_path)])["problems"] == [f"{tmp_path} cannot be read: Is a directory; use become"]
 
 
+def test_one_that_the_reader_fails_on_is_a_problem_and_its_words_are_no_secret(node, tmp_path, monkeypatch):
+    def fails(*_given):
+        raise RuntimeError("auth_pass x1")
+
+    monkeypatch.setattr(keepalived_node_info, "read", fails)
+    found = node(paths=["/etc/keepalived/keepalived.conf"])
+    assert found["problems"] == ["/etc/keepalived/keepalived.conf cannot be understood: RuntimeError"]
+
+
 def test_a_password_is_for_tasks_with_no_log_only(node, tmp_path):
     (tmp_path / "good").write_text(WEB)
     for quiet in (False, True):
