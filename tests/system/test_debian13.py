@@ -47,8 +47,6 @@ def at_home(user: User, lab: Lab) -> None:
     )
     (user.home / "ssh_config").write_text(hosts + (lab.state / "ssh_config").read_text())
     user.environment["ANSIBLE_SSH_COMMON_ARGS"] = f"-F {user.home}/ssh_config"
-    # What a run packs and sends with each module, the next one need not pack again; it sends the same.
-    user.environment["ANSIBLE_CALLBACK_PLUGINS"] = f"{ROOT}/tests/callback"
     # Connections that stay open end with the lab.
     user.environment["ANSIBLE_SSH_CONTROL_PATH_DIR"] = f"{lab.state}/mux"
 
