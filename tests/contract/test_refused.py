@@ -109,6 +109,16 @@ def test_on_premises(tmp_path: Path, variables: dict[str, Any], says: list[str])
     refused(tmp_path, "onprem_active_standby", ON_PREMISES, variables, says, {"node1": {}, "node2": {}})
 
 
+# What keepalived's part refuses, where no part asks the API before it does.
+ONE_PRIORITY: tuple[dict[str, Any], list[str]] = (
+    {
+        "topology_wanted": ["nginx", "local_address", "keepalived"],
+        "keepalived_instances": [{**INSTANCE, "addresses": [], "priority": 200}],
+    },
+    ["[VI_1].priority is 200 on each of them"],
+)
+
+
 def in_google_cloud(scratch: Path, playbook: str, variables: dict[str, Any], says: list[str]) -> None:
     """Before the API is asked: it is at no address that anybody has."""
     plan = topology.get(playbook)
@@ -124,6 +134,8 @@ def in_google_cloud(scratch: Path, playbook: str, variables: dict[str, Any], say
             {"vip_address": "10.200.1.0/24", "gcp_instance": "node1", "gcp_zone": "us-central1-a"},
             ["vip_address is 10.200.1.0/24", "two nodes are the same instance"],
         ),
+        ({"gcp_zone": ""}, ["gcp_zone is not set"]),
+        ONE_PRIORITY,
     ],
 )
 def test_a_route(tmp_path: Path, variables: dict[str, Any], says: list[str]) -> None:
@@ -134,6 +146,7 @@ def test_a_route(tmp_path: Path, variables: dict[str, Any], says: list[str]) -> 
     ("variables", "says"),
     [
         ({"vip_address": "10.10.0.0/24", "gcp_zone": ""}, ["vip_address is 10.10.0.0/24", "gcp_zone is not set"]),
+        ONE_PRIORITY,
     ],
 )
 def test_an_alias_range(tmp_path: Path, variables: dict[str, Any], says: list[str]) -> None:
