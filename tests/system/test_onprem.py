@@ -101,10 +101,15 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(pair: OnPremises) 
     output = dry.done.stdout
     assert dry.done.returncode == 0 and "already answered for" not in output, output[-3000:]
     # Nothing else differs, on neither node.
-    told = [line for line in output.splitlines() if re.match(r"[+-](?!\+\+ |-- )", line)]
+    told = re.findall(r"^[+-](?!\+\+ |-- ).*", output, re.MULTILINE)
+    assert all(any(f"{each}/22" in line for each in (VIP, SECOND, taken)) for line in told), told
+    compared = output.partition("[cloudha.vip.keepalived : Compare the configuration]")[2].partition("TASK [")[0]
+    told = re.findall(r"^[+-](?!\+\+ |-- ).*", compared, re.MULTILINE)
     assert sorted(told) == sorted(2 * [f"+        {SECOND}/22", f"+        {taken}/22"]), told
-    # What is as it should be, is not told; the first of the two looks in the same way in each run.
+    # What is as it should be, is not told. The agent knows the addresses, too.
     assert [dry.tasks[number - 1] for number in dry.changed] == [
+        "cloudha.vip.vip_agent : Install the agent",
+        "cloudha.vip.vip_agent : Restart the agent",
         "cloudha.vip.keepalived : Compare the configuration",
         "cloudha.vip.keepalived : Reload keepalived",
     ]
