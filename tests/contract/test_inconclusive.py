@@ -45,6 +45,21 @@ def test_takes_long():
 def test_is_wrong(): assert 1 == 2
 """
 
+IN_ORDER = """
+import pytest
+from busy import short_enough
+
+pytestmark = pytest.mark.in_order
+
+@pytest.fixture(scope="module")
+def lab(): yield print("a lab")
+def test_first(lab): pass
+@pytest.mark.parametrize("gap_ms", [0, 6000])
+def test_breaks(lab, gap_ms): FAILS
+def test_needs_it(lab): raise AssertionError("it misleads")
+def test_needs_it_too(lab): pass
+"""
+
 
 @pytest.mark.parametrize(
     ("gap", "waited", "verdict"),
@@ -133,17 +148,25 @@ def test_the_kernel_says_how_long_something_has_waited(tmp_path: Path, monkeypat
     assert busy.lost_s() == 4, "2.5 s here, and 3 s of two processors elsewhere"
 
 
-def test_it_is_noted_shown_and_a_failure_the_next_time(tmp_path: Path) -> None:
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """pytest on the files there, where this share of the time is lost."""
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = in_order\n")
-    (tmp_path / "test_it.py").write_text(TESTS)
 
-    def run(lost: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(lost: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "conftest.py").write_text(CONFTEST.replace("LOST", lost))
-        command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "test_it.py"]
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *words]
         paths = {"PYTHONPATH": f"{SYSTEM}:{os.environ.get('PYTHONPATH', '')}"}
         mine = {**os.environ, **paths, **environment}
         return subprocess.run(command, cwd=tmp_path, env=mine, capture_output=True, text=True, timeout=120, check=False)
 
+    return run
+
+
+def test_it_is_noted_shown_and_a_failure_the_next_time(
+    tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS)
     idle = run("0")
     assert idle.returncode == 1 and "4 failed, 1 passed, 2 inconclusive" in idle.stdout, idle.stdout + idle.stderr
     (tmp_path / "build/again").unlink()
@@ -155,3 +178,19 @@ def test_it_is_noted_shown_and_a_failure_the_next_time(tmp_path: Path) -> None:
     assert sorted(noted) == sorted(["test_it.py", *(f"test_it.py::{name}" for name in others)])
     again = run("0.9", CLOUDHA_TEST_AGAIN="yes")
     assert again.returncode == 1 and "6 failed, 1 passed" in again.stdout, again.stdout
+
+
+def test_what_needs_a_test_that_did_not_pass_is_not_run_and_says_which_one_it_was(
+    tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (tmp_path / "test_fails.py").write_text(IN_ORDER.replace("FAILS", "assert gap_ms == 0"))
+    (tmp_path / "test_waits.py").write_text(IN_ORDER.replace("FAILS", "short_enough(gap_ms, 5000, gap_ms)"))
+    (tmp_path / "test_well.py").write_text("def test_well(): pass")
+    done = run("0", "--dist=loadscope")
+    assert done.returncode == 1, done.stdout
+    assert "1 failed, 5 passed, 2 errors, 3 inconclusive" in done.stdout, done.stdout
+    assert done.stdout.count("not run: test_breaks[6000] failed before it") >= 2 and "misleads" not in done.stdout
+    assert done.stdout.count("not run: test_breaks[6000] was inconclusive before it") == 2
+    assert set((tmp_path / "build/again").read_text().split()) == {"test_waits.py"}
+    done = run("0", "--dist=loadscope", "test_waits.py", CLOUDHA_TEST_AGAIN="yes")
+    assert done.returncode == 1 and "1 failed, 2 passed, 2 errors" in done.stdout, done.stdout

@@ -84,6 +84,8 @@ def test_a_group_that_has_nothing_to_do_is_looked_at_once(tmp_path: Path) -> Non
     code, output = run(tmp_path, nodes)
     assert code == 0 and turns(output) == [], output
     assert output.count(": Look at the node]") == 1 and "Refuse a phase" not in output, output
+    code, dry = run(tmp_path, nodes, check=True)
+    assert code == 0 and turns(dry) == [], dry
     # Each of them costs the controller a process.
     assert len(re.findall(r"^(?:ok|skipping): \[\w+\](?! => \(item)", output, re.MULTILINE)) < 75, output
 

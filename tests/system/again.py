@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A test that is inconclusive is neither passed nor failed: tests/again tries it once more, and then it has to pass.
 
+One that is marked in_order needs those before it, and fails at once where one of them has failed.
+
 A plugin of pytest, which the conftest.py of each directory of tests with bounds in seconds registers.
 """
 
@@ -19,6 +21,10 @@ from busy import BUSY, Inconclusive, Watch
 
 LAST = bool(os.environ.get("CLOUDHA_TEST_AGAIN"))
 WATCH = pytest.StashKey[Watch]()
+# Of a file: which of its tests in order was the first that did not pass, and whether it was inconclusive.
+BROKEN = pytest.StashKey[tuple[str, bool]]()
+# Of a test: that it was not run for this reason.
+NOT_RUN = pytest.StashKey[bool]()
 
 
 def register(config: pytest.Config) -> None:
@@ -33,14 +39,33 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     return (yield)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a failed test has left proves nothing, and what fails there hides the cause."""
+    broken = _file(item).stash.get(BROKEN, None)
+    if broken is not None and item.get_closest_marker("in_order"):
+        item.stash[NOT_RUN] = True
+        name, inconclusive = broken
+        if inconclusive:
+            raise Inconclusive(f"not run: {name} was inconclusive before it")
+        pytest.fail(f"not run: {name} failed before it", pytrace=False)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if not LAST and call.excinfo is not None and (said := _inconclusive(item, call.excinfo.value)):
+    said = "" if LAST or call.excinfo is None else _inconclusive(item, call.excinfo.value)
+    if said:
         _note(item, report, said)
+    if (said or report.failed) and item.get_closest_marker("in_order"):
+        _file(item).stash.setdefault(BROKEN, (item.name, bool(said)))
     return report
+
+
+def _file(item: pytest.Item) -> pytest.Item | pytest.Collector:
+    return item.getparent(pytest.File) or item
 
 
 def _inconclusive(item: pytest.Item, error: BaseException) -> str:

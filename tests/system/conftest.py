@@ -37,7 +37,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+    ran = not item.stash.get(again.NOT_RUN, False)
+    if ran and call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
         for this in labs():
             if this.name.startswith(f"t{os.getpid()}-"):
                 report.sections.append(("logs", collect(this, item.nodeid)))

@@ -87,11 +87,9 @@ class Nodes(Pair):
         plain = super().command(playbook, *words, **variables)
         return [f"--inventory={mine}" if word.startswith("--inventory=") else word for word in plain]
 
-    def run(
-        self, members: Sequence[str], *words: str, playbook: str = "", **variables: object
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, members: Sequence[str], *words: str, **variables: object) -> subprocess.CompletedProcess[str]:
         self.members = list(members)
-        done = self.play(playbook or self.topology, *words, **variables)
+        done = self.play(self.topology, *words, **variables)
         (self.scratch / "last.log").write_text(done.stdout + done.stderr)
         return done
 
