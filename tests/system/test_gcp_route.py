@@ -77,7 +77,8 @@ def test_the_route_leads_to_the_first_node_and_both_have_the_address(pair: Route
 def test_changed_options_reach_a_running_pair_and_clients_lose_nothing(pair: RoutePair) -> None:
     before = pair.holder(900)
     with pair.client() as seen:
-        pair.deploy()
+        # Without a priority a route that is there keeps its own.
+        pair.deploy(gcp_route_priority=1000)
     assert pair.holder() == before, "the address stays where it is"
     assert seen.answered_by == {before} and seen.lost == 0
 
