@@ -101,11 +101,12 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(pair: OnPremises) 
     output = dry.done.stdout
     assert dry.done.returncode == 0 and "already answered for" not in output, output[-3000:]
     # Nothing else differs, on neither node.
-    told = re.findall(r"^[+-](?!\+\+ |-- ).*", output, re.MULTILINE)
-    assert all(any(f"{each}/22" in line for each in (VIP, SECOND, taken)) for line in told), told
-    compared = output.partition("[cloudha.vip.keepalived : Compare the configuration]")[2].partition("TASK [")[0]
-    told = re.findall(r"^[+-](?!\+\+ |-- ).*", compared, re.MULTILINE)
-    assert sorted(told) == sorted(2 * [f"+        {SECOND}/22", f"+        {taken}/22"]), told
+    before, _, compared = output.partition("[cloudha.vip.keepalived : Compare the configuration]")
+    agent, keepalived = (re.findall(r"^[+-](?!\+\+ |-- ).*", part, re.MULTILINE) for part in (before, compared))
+    assert all(any(f'"{each}/22"' in line for each in (VIP, SECOND, taken)) for line in agent), agent
+    lines = [f"        {each}/22 dev eth0" for each in (SECOND, taken)]
+    block = ["    virtual_ipaddress_excluded {", *lines, "    }"]
+    assert sorted(keepalived) == sorted(2 * [f"+{line}" for line in block]), keepalived
     # What is as it should be, is not told. The agent knows the addresses, too.
     assert [dry.tasks[number - 1] for number in dry.changed] == [
         "cloudha.vip.vip_agent : Install the agent",
