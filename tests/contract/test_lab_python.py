@@ -112,7 +112,7 @@ def test_a_program_ends_as_without_a_twin(starts: Starts) -> None:
 def test_those_who_start_at_once_all_do_their_work_and_share_a_twin(starts: Starts) -> None:
     first = [
         subprocess.Popen([PYTHON], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=starts.environment, text=True)
-        for _ in range(8)
+        for _each in range(8)
     ]
     assert [each.communicate(f"print({place})", timeout=60)[0] for place, each in enumerate(first)] == [
         f"{place}\n" for place in range(8)
@@ -133,7 +133,7 @@ def test_a_twin_works_for_those_alone_that_start_as_it_did(starts: Starts, tmp_p
 
 def test_a_twin_is_renewed_and_nobody_notices(starts: Starts) -> None:
     first = starts.ready()
-    twins = [starts.twin() for _ in range(FORKS + 1)]
+    twins = [starts.twin() for _each in range(FORKS + 1)]
     assert set(twins[: FORKS - 1]) == {first}
     assert first not in twins[FORKS - 1 :]
     assert starts.ready() != first
