@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: keepalived_node_info
-short_description: Show what must be known of a node before keepalived is deployed on it
+short_description: Show the facts of a node that a deployment of keepalived needs
 version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Shows the interfaces of the node, whether keepalived is installed, and what its configurations say. The role
+  - Shows the interfaces of the node, whether keepalived is installed, and the contents of its configurations. The role
     P(cloudha.vip.keepalived#role) asks each node once, before it changes anything.
   - A configuration that cannot be understood is no failure, as the role replaces it. One that cannot be read is a
     problem.
@@ -68,7 +68,7 @@ configurations:
       description: As given.
       type: str
     checksum:
-      description: The SHA-1 of the file as it is, without what it includes; V(null) if there is none.
+      description: The SHA-1 of the file itself, without included files; V(null) if there is none.
       type: str
     variables:
       description:

@@ -175,7 +175,7 @@ topology:
   returned: success
   sample: {"topology": "onprem_active_standby", "mechanism": "vrrp", "parts": ["nginx", "vip_agent", "vrrp"]}
 topology_error:
-  description: Why the record of the topology cannot be used, and what to do.
+  description: The reason why the record of the topology cannot be used, and the remedy.
   type: str
   returned: when the record is damaged
   sample: "/etc/ansible/facts.d/cloudha_vip.fact is no dictionary: deploy the topology again"
