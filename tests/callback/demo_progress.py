@@ -81,11 +81,11 @@ PHASES = {
     "Repair all the same": "repairing it, as something went wrong",
 }
 AROUND = {
-    "Ask the nodes what they are, and what cannot be done to them": "asking the nodes what can be done to them",
+    "Ask the nodes for their versions, and for impossible faults": "asking the nodes what can be done to them",
     "Look for a steady state": "making sure that all is well before anything is broken",
     "Start to ask": "starting the clients' requests, 250 a second",
     "Stop asking": "stopping the clients' requests",
-    "Fetch what clients saw": "collecting what clients and nodes recorded",
+    "Fetch the records of the clients": "collecting what clients and nodes recorded",
     "Work out what clients lost": "working out what clients lost",
 }
 EACH_FAULT = "Break, measure, mend"

@@ -204,7 +204,7 @@ def test_a_drill_keeps_nodes_and_clients_for_as_long_as_one_fault_may_take(tmp_p
 def test_a_drill_keeps_the_users_own_settings_of_ssh(tmp_path: Path) -> None:
     """A jump host, for example; also when two drills run in one play."""
     tasks = yaml.safe_load((ROOT / "roles/drill/tasks/main.yml").read_text())
-    (careful,) = [task for task in tasks if task["name"] == "Have no host that hangs or lost its power hang the drill"]
+    (careful,) = [task for task in tasks if task["name"] == "Limit the waiting for hosts that hang or lost their power"]
     tell = {"ansible.builtin.debug": {"msg": "args: {{ hostvars.node1.ansible_ssh_extra_args }}"}}
     given = {"drill_nodes": ["node1"], "drill_clients": [], "drill_pool": []}
     play = {"hosts": "vip_nodes", "gather_facts": False, "vars": given, "tasks": [careful, careful, tell]}
