@@ -12,8 +12,8 @@ version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Asks on the node's own segment for the owners of some addresses. It sends ARP probes (RFC 5227) for IPv4, and neighbour
-    solicitations (RFC 4861) for IPv6. Use it before you give a virtual address to a group of nodes.
+  - Asks on the node's own segment for the owners of some addresses. It sends ARP probes (RFC 5227) for IPv4, and
+    neighbour solicitations (RFC 4861) for IPv6. Use it before you give a virtual address to a group of nodes.
   - Asks for all addresses at once, and waits for them together. It ends early if all have answered.
   - The node's own answers never count. The probes change no neighbour's table.
   - An answer is a result and not an error; check RV(in_use).

@@ -12,15 +12,16 @@ version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - Sets up an anti-affinity group (instance group) of Cloudpods. It gives the group guests as members and one virtual IP (VIP) that
-    they share. It also gives it one EIP, which leads to the VIP from outside the VPC. It also removes them.
+  - Sets up an anti-affinity group (instance group) of Cloudpods. It gives the group guests as members and one virtual
+    IP (VIP) that they share. It also gives it one EIP, which leads to the VIP from outside the VPC. It also removes
+    them.
   - keepalived or the like in the guests decides which member has the VIP. The group makes the network let each
     of them use it.
   - Does the work of C(climc instancegroup-attachnetwork), C(instancegroup-detachnetwork), C(instancegroup-create-eip),
     C(instancegroup-associate-eip) and C(instancegroup-dissociate-eip), in the order that the service requires.
-  - The module makes every possible check before the first change. The service itself gives a group several VIPs, and takes other
-    addresses than the given one. It cuts long names, and accepts an EIP that it cannot bind. This
-    module does not.
+  - The module makes every possible check before the first change. The service itself gives a group several VIPs, and
+    takes other addresses than the given one. It cuts long names, and accepts an EIP that it cannot bind. This module
+    does not.
   - The module may be killed at any point. The next run continues from any state.
 extends_documentation_fragment:
   - cloudha.vip.attributes

@@ -194,8 +194,8 @@ options:
     required: true
   history_dir:
     description:
-      - Directory that outlives the drill. The module adds a line for this drill to its C(history.jsonl). The report shows the trend
-        over the last drills of the same topology.
+      - Directory that outlives the drill. The module adds a line for this drill to its C(history.jsonl). The report
+        shows the trend over the last drills of the same topology.
     type: path
   history_length:
     description: The number of drills in the trend.

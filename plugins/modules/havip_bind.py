@@ -39,8 +39,8 @@ options:
       - V(present) ensures that the virtual IP exists, with the members bound.
       - V(absent) detaches its external address, unbinds all members, and deletes it. O(members) is not needed.
       - V(absent) with an O(address) that has no port in OpenStack any more unbinds the ports that still allow it.
-      - It also unbinds a port that allows the address with a foreign hardware address. The cloud may give the address to another
-        server next.
+      - It also unbinds a port that allows the address with a foreign hardware address. The cloud may give the address
+        to another server next.
     type: str
     choices: [present, absent]
     default: present
@@ -67,8 +67,8 @@ options:
     aliases: [description]
   members:
     description:
-      - The possible holders of the address. Name each by its address, or by the id or name of a server or of its port (elastic
-        NIC).
+      - The possible holders of the address. Name each by its address, or by the id or name of a server or of its port
+        (elastic NIC).
       - They must be in the subnet of the virtual IP; for an external one of UCloudStack, in its VPC. There they all
         are either machines or elastic NICs.
       - If it is omitted, the module does not change the members.
@@ -137,8 +137,8 @@ options:
     type: int
   settle:
     description:
-      - If the API does not compare revisions (Huawei Cloud, UCloudStack), the module verifies a change. It stops when the members
-        have stayed unchanged for so many seconds.
+      - If the API does not compare revisions (Huawei Cloud, UCloudStack), the module verifies a change. It stops when
+        the members have stayed unchanged for so many seconds.
       - It must be longer than any other writer needs between reading and writing the list.
     type: float
     default: 1

@@ -16,8 +16,8 @@ description:
     P(cloudha.vip.keepalived#role) role.
   - It returns only differences from the role's defaults. Settings without a variable of their own become raw lines
     (C(extra), C(keepalived_global_extra), C(keepalived_extra_config)). RV(notes) lists settings that are lost.
-  - C(advert_int) becomes C(keepalived_detection_ms), a round objective that gives the same interval again. That holds if the
-    priorities of the other nodes are near this node's.
+  - C(advert_int) becomes C(keepalived_detection_ms), a round objective that gives the same interval again. That holds
+    if the priorities of the other nodes are near this node's.
   - Understands quotes, comments, nested blocks, includes, conditions (C(@)) and parameters on one line (C($)).
     Fails on C(~SEQ), C(~LST), parameters over many lines, and C($_INSTANCE), C($_RANDOM) and C($_ENV).
 extends_documentation_fragment:

@@ -12,8 +12,8 @@ version_added: 1.0.0
 author:
   - cloudha.vip contributors (@cloudha-vip)
 description:
-  - A node that hears no holder becomes one. Before keepalived starts, this module checks whether the holder's packets (IP protocol
-    112) arrive. It also checks whether a machine that left the group still listens for them.
+  - A node that hears no holder becomes one. Before keepalived starts, this module checks whether the holder's packets
+    (IP protocol 112) arrive. It also checks whether a machine that left the group still listens for them.
   - Runs on the node. It changes nothing.
 extends_documentation_fragment:
   - cloudha.vip.attributes
