@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the agent does to the cloud when keepalived makes this node the master, and what it keeps doing afterwards.
+"""The agent's changes to the cloud when keepalived makes this node the master, and its repairs afterwards.
 
 Each action has a thread of its own, so that a slow API delays no health check. ``machine`` decides what the thread does
 and when. keepalived's news come from the agent's loop, and are no more to it than a change of the machine's state.

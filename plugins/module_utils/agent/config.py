@@ -113,7 +113,7 @@ class Config:
 
 
 class Section:
-    """Takes keys from an object, and remembers what is wrong with them.
+    """Takes keys from an object, and remembers the errors in them.
 
     options: the keys that a parser may take, with their types; None if any.
     """
@@ -371,5 +371,5 @@ def normal_address(text: str) -> str | None:
 
 
 def _is_text(value: str) -> bool:
-    """What can be written to a file, an address or a name of a file."""
+    """A value that can be written to a file, an address or a name of a file."""
     return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)

@@ -102,7 +102,7 @@ class Spool:
         self.read = read if 0 <= read <= self._size else 0
 
     def fill(self, fifo: int) -> bool:
-        """Move what is in the FIFO; false if there was nothing."""
+        """Move the content of the FIFO; false if it was empty."""
         if self.read == self._size and self._size >= EMPTY_ABOVE:
             os.ftruncate(self._fd, 0)
             self._size = self.read = 0

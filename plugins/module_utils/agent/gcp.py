@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the actions in Google Cloud have in common: options, the node's identity, its token, and a client of the API."""
+"""The common parts of the actions in Google Cloud: options, the node's identity, its token, and a client of the API."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 
 """The action ``gcp_alias_ip``: on the master, alias IP ranges of a Google Cloud subnet are on this instance.
 
-A node reads itself and its peers by name, and so needs no permission to list what else is in the project.
+A node reads itself and its peers by name, and so needs no permission to list other instances of the project.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class GcpAliasIp:
         self._api.warm(LOOK_TIMEOUT)
 
     def preflight(self) -> list[str]:
-        """Only of this instance: what is wrong with a peer may be why this one is needed."""
+        """Only of this instance: a peer's fault may be the reason why this one is needed."""
         api = self._client(REQUEST_TIMEOUT)
         api.forget_subnetworks()
         fleet = Fleet([api.get_instance(self._node.me)], (), api.list_subnetworks(""))
@@ -280,8 +280,9 @@ class _Instances:
     """This instance and its peers, as alias_look.AliasApi wants it; threads may share it.
 
     Requests that are made at the same time have a connection each. All are kept. Of an instance whose zone does not
-    answer it tells what was seen last: who has a range is needed to have it removed, or stopped. So it does of a peer
-    that it may not look at, such as one of a mistyped project: what that one has, the API gives to nobody else.
+    answer it tells the last known state: a range can be removed, or its holder stopped, only if the holder is known.
+    The same holds for a peer that it may not look at, such as one of a mistyped project: the API gives that peer's
+    ranges to nobody else.
     """
 
     def __init__(self, connect: Callable[[], Connection], answers: Answers) -> None:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
             """Find out the identity of this node; raises CloudError until that is known."""
 
         def preflight(self) -> list[str]:
-            """What would keep this node from ever succeeding."""
+            """The problems that would keep this node from ever succeeding."""
 
         def warm(self) -> None:
             """Have all at hand that the first request needs."""
@@ -70,13 +70,13 @@ if TYPE_CHECKING:
             """
 
         def status(self) -> dict[str, Any]:
-            """What only this kind can tell."""
+            """The facts that only this kind can tell."""
 
     Registered = TypeVar("Registered", bound=type[Kind])
 
 
 class Seen:
-    """What a look has found. holder: None if the address leads nowhere alive. todo: what a repair would do, and why.
+    """The findings of a look. holder: None if the address leads nowhere alive. todo: what a repair would do, and why.
 
     elsewhere: in words, what a live peer has. age: how many seconds ago it was asked for that the peer have it.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a worker does when: a state machine without a clock, a thread, or a request.
+"""The decisions of a worker: a state machine without a clock, a thread, or a request.
 
 A ``Machine`` is a state. Each of its methods that take a ``Moment`` is an event: it changes the state, and returns the
 commands that follow, in order. ``actions.Worker`` carries them out, and tells the machine how they ended.
@@ -102,8 +102,7 @@ class Machine:
         """master: what the log says about this node's mastership, if it has it; asserted: the last transition that was
         followed to the end.
 
-        Of a master that was one already, only what was begun is brought to its end: to take the address from a peer
-        takes a transition.
+        A node that was master already only finishes begun work: only a transition may take the address from a peer.
         """
         self.asserted = asserted
         commands = self._lose()
@@ -260,7 +259,7 @@ class Machine:
         return commands
 
     def progress(self, now: Moment, event: dict[str, Any]) -> list[Command]:
-        """What the engine and the client tell of the run under way."""
+        """Take in the events that the engine and the client report of the run under way."""
         run = self.run
         if not run:
             return []

@@ -57,7 +57,7 @@ class Addresses:
         self.held = held
 
     def update(self) -> None:
-        """Take in what changed."""
+        """Take in the changes."""
         try:
             with contextlib.suppress(BlockingIOError):
                 while True:
@@ -69,7 +69,7 @@ class Addresses:
             self.reload()  # news were dropped
 
     def _receive(self) -> bytes:
-        """What the kernel says, which has the port 0; nothing of other processes."""
+        """The messages of the kernel, which has the port 0; none of other processes."""
         data, (port, _groups) = self.socket.recvfrom(1 << 16)
         return data if port == 0 else b""
 

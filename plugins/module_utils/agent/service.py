@@ -305,7 +305,8 @@ class Agent:
         return True
 
     def _ask_guard(self) -> None:
-        """What only root can see of keepalived, its guard tells, where the role keepalived has laid one."""
+        """Some facts of keepalived only root can see: its guard tells them, where the role keepalived has laid
+        one."""
         now = time.monotonic()
         age, problems = guard.last_word(self.config.keepalived_health, self.config.keepalived_guard)
         # One that starts with keepalived, or with this agent, has as much time as one that is silent.
@@ -366,7 +367,7 @@ class Agent:
         return record
 
     def problem(self, what: str, text: str | None) -> None:
-        """Remember what is wrong, and tell the journal once."""
+        """Remember the problem, and tell the journal once."""
         text = in_one_line(text, PROBLEM_LIMIT) if text else None
         if text and self.problems.get(what) != text:
             self.problems[what] = text

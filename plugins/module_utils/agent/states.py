@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an agent has left to the next one: the states of all instances, from the status file and the event log."""
+"""The state that an agent has left to the next one: the states of all instances, from the status file and the event
+log."""
 
 from __future__ import annotations
 

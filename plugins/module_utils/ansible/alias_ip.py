@@ -41,7 +41,7 @@ ASSIGNMENT = dict(
 
 
 def goal(params: Mapping[str, Any], project: str) -> AliasGoal:
-    """What alias_ip_move shall do."""
+    """The goal of alias_ip_move, from its options."""
     if params["assignment"] is not None:
         for option in ("target_instance", "source_instance", "range_name"):
             if params[option]:
@@ -121,7 +121,7 @@ def parallel(module: AnsibleModule) -> Callable[..., engine.Outcome]:
 
 
 def describe(report: Report) -> dict[str, Any]:
-    """What alias_ip_move returns besides what all modules return."""
+    """The results of alias_ip_move besides those of all modules."""
     ranges = [
         {"address": cidr, **_place("", there), **_place("previous_", report.now["ranges"].get(cidr))}
         for cidr, there in report.then["ranges"].items()
@@ -147,7 +147,7 @@ def _place(prefix: str, text: str | None) -> dict[str, Any]:
 
 
 def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
-    """What alias_ip_info returns."""
+    """The results of alias_ip_info."""
     explicit = params["assignment"] is not None or bool(params["instances"])
     found = inspect(
         client,

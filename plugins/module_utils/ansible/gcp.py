@@ -108,7 +108,8 @@ def _check(params: Mapping[str, Any]) -> None:
 
 
 def _credentials(module: AnsibleModule) -> Any:
-    """Credentials of google-auth. Nothing of a key gets into a message: what went wrong is said, not what was read."""
+    """Credentials of google-auth. No part of a key gets into a message: it names the problem, and does not show the
+    text that was read."""
     params = module.params
     try:
         # Slow to import, so only when they are needed.
@@ -240,7 +241,7 @@ def check_projects(option: str, projects: list[str]) -> None:
 
 
 def resource_path(option: str, value: str, kind: str, project: str) -> str:
-    """projects/P/... of a name, a partial path or a URL. `kind` is what comes before the name: global/networks."""
+    """projects/P/... of a name, a partial path or a URL. `kind` is the part before the name: global/networks."""
     match = re.fullmatch(rf"(?:(?:.*/)?projects/([^/]+)/)?(?:{kind}/)?([^/]+)", value)
     if not match or not re.fullmatch(r"[a-z0-9.:-]+", match[1] or project):
         raise OptionError(f"{option}: {value!r} is no name, and no path or URL that ends with {kind}/NAME")

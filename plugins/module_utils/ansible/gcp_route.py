@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def goal(params: Mapping[str, Any], client: Compute) -> named_route.NamedGoal:
-    """What gcp_route_failover shall do. Asks the client nothing."""
+    """The goal of gcp_route_failover, from its options. Asks the client nothing."""
     hop = params["next_hop_address"]
     if params["next_hop_instance"]:
         zone = params["next_hop_zone"]
@@ -46,7 +46,7 @@ def goal(params: Mapping[str, Any], client: Compute) -> named_route.NamedGoal:
 
 
 def describe(report: Report) -> dict[str, Any]:
-    """What gcp_route_failover returns besides what all modules return."""
+    """The results of gcp_route_failover besides those of all modules."""
     wanted = report.before.goal
     return {
         "address": wanted and wanted.destination,
@@ -56,7 +56,7 @@ def describe(report: Report) -> dict[str, Any]:
 
 
 def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
-    """What gcp_route_info returns."""
+    """The results of gcp_route_info."""
     instances = [instance_path("instances", each, client.project) for each in params["instances"]]
     _set_instance_projects(params, client, *instances)
     asked = Question(

@@ -68,7 +68,7 @@ BIND_SPEC = _compose(INFO_SPEC, _COMMON_BINDING, *(each.binding for each in PROV
 
 
 def describe(report: Report) -> dict[str, Any]:
-    """What havip_bind returns besides what all modules return."""
+    """The results of havip_bind besides those of all modules."""
     now, then = report.now, report.then
     report.warnings += report.after.warnings
     return {
@@ -82,7 +82,7 @@ def describe(report: Report) -> dict[str, Any]:
 
 
 def info(params: Mapping[str, Any], provider: Provider, client: Any) -> dict[str, Any]:
-    """What havip_info returns."""
+    """The results of havip_info."""
     procedure, address = provider.procedure, _address(params)
     asked = Goal(present=False, vip_id=params["vip_id"], network=params["network"], subnet=params["subnet"])
     seen = procedure.observe(client, asked, engine.Memory())
@@ -116,7 +116,7 @@ def _vip(vip: Vip) -> dict[str, Any]:
 
 
 def goal(params: Mapping[str, Any]) -> Goal:
-    """What havip_bind shall do."""
+    """The goal of havip_bind, from its options."""
     provider = PROVIDERS[params["provider"]]
     own = provider.goal(params)
     if not any(params[option] for option in ("vip_id", "address", "name")):

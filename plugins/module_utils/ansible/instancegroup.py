@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The modules for Cloudpods' anti-affinity groups: from options to a goal, and what is there as a result."""
+"""The modules for Cloudpods' anti-affinity groups: from options to a goal, and from an observation to a result."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ SPEC = dict(
 
 
 def goal(params: Mapping[str, Any]) -> GroupGoal:
-    """What cloudpods_instancegroup_vip shall do."""
+    """The goal of cloudpods_instancegroup_vip, from its options."""
     vip, eip = params["vip"], params["eip"]
     if params["members_state"] == "absent" and not params["members"]:
         raise OptionError("members_state: absent needs members: those that shall not be in the group")
@@ -121,7 +121,7 @@ class SettledPreview:
 
 
 def describe(report: Report) -> dict[str, Any]:
-    """What cloudpods_instancegroup_vip returns besides what all modules return."""
+    """The results of cloudpods_instancegroup_vip besides those of all modules."""
     now, then = report.now, report.then
     address = then["vips"][0] if then["vips"] else None
     return {
@@ -134,7 +134,7 @@ def describe(report: Report) -> dict[str, Any]:
 
 
 def info(client: Cloudpods, group: str) -> dict[str, Any]:
-    """What cloudpods_instancegroup_info returns."""
+    """The results of cloudpods_instancegroup_info."""
     o, problems = inspect(client, group)
     found = o.group
     if not found:

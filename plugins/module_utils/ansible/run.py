@@ -28,7 +28,7 @@ _A_DAY = (0.001, 86400.0)
 
 
 class OptionError(ValueError):
-    """An option cannot be used as it is. The text begins with its name, and says what to do."""
+    """An option cannot be used as it is. The text begins with its name, and says how to correct it."""
 
 
 def check_seconds(params: Mapping[str, Any], **ranges: tuple[float, float]) -> None:
@@ -64,7 +64,7 @@ class Task:
         return self.started + self.timeout - time.monotonic()
 
     def steps(self) -> list[dict[str, Any]]:
-        """What was done, as far as the events say."""
+        """The steps that were done, as far as the events say."""
         done = [event for event in self.events if event["event"] == "done"]
         return [
             {
@@ -144,7 +144,8 @@ def steps_planned(steps: list[engine.Step]) -> list[dict[str, Any]]:
 
 
 def read_with_retries(read: Callable[[], T], timeout: float) -> T:
-    """What read() returns. Passing failures are tried again within the timeout, as the engine does it for a change."""
+    """The result of read(). Passing failures are tried again within the timeout, as the engine does it for a
+    change."""
     deadline = time.monotonic() + timeout
     pause = engine.FIRST_BACK_OFF
     before: Unavailable | None = None

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a cloud's client may raise: the class says what to do about it, the text says all that is known."""
+"""The errors that a cloud's client may raise: the class tells the caller how to react, the text says all that is
+known."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ class CloudError(Exception):
     """A request failed. The text is a sentence which names the resource and quotes the API, but no secret.
 
     resource: its name or path. status: of HTTP, 0 without an answer. code: the API's own word, such as QUOTA_EXCEEDED.
-    retry_after: seconds that the API asked to wait, or None. accepted: the API took the change, but what became of it
-    cannot be learned.
+    retry_after: seconds that the API asked to wait, or None. accepted: the API took the change; the outcome is
+    unknown.
     """
 
     accepted = False

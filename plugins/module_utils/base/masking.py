@@ -4,8 +4,9 @@
 
 """The secrets that this process was given or has fetched, and texts without them.
 
-There is one set of secrets for the process. Sessions put into it what they send and get, and each CloudError takes them
-out of its own text. So a client cannot forget it, and a secret of one cloud is not told by another.
+There is one set of secrets for the process. Sessions put the secrets into it that they send and get, and each
+CloudError takes them out of its own text. So a client cannot forget it, and a secret of one cloud is not told by
+another.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ _listeners: list[Callable[[str], None]] = []
 
 
 def keep(*secrets: Any) -> None:
-    """From now on, no text has them. Whatever is no text, or empty, is passed over."""
+    """From now on, no text has them. It passes over everything that is no text, or is empty."""
     for secret in secrets:
         if not isinstance(secret, str) or not secret.strip():
             continue
@@ -113,7 +114,7 @@ def passwords_in_urls(value: Any) -> Iterator[str]:
 
 
 def forms(secret: str) -> set[str]:
-    """How a secret is usually written, for whoever can only compare: JSON and URLs have their own ways."""
+    """The usual spellings of a secret, for a caller that can only compare: JSON and URLs have their own ways."""
     return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, safe="")} | {
         quote(secret),
         quote_plus(secret),

@@ -19,7 +19,7 @@ _here = threading.local()
 
 @contextlib.contextmanager
 def limit(seconds: float) -> Iterator[None]:
-    """What is inside has so many seconds, and no more than a limit around it leaves."""
+    """The code inside has so many seconds, and no more than a limit around it leaves."""
     outer = end()
     mine = time.monotonic() + seconds
     _here.end = mine if outer is None else min(outer, mine)

@@ -4,7 +4,7 @@
 
 """The bounds of our own session for libraries that use requests, whose timeout is for each read and not for the whole.
 
-Only for the controller. requests is imported when it is needed, as whoever lacks it is told so by the module.
+Only for the controller. requests is imported when it is needed, as the module reports it if it is missing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LONGEST = 60.0
 
 
 def call(seconds: float, function: Callable[[], T]) -> T:
-    """What the function returns; all requests that it makes have so many seconds together. Else a TimeoutError."""
+    """The function's result; all requests that it makes have so many seconds together. Else a TimeoutError."""
     seconds = time_limit.at_most(seconds)
 
     def work() -> T:

@@ -65,7 +65,7 @@ _UNIQUE = "a name is used once in all projects together, and upper and lower cas
 
 
 class Login:
-    """Who asks: a user with a password, or whoever has a token; and for which project, by name with its domain."""
+    """The caller: a user with a password, or a token; and the project, by name with its domain."""
 
     __slots__ = ("domain", "password", "project", "project_domain", "token", "user")
 
@@ -86,7 +86,7 @@ class Login:
         self.project_domain = project_domain
 
     def body(self) -> dict[str, Any]:
-        """What Keystone is asked with."""
+        """The body of a request to Keystone."""
         identity: dict[str, Any]
         if self.token:
             identity = {"methods": ["token"], "token": {"id": self.token}}
@@ -112,7 +112,8 @@ class Cloudpods:
 
     `connect`: makes the session for a URL; Keystone and the service may be different servers. `auth_url`: of Keystone,
     up to and with /v3. `region`: "" takes whichever the catalog has, if there is one only. `interface`: public,
-    internal or admin. `endpoint`: of the service, instead of what the catalog says. `timeout`: seconds for a request.
+    internal or admin. `endpoint`: of the service, instead of the one in the catalog. `timeout`: seconds for a
+    request.
     """
 
     def __init__(
@@ -203,8 +204,8 @@ class Cloudpods:
         return [row for row in rows if row.get("server_type") == "eip"]
 
     def list_address_users(self, network_id: str, address: str, besides: str) -> list[str]:
-        """Who has an address of a network, as far as the user sees it, such as "the guest vm1"; not the group with the
-        id `besides`.
+        """The owner of an address in a network, such as "the guest vm1", as far as the user sees it; not the group
+        with the id `besides`.
         """
         users = []
         for collection, kind, key in (

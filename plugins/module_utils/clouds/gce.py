@@ -79,7 +79,7 @@ class Compute:
 
     `timeout`: seconds for a request. `operation_timeout`: seconds for a change until the API says that it is done.
     `cancelled` is asked before each request: when it says yes, the call ends with Unavailable and leaves an operation
-    to itself. Whoever repeats a change with the same request id joins the operation that there is already.
+    to itself. A change that is repeated with the same request id joins the existing operation.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Compute:
         )
 
     def all_routes(self) -> list[dict[str, Any]]:
-        """All of the project's routes: for who knows a route's name, and not where it leads."""
+        """All of the project's routes. Use it when only a route's name is known."""
         doing = f"list the routes of project {self.project}"
         pages = self._pages(f"projects/{self.project}/global/routes", {}, doing)
         return [route for page, _now in pages for route in _dicts(page.get("items"))]
@@ -163,7 +163,7 @@ class Compute:
     def find_instance_by_address(self, network: str, address: str) -> dict[str, Any] | None:
         """The instance with this as an interface's primary address on the network, or None.
 
-        In any of the projects. One that cannot be read matters only to who finds nothing elsewhere.
+        In any of the projects. An unreadable one is an error only if nothing was found elsewhere.
         """
         unread: CloudError | None = None
         for project in dict.fromkeys([*self.instance_projects, self.project]):
@@ -198,7 +198,8 @@ class Compute:
         return {str(name) for name in granted} if isinstance(granted, list) else set()
 
     def may_follow_operations(self, scope: str = "global") -> bool:
-        """Whether the caller may learn what becomes of its changes: only who may is told that there is no such one."""
+        """Whether the caller may learn the outcome of its changes: the API says "no such operation" only to a caller
+        that may."""
         path = f"projects/{self.project}/{scope}/operations/cloudha-vip-none"
         try:
             self._call("GET", path, {}, None, "ask for an operation", path)
@@ -291,7 +292,7 @@ class Compute:
         return self._call("GET", path, {}, None, f"get {kind} {path}", path)[0]
 
     def _aggregated(self, project: str, collection: str, unheard: list[str] | None = None) -> Iterator[dict[str, Any]]:
-        """All of a project's resources. A zone that does not answer matters only to who finds nothing elsewhere.
+        """All of a project's resources. An unreachable zone is an error only if nothing was found elsewhere.
 
         unheard: to be told of such zones, instead of an error.
         """

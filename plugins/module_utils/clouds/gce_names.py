@@ -75,7 +75,7 @@ def dotted(address: int) -> str:
 
 
 def parse_cidr(text: str) -> tuple[int, int]:
-    """The first and the last address of an IPv4 network, as numbers. ValueError says what is wrong with the text."""
+    """The first and the last address of an IPv4 network, as numbers. The ValueError names the mistake in the text."""
     address, slash, length = text.partition("/")
     first = parse_address(address)
     if first is None:
@@ -92,7 +92,8 @@ def parse_cidr(text: str) -> tuple[int, int]:
 
 
 def parse_range(text: str) -> tuple[str, tuple[int, int]]:
-    """An IPv4 address or network in CIDR notation, and its first and last address. ValueError says what is wrong."""
+    """An IPv4 address or network in CIDR notation, and its first and last address. The ValueError names the
+    mistake."""
     cidr = text if "/" in text else f"{text}/32"
     return cidr, parse_cidr(cidr)
 

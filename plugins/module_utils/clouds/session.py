@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""HTTP requests of a cloud's client: what it needs of a session, and one made of the standard library."""
+"""HTTP requests of a cloud's client: the protocol of a session, and one made of the standard library."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         body: bytes
 
     class Session(Protocol):
-        """What a client needs. Every answer is a Response, whatever its status; redirects are not followed.
+        """The session of a client. Every answer is a Response, whatever its status; redirects are not followed.
 
         Raises Lost if the request may have reached the server and there is no whole answer; Unavailable if it certainly
         has not; Denied if the server is not to be trusted or there are no credentials. `headers` of a Response is asked
@@ -68,8 +68,9 @@ class StdlibSession:
 
     It belongs to one server, so that no mistake sends a token to another one. Threads may share it and take turns.
     `url`: any URL of the server. `ca_file`: trusted in addition to the system's certificates. `verify`: whether the
-    server's certificate must be trusted at all. `client_cert`, `client_key`: PEM files, for a server that asks who we
-    are; the key may be in the file of the certificate. `read_timeout`: the longest silence inside an answer; the answer
+    server's certificate must be trusted at all. `client_cert`, `client_key`: PEM files, for a server that asks for
+    the client's identity; the key may be in the file of the certificate. `read_timeout`: the longest silence inside
+    an answer; the answer
     as a whole has the time that the request was given.
     """
 
@@ -293,7 +294,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """What a call returns that has no deadline of its own; a TimeoutError if that takes longer.
+    """The result of a call that has no deadline of its own; a TimeoutError if that takes longer.
 
     It goes on in a thread of its own then, which does not keep the process from ending.
     """

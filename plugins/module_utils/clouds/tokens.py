@@ -37,7 +37,7 @@ REFRESH_RETRY = 5.0
 
 
 class Metadata:
-    """What the metadata server says about the machine that asks."""
+    """The metadata server's answers about the machine that asks."""
 
     def __init__(self, url: str = METADATA_URL, session: Session | None = None, timeout: float = 2.0) -> None:
         self.url = url.rstrip("/")

@@ -4,7 +4,7 @@
 
 """UCloudStack's API, version 2: the few actions of its highly available VIPs. Every failure is a CloudError.
 
-docs/ucloudstack.md says what is known from where. No action takes a request id, and none can compare before it sets.
+docs/ucloudstack.md names the source of each fact. No action takes a request id, and none can compare before it sets.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class UCloudStack:
         return vip_id
 
     def update_vip_bind_resource(self, vip_id: str, resource_type: str, resource_ids: list[str]) -> None:
-        """Have exactly these resources (VM or ELASTIC_NIC) bound: what is not among them is unbound.
+        """Bind exactly these resources (VM or ELASTIC_NIC), and unbind all others.
 
         The API compares nothing before it sets: read it back. It must not be repeated without a look, either.
         """
@@ -167,7 +167,7 @@ class UCloudStack:
     def modify_name_and_remark(self, resource_id: str, name: str, remark: str | None) -> None:
         """Rename a VIP; None leaves its remark as it is.
 
-        What the API does with a remark that it is not sent, is not known: so it is read, and sent again.
+        It is unknown whether the API keeps a remark that it is not sent. So it is read, and sent again.
         """
         if remark is None:
             vips = self._list("DescribeVIP", "VIPID", f"VIP {resource_id}", VIPIDs=[resource_id])
@@ -179,7 +179,7 @@ class UCloudStack:
         self._call("ModifyNameAndRemark", parameters, f"rename VIP {resource_id}", resource_id)
 
     def release_vip(self, vip_id: str) -> None:
-        """Delete it; what is bound to it is unbound. The API lets go of those that are Available or Failed."""
+        """Delete it, which unbinds all resources. The API lets go of those that are Available or Failed."""
         self._call("ReleaseVIP", {"VIPID": vip_id}, f"release VIP {vip_id}", vip_id)
 
     # --- requests
@@ -241,7 +241,7 @@ class UCloudStack:
 
 
 def flatten(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """The fields of a form: a list becomes Key.0, Key.1 and so on, an empty one nothing; what is None is left out."""
+    """The fields of a form: a list becomes Key.0, Key.1 and so on, an empty one nothing; a None is left out."""
     fields: dict[str, str] = {}
     for key, value in parameters.items():
         if isinstance(value, (list, tuple)):

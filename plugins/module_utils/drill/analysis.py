@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What clients lost: pure functions from their records and a phase to numbers.
+"""The losses of the clients: pure functions from their records and a phase to numbers.
 
 Every time in a result is in ms after the fault was injected. A phase has up to three parts, told apart by when a
 request *ended*:
@@ -100,8 +100,8 @@ def place(requests: t.Sequence[Request], clock: Clock, client: str) -> list[Poin
 def host_waits_ms(recording: Recording, zero: float, gap: Gap) -> float:
     """For how much of a gap the client host itself may be the reason: at most so much shorter was it.
 
-    While the prober was not run, it could neither send nor see an answer. And while other things on the host wait for
-    a processor, so may what brings the answers. zero: the monotonic clock, in ms, from which the gap counts.
+    While the prober was not run, it could neither send nor see an answer. Programs that bring the answers may also
+    wait for a busy processor. zero: the monotonic clock, in ms, from which the gap counts.
     """
     sends = [r.mono / MS - zero for r in recording.requests]
     between = [(a, b) for a, b in zip(sends, sends[1:]) if b - a > 2 * recording.interval_ms]
@@ -130,7 +130,7 @@ def longest_gap(ends: t.Sequence[float], start: float, end: float) -> Gap:
     """The longest time without a good answer that was not over at start and had begun by end.
 
     ends: when each good answer was complete, in order. The last one up to start is the gap's left edge; without any,
-    start is. What comes after end does not count, so the right edge is end at the latest.
+    start is. Requests after end do not count, so the right edge is end at the latest.
     """
     before = [e for e in ends if e <= start]
     edges = [before[-1] if before else start] + [e for e in ends if start < e <= end] + [end]
@@ -184,7 +184,7 @@ def runs(points: t.Iterable[Point]) -> list[dict[str, t.Any]]:
 
 
 def unnamed(points: t.Iterable[Point], pool: t.Container[str | None]) -> list[Point]:
-    """The same without the names of those who answer side by side: they say nothing about who has the address."""
+    """The same without the names of hosts that answer side by side: these do not tell the holder of the address."""
     return [p._replace(by=None) if p.by in pool else p for p in points]
 
 
@@ -228,7 +228,7 @@ def measure(
     slow_ms: float,
     pool: t.Container[str | None] = (),
 ) -> dict[str, t.Any]:
-    """What one client saw of one phase."""
+    """The observations of one client in one phase."""
     start, end = clock.of_wall(phase["started_at"]), clock.of_wall(phase["ended_at"])
     failback = clock.of_wall(phase["failback_at"]) if phase.get("failback_at") else None
     everything = place(recording.requests, clock, recording.client)

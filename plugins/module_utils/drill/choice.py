@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a drill does: which faults can be injected here, and what clients ask for. Pure functions."""
+"""The plan of a drill: the faults that can be injected here, and the requests of the clients. Pure functions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def choose(
 ) -> dict[str, t.Any]:
     """The faults of a drill: those that are wanted, or else all that are possible.
 
-    hooks: of each node, by fault. lacking: what cannot be done to a node without a hook, and why.
+    hooks: of each node, by fault. lacking: the faults that a node cannot have without a hook, and why.
     """
     reasons = {fault: why_not(fault, what, operations, pool, hooks, lacking) for fault, what in catalog.items()}
     possible = [fault for fault, reason in reasons.items() if reason is None]
@@ -82,7 +82,7 @@ def choose(
 
 
 def lacks(answers: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:
-    """From what the nodes printed: of each node, the faults that it names, and why they cannot be injected there."""
+    """Read the nodes' output: for each node the faults that cannot be injected there, and why."""
     found: dict[str, dict[str, str]] = {}
     for answer in answers:
         words = [line.partition("cannot ")[2].partition(": ") for line in answer.get("stdout_lines") or ()
@@ -100,7 +100,7 @@ def versions(printed: str) -> dict[str, str]:
 def probes(
     clients: t.Iterable[str], own: t.Mapping[str, str], urls: t.Sequence[str], interval_ms: float
 ) -> list[dict[str, t.Any]]:
-    """Who asks for what: each client for each of the URLs, or for its own.
+    """The clients and their requests: each client asks for each of the URLs, or for its own.
 
     A record for each: name is that of its file, client the name in the report.
     """
@@ -122,7 +122,8 @@ def probes(
 
 
 def silent_rules(addresses: t.Iterable[str]) -> list[str]:
-    """Rules of nftables that drop whatever says where these addresses are, or comes from them: of a chain of netdev."""
+    """Rules of nftables that drop all packets that announce these addresses, or come from them: of a chain of
+    netdev."""
     rules = []
     for each in addresses:
         address = ip_address(each.partition("/")[0])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the nodes said during a phase: in words, and when the fault was detected and the address moved."""
+"""The events of the nodes during a phase: in words, with the times of detection and of the address's move."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def describe(event: t.Mapping[str, t.Any]) -> str:
 
 
 def is_of_action(event: t.Mapping[str, t.Any]) -> bool:
-    """Whether an agent tells what it does to the cloud."""
+    """Whether an agent reports its changes to the cloud."""
     return event["event"] == "address_moved" or str(event["event"]).startswith("action_")
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The content of report.json: what the clients lost, what the nodes said, and the verdict, fault by fault.
+"""The content of report.json, fault by fault: the clients' losses, the nodes' events, and the verdict.
 
 Pure functions from records, events and phases. Every time is in ms after the fault was injected.
 """
@@ -173,7 +173,8 @@ def analyse_phase(
 
 
 def worst_of(seen: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
-    """What the fault is reported with: the client with the worst gap; the worst fail-back and split brain of any."""
+    """The numbers of the fault in the report: the client with the worst gap; the worst fail-back and split brain of
+    any."""
     if not seen:
         return dict.fromkeys(MEASURED)
     worst = max(seen, key=lambda one: (not one["recovered"], one["gap_ms"]))

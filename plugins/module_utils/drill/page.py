@@ -77,7 +77,7 @@ def verdict(value: str) -> str:
 
 
 def cell(value: str, css: str = "r", name: str = "") -> str:
-    """name: what a narrow screen, on which the table has no head, shows above the value."""
+    """name: the text above the value on a narrow screen, on which the table has no head."""
     named = ' data-name="%s"' % escape(name) if name else ""
     return '<td class="%s"%s>%s</td>' % (css, named, escape(value))
 
@@ -138,7 +138,7 @@ def header(report: Report) -> str:
 
 
 def whereabouts(report: Report) -> str:
-    """What was drilled, and from where it was seen."""
+    """The drilled addresses, and the hosts that measured."""
     parts = [", ".join(report["addresses"])] if report["addresses"] else []
     parts += ["on " + ", ".join(report["nodes"])] if report["nodes"] else []
     clients = "; ".join(str(client["client"]) for client in report["clients"])
@@ -147,7 +147,7 @@ def whereabouts(report: Report) -> str:
 
 
 def why(report: Report) -> str:
-    """What kept the drill from passing, before all numbers."""
+    """The reasons why the drill did not pass, before all numbers."""
     items = [
         '<li><a href="#fault-%d">%s</a> on %s: %s</li>'
         % (i, escape(name_of(f, report)), escape(f["target"]), prose(f["reason"]))

@@ -140,7 +140,7 @@ def draw_markers(panel: Panel, markers: t.Sequence[Marker], zero: float, y: floa
 
 
 def draw_lanes(panel: Panel, seen: Fault, nodes: Names, lanes: Names, y: float, height: float, space: float) -> str:
-    """One lane for each node, one for lost requests; what nodes said as dots on their lanes."""
+    """One lane for each node, one for lost requests; the nodes' events as dots on their lanes."""
     bottom = y + (len(lanes) + 1) * (height + space) - space
     parts = [
         '<rect class="lane" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="3"/>'
@@ -211,7 +211,7 @@ def zoom(fault: Fault, seen: Fault) -> tuple[float, float]:
 
 
 def in_words(fault: Fault, seen: Fault) -> str:
-    """What the picture shows, for those who cannot see it."""
+    """A description of the picture, for readers who cannot see it."""
     parts = ["%s on %s, seen from %s." % (fault["fault"].replace("_", " "), fault["target"], seen["client"])]
     parts += ["%s at %s." % (name, moment(at)) for at, name, _paint in markers_of(fault)]
     parts.append(

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read what the prober and the agents wrote: JSON lines to plain objects."""
+"""Read the records of the prober and the agents: JSON lines to plain objects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Request(t.NamedTuple):
 
 
 class Sample(t.NamedTuple):
-    """What the client host did to the prober until then. The clock in ns, the rest in ms."""
+    """The client host's effect on the prober until then. The clock in ns, the rest in ms."""
 
     mono: int
     late: float  # by how much it was run too late at most, since the sample before

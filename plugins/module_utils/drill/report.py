@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write the report: one analysis, several forms. What the module drill_report does."""
+"""Write the report: one analysis, several forms. The work of the module drill_report."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def read_history(path: str) -> list[Report]:
 
 
 def small(report: Report) -> Report:
-    """What set_stats keeps."""
+    """The values that set_stats keeps."""
     fields = ("trials", "gap_ms", "gap_ms_max", "failback_gap_ms", "requests_lost", "verdict")
     return {
         "drill_id": report["drill_id"],
@@ -157,7 +157,7 @@ def small(report: Report) -> Report:
 
 
 def outcome(report: Report) -> str:
-    """What to tell of a drill that has not passed, and after one that is inconclusive how to measure again; else ""."""
+    """The message about a drill that has not passed, with advice after an inconclusive one; else ""."""
     if report["verdict"] == "passed":
         return ""
     reasons = "; ".join(report["reasons"])
@@ -188,7 +188,7 @@ def put(path: str, text: str, write: bool) -> bool:
 
 
 def make(params: t.Mapping[str, t.Any], write: bool) -> Report:
-    """Analyse, write, and return what the module returns."""
+    """Analyse, write, and return the module's result."""
     if not params["phases"]:
         raise RecordError("phases: nothing to report; give at least one phase")
     recordings = [read_recording(path) for path in params["records"]]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether what the clients saw of a fault met the objectives, in sentences."""
+"""Whether the clients' measurements of a fault met the objectives, in sentences."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ class Objectives(t.NamedTuple):
 
 
 class Findings(t.NamedTuple):
-    """In sentences: what is wrong, and why it is not known whether something is."""
+    """In sentences: the failures, and the reasons why the drill could not measure."""
 
     wrong: list[str]
     unknown: list[str]
 
 
 def uneven(seen: t.Mapping[str, t.Any], pool: t.Sequence[str], spread: float) -> str | None:
-    """Whether one of those who answer side by side had far more than its share before the fault, in a sentence."""
+    """Whether one of the hosts that answer side by side had far more than its share before the fault, in a
+    sentence."""
     answers = [seen["baseline"]["served"].get(name, 0) for name in pool]
     if len(pool) < 2 or max(answers) * len(pool) <= spread * sum(answers):
         return None
@@ -57,7 +58,7 @@ def too_long(seen: t.Mapping[str, t.Any], gap: float, waits: float, objective: f
 def shortcomings(
     fault: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any], objectives: Objectives, pool: t.Sequence[str] = ()
 ) -> Findings:
-    """What is wrong with what one client saw."""
+    """The failures in the measurements of one client."""
     unknown: list[str] = []
     found = [text for text in (uneven(seen, pool, objectives.spread),) if text]
     client = seen["client"]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a cloud is for the modules for virtual IPs: one entry of the table in havip.py."""
+"""A cloud, as the modules for virtual IPs need it: one entry of the table in havip.py."""
 
 from __future__ import annotations
 
