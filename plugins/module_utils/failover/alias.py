@@ -4,7 +4,7 @@
 
 """Moves alias IP ranges between the interfaces of running instances of Google Cloud: any number, in one call.
 
-The API lets a range be on one interface only, so it has to be removed before it can be added: two operations, between
+The API lets a range be on one interface only. So it has to be removed before it can be added: two operations, between
 which nobody has it. Rules, which docs/alias-procedure.md explains, and which the tests check after each request:
 
 1. Everything that can be read or checked is read and checked before the first removal: one look at all instances.
@@ -17,8 +17,8 @@ which nobody has it. Rules, which docs/alias-procedure.md explains, and which th
    fails and names the new holder; so two runs that disagree end.
 6. There is nothing to clean up: a range that a killed run left on no interface is free, and the next run adds it.
 
-This file is the procedure. alias_goal: what is wanted. alias_look: what is there. alias_decide: what has to change.
-alias_edit: the changes. alias_moves: which of them can be made at which moment.
+This file is the procedure. alias_goal: the goal. alias_look: the look. alias_decide: the decision.
+alias_edit: the changes. alias_moves: their order.
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decides which alias IP range leaves which interface and comes to which: from what was seen and the goal, no request.
+"""Decides for each alias IP range which interface loses it and which one gets it. The look and the goal are enough;
+no request is made.
 
 A range that is on none of its candidates, or on one that is worse than another, moves to the first that is fit. A
-candidate is fit if its instance is RUNNING and not to be avoided, its interface exists, is on the right network and
-has room, and its subnet contains the range.
+candidate is fit if its instance is RUNNING and not to be avoided. Its interface must exist, be on the right network
+and have room, and its subnet must contain the range.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Decision:
-    """What has to change, and what forbids it. Each dict has the ranges as its keys, in CIDR notation.
+    """The changes, and the problems that forbid them. Each dict has the ranges as its keys, in CIDR notation.
 
     problems  list of str            blocking problems: nothing may be changed
     holders   dict of Place or None  the interface that has the range now

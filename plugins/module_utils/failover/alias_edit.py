@@ -96,7 +96,7 @@ class Edit:
             yield self.step(seen.interface)
 
     def step(self, interface: Interface) -> Step:
-        """The request, merged with what the interface has."""
+        """The request, merged with the interface's present ranges."""
         path, nic = self.place
         ranges = [
             each for each in interface.get("aliasIpRanges") or () if as_cidr(each.get("ipCidrRange")) not in self.remove

@@ -89,7 +89,7 @@ class AliasGoal:
 
 
 def goal_problems(goal: AliasGoal) -> list[str]:
-    """What is wrong with a goal, whatever is there."""
+    """The problems of a goal by itself."""
     problems = []
     if not 1 <= goal.limit <= LIMIT:
         problems.append(f"limit: {goal.limit} is not from 1 to {LIMIT}")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Looks at alias IP ranges for a person: who has them, who could, and what would keep a move from working."""
+"""Looks at alias IP ranges for a person: their holders, the possible holders, and the obstacles to a move."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .gcp_preflight import FirewallApi
 
     class InspectApi(AliasApi, FirewallApi, Protocol):
-        """What is needed of a client."""
+        """The verbs that a client needs."""
 
 
 class Candidate(NamedTuple):
@@ -67,8 +67,8 @@ def inspect(
 ) -> Findings:
     """goal_for: from the project's instances to the goal that a move would have.
 
-    explicit: the goal names who may hold the ranges. preflight: then look also for what a move would need and is not
-    there. vrrp: a firewall that lets VRRP pass between the candidates is needed, too.
+    explicit: the goal names the possible holders of the ranges. preflight: then also look for missing requirements of
+    a move. vrrp: a firewall that lets VRRP pass between the candidates is needed, too.
     """
     fleet = Fleet(*client.list_instances())
     goal = goal_for(fleet)
@@ -119,7 +119,7 @@ def _standby_problems(ranges: Sequence[Range]) -> list[str]:
 def _requirements(
     client: InspectApi, survey: alias.Survey, wants: Sequence[Want], ranges: Sequence[Range], vrrp: bool
 ) -> list[str]:
-    """What a move would need that is not there: permissions, and between the instances VRRP."""
+    """The missing requirements of a move: permissions, and VRRP between the instances."""
     problems = []
     fit = {candidate.place for each in ranges for candidate in each.candidates if not candidate.reason}
     try:

@@ -29,7 +29,7 @@ FOLLOW = "compute.zoneOperations.get"
 
 
 class AliasApi(Protocol):
-    """What this procedure needs of a client. Errors are those of base/errors.py."""
+    """The verbs that this procedure needs of a client. Errors are those of base/errors.py."""
 
     def list_instances(self) -> tuple[list[dict[str, Any]], list[str]]:
         """All instances of the project, and the zones that did not answer."""

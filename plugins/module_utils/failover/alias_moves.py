@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which edits of interfaces can be made now, and what follows from how each ends: the schedule of a move.
+"""The schedule of a move: the edits of interfaces that can be made now, and the consequences of each result.
 
 A schedule asks nobody and waits for nothing. The engine carries out the parts that are ready(), those of different
 interfaces at the same time, and settles each when it has ended. One interface never has two edits at the same time.
-Removals begin at once. A range is added as soon as it is free; if others for the same interface are yet to come free,
-the edit is not whole, and may wait for them a little. A range that cannot be added goes back to where it was.
+Removals begin at once. A range is added as soon as it is free. If others for the same interface are yet to come free,
+the edit is not whole. It may then wait for them a little. A range that cannot be added goes back to where it was.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Moves:
     # --- words
 
     def _stuck(self, place: Place, stuck: Stuck, then: str = "") -> CloudError:
-        """The source does not let go: what was done about it, and what the operator can choose."""
+        """The source keeps the range: the attempts that were made, and the operator's choices."""
         path, error = place[0], stuck.error
         what = f"it is still on {spell(place)}, from which it could not be removed ({str(error).rstrip('.')})"
         if stuck.unsure:

@@ -11,10 +11,10 @@ observe(client, goal, memory) -> observed
     observed.state() says in a sentence what is there, and observed.to_diff() says it as data.
 plan(observed, goal, memory) -> iterable of Step, Pause and Together
     A pure function. All that is left to do, in order, as far as can be foreseen: a preview shows it all. A run does
-    the first and looks again, so that what another actor does meanwhile, or did while this one was stuck, is just
-    another observation. Steps that cannot wait for each other are planned Together.
+    the first and looks again. So the changes of another actor, also while this one was stuck, are just another
+    observation. Steps that cannot wait for each other are planned Together.
 
-What a run knows about itself, and no observation can tell, is in its Memory.
+A run's Memory has the knowledge about itself that no observation can give.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def run(
 
     spent: so many seconds of the timeout are over already.
 
-    Whoever drives it may stop at any of them. It does not sleep: a driver waits as long as a Pause says, or not at all.
+    The caller may stop at any of them. It does not sleep: a driver waits as long as a Pause says, or not at all.
     """
     memory = memory or Memory(getattr(goal, "run", None))
     chance = chance or _chance
@@ -261,7 +261,7 @@ def apply(
     chance: Callable[[], float] | None = None,
     make_client: Callable[[], Any] | None = None,
 ) -> Outcome:
-    """Do what is needed to reach the goal.
+    """Reach the goal.
 
     spent: so many seconds of the timeout are over already. make_client: makes another client for a part that is
     carried out at the same time as others; without it, parts are carried out one after the other. notify, sleep,
@@ -322,7 +322,7 @@ def apply(
 
 
 def preview(procedure: Any, client: Any, goal: Any) -> tuple[Any, list[Step]]:
-    """What is there, and the steps that apply() would take, as far as can be foreseen. Changes nothing.
+    """The observation, and the steps that apply() would take, as far as can be foreseen. Changes nothing.
 
     Raises Refused, and CloudError if it cannot be read.
     """

@@ -4,9 +4,9 @@
 
 """Facts, and how a pure decision gets those that only few goals need.
 
-Each fact costs a request. So a look reads what every decision needs, and a decision asks its Facts for the rest. A
-question that nobody has answered yet raises Unread; ask() reads the answer and starts the decision again. The decision
-stays a pure function of its Facts, and no rule is written twice: once to know what to read, and once to decide.
+Each fact costs a request. So a look reads the facts that every decision needs, and a decision asks its Facts for the
+rest. A question that nobody has answered yet raises Unread; ask() reads the answer and starts the decision again. The
+decision stays a pure function of its Facts. No rule is written twice, once for the reading and once for the decision.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Unread(Exception):
 
 
 class Facts:
-    """What is there, as it was read. Nothing can be set: learn() returns other Facts, which know more.
+    """The facts, as they were read. Nothing can be set: learn() returns other Facts, which know more.
 
-    answers: what a client answered, or the CloudError that it raised, by question.
+    answers: by question, the client's answer, or the CloudError that it raised.
     """
 
     answers: Mapping[Question, Any]
@@ -47,7 +47,7 @@ class Facts:
         raise AttributeError(f"{type(self).__name__}.{name} is a fact: it cannot be set")
 
     def answer(self, verb: str, *arguments: Hashable) -> Any:
-        """What the client's verb answers. Raises the CloudError that it raised, or Unread."""
+        """The answer of the client's verb. Raises the CloudError that it raised, or Unread."""
         question = (verb, *arguments)
         if question not in self.answers:
             raise Unread(question)
@@ -63,7 +63,7 @@ class Facts:
 
 
 def ask(client: Any, facts: F, decide: Callable[[F], T]) -> tuple[F, T]:
-    """What is decided, and the facts with all that had to be read for it. Each question is asked once."""
+    """The decision, and the facts with all that had to be read for it. Each question is asked once."""
     while True:
         try:
             return facts, decide(facts)

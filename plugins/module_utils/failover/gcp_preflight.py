@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What would keep instances of Google Cloud from failing over to each other, found before it matters."""
+"""Finds obstacles to a failover between instances of Google Cloud, before a failover needs to work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VRRP = "112"
 
 
 class FirewallApi(Protocol):
-    """What is needed of a client. Errors are those of base/errors.py."""
+    """The verbs that a client needs. Errors are those of base/errors.py."""
 
     def get_instance(self, path: str) -> dict[str, Any]: ...
 

@@ -4,17 +4,18 @@
 
 """A cloud's highly available virtual IP: reserved, and bound to the members that may hold it.
 
-What the clouds have in common is here: in which order it is changed. Rules, which docs/havip.md explains, and which
+The common part of the clouds is here: the order of the changes. Rules, which docs/havip.md explains, and which
 the tests check after each request:
 
 1. Everything that can be checked is checked before anything is changed.
-2. A binding is merged into what is there. What others have bound is taken away only when that is asked for, and what
-   has nothing to do with this address never.
-3. Where the API compares revisions, a change is made to what was seen, or not at all. Elsewhere the list is read
-   immediately before it is written, as a part of that step, and looked at until it has stayed as it is for a while.
+2. A binding is merged into the existing ones. Other members' bindings are removed only on request. Bindings of other
+   addresses are never touched.
+3. Where the API compares revisions, a change applies to the state that was seen, or fails. Elsewhere the list is read
+   immediately before it is written, as a part of that step. The run then reads it until it has stayed unchanged for a
+   while.
 4. External addresses are detached before members are unbound, and all members are before a virtual IP is deleted.
    Otherwise members would answer to an address that the cloud may give to somebody else.
-5. There is nothing to clean up after a run that was killed: whatever it left is the beginning of the next one.
+5. A killed run needs no clean-up: the next run begins with its leftovers.
 
 | file                   | does                                                                                    |
 |------------------------|-----------------------------------------------------------------------------------------|
@@ -52,10 +53,11 @@ POLL = 1.0  # seconds between two looks at a virtual IP that the cloud is busy w
 
 
 class Havip:
-    """The procedure. What is a cloud's own is in its subclasses: look(), decide(), and the steps."""
+    """The procedure. Each cloud's own part is in its subclass: look(), decide(), and the steps."""
 
     def look(self, client: Any, goal: Goal, lasting: Mapping[Question, Any]) -> Observed:
-        """Reads what every goal needs. lasting: what an earlier look of this run read, and need not be read again."""
+        """Reads the facts that every goal needs. lasting: facts of an earlier look of this run that need not be read
+        again."""
         raise NotImplementedError
 
     def decide(self, observed: Any, goal: Goal, history: History) -> Decision:
@@ -72,18 +74,18 @@ class Havip:
         raise NotImplementedError
 
     def rebind(self, d: Decision, vip: Vip, target: Mapping[str, Member]) -> Iterator[Step]:
-        """What is to be done so that these members are bound, and no others."""
+        """The changes after which these members are bound, and no others."""
         raise NotImplementedError
 
     def external(self, vip: Vip, external: Mapping[str, Any], attach: bool) -> Step:
         raise NotImplementedError
 
     def release(self, d: Decision) -> Iterator[Step]:
-        """Unbind those who allow an address that is no virtual IP any more."""
+        """Unbind the members that allow an address that is no virtual IP any more."""
         return iter(())
 
     def complaints(self, observed: Any, vips: Sequence[Vip]) -> list[str]:
-        """What is wrong with these virtual IPs, and what to do about it."""
+        """The problems of these virtual IPs, each with a remedy."""
         return havip_decide.complaints(vips)
 
     def observe(self, client: Any, goal: Goal, memory: Memory) -> Decision:
@@ -139,7 +141,7 @@ class Havip:
         yield self.delete(vip)
 
     def _settle(self, d: Decision, history: History) -> Iterator[Pause]:
-        """Wait until what was seen has stayed as it is for long enough."""
+        """Wait until the observation has stayed the same for long enough."""
         if d.observed.locked:
             return
         since = history.sight[1] if history.sight else None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decides what is to be done about a virtual IP, as far as the clouds have it in common. Pure: no request, no clock."""
+"""Decides the changes of a virtual IP, as far as the clouds have them in common. Pure: no request, no clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Decision:
-    """What is to be done, and why it cannot be. A cloud's decide() makes it, and nothing changes it later.
+    """The changes to make, or the reasons why they cannot be made. A cloud's decide() makes it, and nothing changes
+    it later.
 
     | field     | type           | meaning                                                                     |
     |-----------|----------------|-----------------------------------------------------------------------------|
@@ -55,7 +56,7 @@ class Decision:
 
     @property
     def target(self) -> dict[str, Member]:
-        """Who shall be bound, by their ids."""
+        """The ids of the members to bind."""
         if not self.goal.present:
             return {}
         wanted = {member.id: member for member in self.wanted}
@@ -78,7 +79,7 @@ class Decision:
         return [each for each in self.vip.external if each["id"] != keep]
 
     def state(self) -> str:
-        """In a sentence, what is there."""
+        """The current state, in a sentence."""
         if self.vip is None:
             text = f"there is no virtual IP {self.goal.label()}"
             return f"{text}, but {listed(self.loose)} may use its address" if self.loose else text
@@ -87,7 +88,7 @@ class Decision:
         return f"{text}, with the external address {addresses}" if addresses else text
 
     def to_diff(self) -> dict[str, Any]:
-        """What is there, for a person to compare with wanted_diff()."""
+        """The current state, for a person to compare with wanted_diff()."""
         vip = self.vip
         if vip is None:
             return {"members": sorted(map(str, self.loose))} if self.loose else {}
@@ -125,7 +126,7 @@ def wanted_diff(d: Decision) -> dict[str, Any]:
 
 
 def choose(d: Decision) -> None:
-    """Find the virtual IP that is meant, and say what is wrong with that."""
+    """Find the wanted virtual IP, and report its problems."""
     goal, vips = d.goal, d.observed.vips
     if d.history.deleting:
         found = [vip for vip in vips if vip.id == d.history.deleting[0]]
@@ -179,7 +180,7 @@ def check_limits(d: Decision, held: Mapping[str, set[str]]) -> None:
 
 
 def check_external(d: Decision, externals: Sequence[Mapping[str, Any]]) -> None:
-    """Find the external address that is wanted, and say what is wrong with that."""
+    """Find the wanted external address, and report its problems."""
     goal = d.goal
     if not goal.present or not goal.external:
         return
@@ -204,7 +205,7 @@ def check_external(d: Decision, externals: Sequence[Mapping[str, Any]]) -> None:
 
 
 def complaints(vips: Iterable[Vip]) -> list[str]:
-    """What is wrong with virtual IPs of any cloud, and what to do about it."""
+    """The problems of virtual IPs of any cloud, each with a remedy."""
     vips = list(vips)
     said = [
         f"virtual IP {vip} failed: {vip.reason}; delete it, and create it again" for vip in vips if vip.status == FAILED

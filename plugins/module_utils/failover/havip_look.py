@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a look at virtual IPs sees, whatever the cloud: facts only, no decision."""
+"""The result of a look at virtual IPs of any cloud: facts only, no decision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ READY, BUSY, FAILED = "ready", "busy", "failed"
 
 
 class Member(NamedTuple):
-    """Who may hold the address: a port or a machine. data: as the API has it; {} if it is not there any more."""
+    """A possible holder of the address: a port or a machine. data: as the API has it; {} if it is not there any
+    more."""
 
     id: str
     name: str
@@ -69,7 +70,7 @@ class Vip(NamedTuple):
 
 
 class Observed(Facts):
-    """What is there. A cloud adds what its own decisions need.
+    """What is there. A cloud adds the facts that its own decisions need.
 
     | field   | type         | meaning                                                    |
     |---------|--------------|------------------------------------------------------------|

@@ -59,7 +59,7 @@ def addresses_of(port: Port) -> set[str]:
 
 
 def words_of(port: Port) -> set[str]:
-    """By what a port may be named without asking for servers."""
+    """The names of a port that need no question about servers."""
     return {port["id"], port.get("device_id") or "", port.get("name") or "", *addresses_of(port)} - {""}
 
 
@@ -85,7 +85,7 @@ def key_of(pair: Pair) -> tuple[str, str]:
 
 
 def has_pair(pairs: Iterable[Pair], pair: Pair) -> bool:
-    """Whether the pair is there, in whatever spelling; a MAC address that is not said is the port's own."""
+    """Whether the pair is there, in any spelling; an omitted MAC address is the port's own."""
     mac = pair.get("mac_address")
     return any(
         _spelling(each) == _spelling(pair) and (mac is None or each.get("mac_address") in (None, mac)) for each in pairs

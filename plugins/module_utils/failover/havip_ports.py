@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Virtual IPs that are ports of a network: OpenStack Neutron, and what havip_huaweicloud.py has in common with it.
+"""Virtual IPs that are ports of a network: OpenStack Neutron, and the parts that havip_huaweicloud.py shares with it.
 
 In Neutron each member's port has the virtual IP among its allowed address pairs. In Huawei Cloud the virtual IP's port
 has the members' addresses there, and each member's port has 1.1.1.1/0, which switches its source/destination check off.
@@ -47,7 +47,7 @@ VIP_OWNER = "neutron:VIP_PORT"
 
 
 class Ports(Havip):
-    """What Neutron and Huawei Cloud have in common."""
+    """The common part of Neutron and Huawei Cloud."""
 
     owners: tuple[str, ...]
 
@@ -68,7 +68,7 @@ class Ports(Havip):
         return False
 
     def body(self, goal: Goal) -> dict[str, Any]:
-        """What a new virtual IP's port has besides its address."""
+        """The fields of a new virtual IP's port besides its address."""
         raise NotImplementedError
 
     def held(self, o: PortsObserved, ports: Sequence[Port]) -> set[str]:
@@ -76,7 +76,7 @@ class Ports(Havip):
         raise NotImplementedError
 
     def loose(self, o: PortsObserved, address: str) -> list[Member]:
-        """Who still allows an address that is no virtual IP any more."""
+        """The ports that still allow an address that is no virtual IP any more."""
         return []
 
     def is_vip(self, port: Port) -> bool:

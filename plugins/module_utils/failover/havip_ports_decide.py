@@ -82,7 +82,7 @@ def _find_subnet(d: Decision, o: PortsObserved) -> None:
 
 
 def _members(cloud: Ports, d: Decision, o: PortsObserved, option: str, refs: Iterable[str]) -> list[Member]:
-    """Those that an option names. What is wrong with them is said, if they are to be used."""
+    """Those that an option names. Their problems are reported if they are to be used."""
     members: dict[str, Member] = {}
     problems: list[str] = []
     for ref in refs:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Looks at the ports of a network, and at what they belong to: Neutron's, and Huawei Cloud's."""
+"""Looks at the ports of a network, and at their owners: Neutron's, and Huawei Cloud's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ else:
 
 
 class PortsApi(Protocol):
-    """What is needed of a client of Neutron, and of Huawei Cloud, whose API is like it. Errors: see base/errors.py.
+    """The verbs of a client of Neutron, and of Huawei Cloud, whose API is like it. Errors: see base/errors.py.
 
     A port is a dictionary with the API's own names: id, name, description, network_id, mac_address, fixed_ips
     [{subnet_id, ip_address}], device_id, device_owner, port_security_enabled, allowed_address_pairs [{ip_address,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The changes of a virtual IP, by their names; and what a run remembers of those that it made."""
+"""The names of the changes of a virtual IP, and a run's memory of its own changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BINDING = (BIND, UNBIND, MEMBERS, CHECK_OFF, CHECK_ON)
 
 
 class History:
-    """What this run has done, and what it noted in earlier looks. No look can tell.
+    """This run's changes, and its notes of earlier looks. No look can tell them.
 
     | field    | type              | meaning                                                              |
     |----------|-------------------|----------------------------------------------------------------------|

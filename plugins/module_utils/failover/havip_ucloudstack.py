@@ -168,7 +168,7 @@ def _check_new(d: Decision, o: StackObserved, holders: Sequence[Info]) -> None:
 
 
 def _check_members(d: Decision, vms: Sequence[Info], nics: Sequence[Info]) -> None:
-    """Find the members that are wanted, and say what is wrong with them."""
+    """Find the wanted members, and report their problems."""
     kind = d.vip.kind if d.vip else d.goal.kind or "internal"
     subnet = d.vip.subnet if d.vip else d.subnet.get("SubnetID")
     for ref in d.goal.members or ():

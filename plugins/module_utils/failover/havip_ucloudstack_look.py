@@ -24,7 +24,7 @@ _KINDS = {"LAN": "internal", "WAN": "external"}
 
 
 class UCloudStackApi(Protocol):
-    """What is needed of a client of UCloudStack. Errors are those of base/errors.py.
+    """The verbs of a client of UCloudStack. Errors are those of base/errors.py.
 
     Dictionaries have the API's own names (VIPInfo, VMInstanceInfo, NICInfo, SubnetInfo). Lists are whole: the client
     reads all pages. The client knows the region and, where they are set, the company and the project.

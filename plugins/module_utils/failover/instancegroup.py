@@ -5,20 +5,20 @@
 """The virtual address (VIP) of a Cloudpods anti-affinity group: its members, its VIP, and the public address (EIP) of
 the VIP.
 
-The service does what it is told, and not what its documents say: it gives a group any number of VIPs, takes another
-address than the one that was named, cuts long names, and accepts a second EIP which then fails and stays behind. Rules,
+The service contradicts its documents. It gives a group any number of VIPs, takes another address than the named one,
+and cuts long names. It accepts a second EIP, which then fails and stays behind. Rules,
 which docs/cloudpods.md explains, and which the tests check after each request:
 
 1. Everything that can be checked is checked before the first change, and looked at again before each one.
 2. A VIP is attached only while the group has none; an EIP is asked for only while the group has none, and a VIP.
-3. No request is repeated unseen: after an answer that was lost, what is there decides. Nothing tells the service that
+3. No request is repeated unseen: after a lost answer, a new look decides. Nothing tells the service that
    two requests are the same one.
 4. The order is the service's: EIP, then members, then VIP, then the group, when they go; and members, VIP, EIP when
-   they come. A member that got another interface lets no VIP go. Members come before the VIP, since attaching it is
-   what makes the service tell the hosts of the members.
-5. What two runs attach at the same moment is one too many; each of them detaches all but the oldest.
+   they come. A member that got another interface lets no VIP go. Members come before the VIP: the service tells the
+   members' hosts only when the VIP is attached.
+5. Two runs may each attach a VIP at the same moment; each of them then detaches all but the oldest.
 6. An EIP whose association failed is dissociated by the run that asked for it, and released if the run created it.
-7. What is there and cannot be seen is a reason to refuse, not to make it again.
+7. An object that exists but cannot be seen is a reason to refuse, not to make it again.
 
 | file                    | does                                                                                |
 |-------------------------|-------------------------------------------------------------------------------------|
@@ -70,7 +70,7 @@ def observe(client: GroupApi, goal: GroupGoal, memory: Memory) -> Decision:
 
 
 def plan(decision: Decision, goal: GroupGoal, memory: Memory) -> Iterator[Step | Pause]:
-    """What is left to do, in the order that the service demands."""
+    """The remaining changes, in the order that the service demands."""
     if decision.waiting:
         yield Pause(_POLL, decision.waiting)
         return
@@ -83,7 +83,7 @@ def plan(decision: Decision, goal: GroupGoal, memory: Memory) -> Iterator[Step |
 
 
 def inspect(client: GroupApi, group: str) -> tuple[Observed, list[str]]:
-    """Looks at a group for a person: it, with the interfaces of its members, and what is not as it should be."""
+    """Looks at a group for a person: the group, the interfaces of its members, and the problems."""
     o = look(client, group, loose=True)
     if o.group is None:
         return o, []

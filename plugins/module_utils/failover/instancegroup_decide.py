@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decides what is to be done about a Cloudpods anti-affinity group. Pure: from facts and a goal to a Decision."""
+"""Decides the changes of a Cloudpods anti-affinity group. Pure: from facts and a goal to a Decision."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Decision:
-    """What is to be done, and why it cannot be. decide() makes it, and nothing changes it later.
+    """The changes to make, or the reasons why they cannot be made. decide() makes it, and nothing changes it later.
 
     | field      | type           | meaning                                                                            |
     |------------|----------------|------------------------------------------------------------------------------------|
@@ -94,11 +94,11 @@ class Decision:
         return {key: name for key, name in self.observed.members.items() if key not in self.unbind}
 
     def state(self) -> str:
-        """In a sentence, what is there."""
+        """The current state, in a sentence."""
         return self.observed.state()
 
     def to_diff(self) -> dict[str, Any]:
-        """What is there, for a person to compare with wanted_diff()."""
+        """The current state, for a person to compare with wanted_diff()."""
         return self.observed.to_diff()
 
 
@@ -131,7 +131,7 @@ def decide(o: Observed, goal: GroupGoal, history: History) -> Decision:
 
 
 def blocking(o: Observed, goal: GroupGoal) -> list[str]:
-    """What is wrong with what is there, whatever is wanted of the group."""
+    """The problems of the current state, whatever the goal is."""
     if o.group is None:
         if goal.present and _UUID.fullmatch(goal.group):
             return [f"group: there is no group with the id {goal.group}: give the id of one that is there, or a name"]
@@ -371,7 +371,7 @@ def _check_enabled(d: Decision) -> None:
 
 
 def warnings(o: Observed) -> list[str]:
-    """What is not as it should be about what is there, a sentence each."""
+    """The problems of the current state, a sentence each."""
     texts = []
     if len(o.vips) > 1:
         texts.append(

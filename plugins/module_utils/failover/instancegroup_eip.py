@@ -47,7 +47,7 @@ class Waiting:
 
 
 def waiting(o: Observed, goal: GroupGoal, history: History) -> Waiting:
-    """Nobody can say what is so while an EIP comes or goes."""
+    """The state is unknown while an EIP comes or goes."""
     ours, since = history.touched_eip, history.idle_since
     reason = f"{'' if ours else f'{AT_WORK}: '}the group {o.name} has the status {o.status}"
     for eip in (*o.eips, *o.loose):
@@ -255,7 +255,7 @@ def _check_same(d: Decision, eip: Eip, eip_id: str) -> None:
 
 
 def _check_asked(d: Decision) -> None:
-    """What became of the EIP that this run asked for. One that came to nothing is put away; then the run fails."""
+    """The outcome of this run's request for an EIP. One that came to nothing is put away; then the run fails."""
     o = d.observed
     left = ", ".join(f"{spell_eip(each)} has the status {each.get('status')}" for each in o.failed)
     if o.bound:

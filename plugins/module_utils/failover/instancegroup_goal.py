@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can be wanted of a Cloudpods anti-affinity group, and what is wrong with such a goal by itself."""
+"""The goals that a caller can set for a Cloudpods anti-affinity group, and the problems of a goal by itself."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ class Eip:
 class GroupGoal:
     """What is wanted. None: leave it as it is.
 
-    group: its name, or its id. present: False deletes it, and before it all that it has. members: guests, by name or
+    group: its name, or its id. present: False deletes it, after all that it has. members: guests, by name or
     id; with members_present=False they must not be members. exclusive: these members, this VIP and this EIP are all
-    that there shall be; otherwise what is there already and differs is a reason to refuse.
+    that there shall be; otherwise existing ones that differ are a reason to refuse.
     """
 
     __slots__ = (
@@ -117,7 +117,7 @@ class GroupGoal:
 
 
 def goal_problems(goal: GroupGoal) -> list[str]:
-    """What is wrong with the goal itself."""
+    """The problems of the goal itself."""
     problems = _name_problems(goal.group)
     if goal.granularity is not None and goal.granularity < 1:
         problems.append(f"granularity: {goal.granularity} is not at least 1")

@@ -28,7 +28,8 @@ EIP_PREFIX = "eip-for-grp-"  # of the name of an EIP that the service creates fo
 
 
 class GroupApi(Protocol):
-    """What this procedure needs of a client. Errors are those of base/errors.py. A name or an id says which one."""
+    """The verbs that this procedure needs of a client. Errors are those of base/errors.py. A name or an id says which
+    one."""
 
     def project(self) -> dict[str, str]:
         """Of the login: its id and its name."""
@@ -197,7 +198,7 @@ class Observed(Facts):
     # --- words
 
     def state(self) -> str:
-        """In a sentence, what is there."""
+        """The current state, in a sentence."""
         if not self.group:
             return f"there is no group {self.name}"
         vips = ", ".join(spell_vip(row) for row in self.vips) or "no VIP"
@@ -209,7 +210,7 @@ class Observed(Facts):
         )
 
     def to_diff(self) -> dict[str, Any]:
-        """What is there, for a person to compare with what is wanted."""
+        """The current state, for a person to compare with the goal."""
         return group_diff(
             self.group,
             self.members.values(),
@@ -233,7 +234,7 @@ def group_diff(
 
 
 def look(client: GroupApi, sought: str, loose: bool = False) -> Observed:
-    """Reads what every goal needs. loose: whether to look for EIPs that are not associated, too."""
+    """Reads the facts that every goal needs. loose: whether to look for EIPs that are not associated, too."""
     project = client.project()
     group = client.get_group(sought)
     if group is None:

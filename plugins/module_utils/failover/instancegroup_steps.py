@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The requests that change a Cloudpods anti-affinity group, in the order that the service demands; and what a run
-remembers of those that it made."""
+"""The requests that change a Cloudpods anti-affinity group, in the order that the service demands, and a run's memory
+of its own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LATE = 3.0  # seconds that a lost request may still be on its way
 
 
 class History:
-    """What this run has done, and what it noted in earlier looks. No look can tell.
+    """This run's changes, and its notes of earlier looks. No look can tell them.
 
     | field       | type                | meaning                                                                    |
     |-------------|---------------------|----------------------------------------------------------------------------|
@@ -125,7 +125,7 @@ def remember(memory: Memory) -> History:
 
 
 def steps(d: Decision, goal: GroupGoal) -> Iterator[Step]:
-    """What carries out a decision."""
+    """The steps that carry out a decision."""
     gid, name = d.observed.id, d.observed.name
     if d.observed.group is None and goal.present:
         yield _step(CREATE_GROUP, name, lambda client: client.create_group(new_group(goal)))
@@ -159,8 +159,8 @@ def steps(d: Decision, goal: GroupGoal) -> Iterator[Step]:
 
 
 def hold_back(step: Step, memory: Memory) -> Iterator[Pause]:
-    """Raises what the service answers a few times in a row, although nothing speaks against the step. Waits where a
-    request was lost that may be late, and would do a thing twice.
+    """Raises an error that the service repeats a few times in a row, although nothing speaks against the step. Waits
+    where a request was lost that may be late, and would do a thing twice.
     """
     conflicts = memory.conflicts.get(step.key, [])
     refusals = [error for _at, error in conflicts if not isinstance(error, Unavailable)]
@@ -179,7 +179,7 @@ def new_group(goal: GroupGoal) -> dict[str, Any]:
 
 
 def _step(name: str, resource: str, do: Callable[[Any], Any], key: Any = None, note: Any = None) -> Step:
-    """A request that is never repeated unseen: whatever became of it, or why it was refused, the next look tells."""
+    """A request that is never repeated unseen: the next look shows its outcome, or the reason of a refusal."""
     return Step(name, resource, lambda client, _id: do(client), key, note, _CONFLICTS)
 
 

@@ -4,9 +4,9 @@
 
 """The procedure for a route that is known by its name, as a person asks for it.
 
-It adds to route.py what an operator needs and the agent does not: the destination and the network are read from the
-existing route where they are not given, the name must not belong to another route, and the caller's permissions are
-checked before the first change.
+It adds to route.py three things that an operator needs and the agent does not. An omitted destination or network is
+read from the existing route. The name must not belong to another route. The caller's permissions are checked before
+the first change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .route_table import Route
 
     class NamedRouteApi(RouteApi, Protocol):
-        """What this procedure needs of a client besides."""
+        """Further verbs that this procedure needs of a client."""
 
         project: str
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Known(Facts):
-    """What this procedure needs to know besides. Each raises Unread until somebody has read it."""
+    """Further facts that this procedure needs. Each raises Unread until somebody has read it."""
 
     def all_routes(self) -> list[Route]:
         return self.answer("all_routes")
@@ -94,7 +94,7 @@ class NoRoute:
 
 
 class Procedure:
-    """observe, plan and wanted_diff for one run. notes: what could not be checked before the first change."""
+    """observe, plan and wanted_diff for one run. notes: the checks that were not possible before the first change."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -194,7 +194,7 @@ def mismatch(found: dict[str, Any] | None, destination: str | None, network: str
 def missing_permissions(
     known: Known, project: str, wanted: Mapping[str, tuple[str, ...]], strict: bool = False
 ) -> tuple[list[str], Unavailable | None]:
-    """What the caller may not do with resources, and whether it may learn what becomes of its changes; and why the rest
+    """The caller's missing permissions on resources and on the outcome of its changes; and the reasons why the rest
     was not answered.
 
     strict: a refusal to answer is a problem, and no answer is raised.

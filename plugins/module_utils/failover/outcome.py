@@ -19,7 +19,7 @@ class Outcome:
     """How a run that reached its goal went.
 
     before, after: the first and the last observation. steps: the changes that the API confirmed, in order. unsure:
-    whether the answer to a request was lost, and no step says what became of it.
+    whether the answer to a request was lost, and no step shows the outcome.
     """
 
     __slots__ = ("after", "before", "elapsed_ms", "steps", "unsure")
@@ -48,7 +48,7 @@ class Refused(Exception):
 
 
 class Stopped(Exception):
-    """It was no longer wanted. What was reached is safe to leave as it is."""
+    """It was no longer wanted. The state that was reached is safe to leave."""
 
     def __init__(self, steps: list[Done]) -> None:
         done = ", ".join(f"{step.name} {step.resource}" for step in steps)
@@ -57,7 +57,7 @@ class Stopped(Exception):
 
 
 class Failed(Exception):
-    """It went wrong for good, or the time is over: why, what state things are in, what to do next.
+    """A final failure, or the end of the time: the reason, the current state, and the next thing to do.
 
     before, observed: the first and the last observation, or None.
     """
@@ -127,7 +127,7 @@ class Overspent(CloudError):
 
 
 def _made(result: Any) -> str:
-    """What a step returned, as far as it names what was made."""
+    """The result of a step, as far as it names a new resource."""
     if not isinstance(result, dict):
         return result if isinstance(result, str) else ""
     return ", ".join(f"{key} {result[key]}" for key in ("id", "VIPID", "name", "ip_addr") if result.get(key))

@@ -39,7 +39,7 @@ class Part(Protocol):
 
 
 class Schedule(Protocol):
-    """The parts that can be carried out, and what follows from how they end. Only one thread uses it."""
+    """The parts that can be carried out, and the consequences of their results. Only one thread uses it."""
 
     def ready(self) -> list[Any]:
         """The parts that can begin now, each for another place; the most urgent first."""
@@ -99,7 +99,7 @@ class Ended:
 
 
 def carry_out(schedule: Schedule, run: Callable[[Any, Any], Ended], clients: Clients, memory: Memory) -> None:
-    """Carry out all parts, each by run(part, client), and write into the memory what they changed."""
+    """Carry out all parts, each by run(part, client), and write their changes into the memory."""
     crash: BaseException | None = None
 
     def work(part: Any) -> Ended:
@@ -123,9 +123,9 @@ def carry_out(schedule: Schedule, run: Callable[[Any, Any], Ended], clients: Cli
 def _each(
     schedule: Schedule, work: Callable[[Any], Ended], at_once: int
 ) -> Iterator[tuple[Any, Ended | BaseException]]:
-    """Yields each part when it has ended, with what work(part) returned or raised; it has to be settled then.
+    """Yields each part when it has ended, with the result or the error of work(part); it has to be settled then.
 
-    A part that is alone is carried out by the caller's thread, and what it raises is raised.
+    A single part is carried out by the caller's thread, and its error is raised.
     """
     changed = threading.Condition()
     ended: list[tuple[Any, Any]] = []

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a plan is made of, and what a run remembers for the next one. engine.py says how a procedure uses it."""
+"""The parts of a plan, and a run's memory for the next plan. engine.py says how a procedure uses it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Step:
     """One mutation. do(client, request_id) returns when the API says that it is done.
 
-    key: what makes two steps the same one, so that a repetition has the same request id. note: what plan() wants to
-    find again in Memory.done. conflicts: the errors which say that things are not as they were seen. Where the API has
+    key: two steps with one key are the same, so that a repetition has the same request id. note: plan() finds it
+    again in Memory.done. conflicts: the errors which say that the state has changed since the look. Where the API has
     no request ids, Unavailable is one of them: the step is not repeated unseen, and counts as done if it is not planned
     again. contested: whether it may be repeated, within the budget, although the look behind it does not show it. That
     is right where a repetition makes nothing new, and somebody else can undo the step before that look.
@@ -65,7 +65,7 @@ class Pause:
 
 
 class Look:
-    """What a run yields before it reads; it changes nothing."""
+    """The event that a run yields before it reads; it changes nothing."""
 
     __slots__ = ()
 
@@ -89,7 +89,7 @@ class Done:
 
 
 class Fact:
-    """That a step of this run is done: when, by the run's clock; its note; what it returned."""
+    """A step of this run is done: the time by the run's clock, its note, and its result."""
 
     __slots__ = ("at", "note", "result")
 
@@ -100,7 +100,7 @@ class Fact:
 
 
 class Memory:
-    """What a run knows about itself. Only the run writes it, and observe() to `facts`."""
+    """A run's knowledge about itself. Only the run writes it, and observe() to `facts`."""
 
     __slots__ = ("conflicts", "done", "facts", "nonce", "now", "steps", "unanswered", "unsure")
 
