@@ -5,8 +5,8 @@
 """keepalived's notify FIFO, read so that the death of the reader loses nothing and repeats nothing.
 
 splice(2) moves the bytes from the FIFO to the end of a spool file inside the kernel: SIGKILL comes before or after,
-never between. Each line of the event log carries how far the spool had been read when it was written, so the next agent
-goes on exactly there.
+never between. Each line of the event log carries the position in the spool at its writing, so the next agent goes on
+exactly there.
 """
 
 from __future__ import annotations

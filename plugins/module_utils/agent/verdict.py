@@ -15,8 +15,8 @@ FAILED = "1\n"
 class Verdict:
     """Changes after ``fall`` failures or ``rise`` successes in a row.
 
-    ``healthy`` is None while nothing has ever been decided: that counts as failed, and one success is enough to end it,
-    so that a node which boots serves as soon as it can.
+    ``healthy`` is None while nothing has ever been decided. That counts as failed, and one success is enough to end
+    it. So a node which boots serves as soon as it can.
     """
 
     def __init__(self, fall: int, rise: int, healthy: bool | None) -> None:

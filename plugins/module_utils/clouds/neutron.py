@@ -4,8 +4,8 @@
 
 """OpenStack's API of networks, over a connection of openstacksdk. Every failure is a CloudError.
 
-Requests go through the SDK's adapters, which log in and find the service, and not through its objects: an update has
-exactly the keys that are meant, and its revision is compared also where nothing else changes.
+Requests go through the SDK's adapters, which log in and find the service, and not through its objects. So an update
+has exactly the intended keys, and its revision is compared also where nothing else changes.
 """
 
 from __future__ import annotations

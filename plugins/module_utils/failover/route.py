@@ -4,20 +4,20 @@
 
 """Moves an address by a static route of a Google Cloud VPC: make before break, by any number of runs at once.
 
-The API cannot change a route, it can only insert and delete. So: a temporary route with a better priority moves the
-traffic; under its protection the original is deleted and inserted anew; then the temporary is deleted.
+The API cannot change a route, it can only insert and delete. So a temporary route with a better priority moves the
+traffic. Under its protection the original is deleted and inserted anew. Then the temporary is deleted.
 
 Rules, which docs/route-procedure.md explains, and which the tests check after each request:
 
-1. A route is deleted by its id, never by its name: a request that comes late cannot hit what has the name by then.
+1. A route is deleted by its id, never by its name: a late request cannot hit another route that has the name by then.
 2. A route is deleted only when there is a newer one to the wanted next hop, which is known to be active. "Newer" is by
    the immutable (creationTimestamp, id), so that all agree on it. Of all routes that were ever relied on, nobody can
-   delete the newest. So there is one at every moment, however many runs there are, wherever they stop, and however old
-   what they have seen is.
+   delete the newest. So there is one at every moment, however many runs there are, wherever they stop, and however
+   old their looks are.
 3. Known to be active: this run inserted it, the operation ended without an error and without a warning that the next
-   hop is dead, and `settle` seconds passed. What another run inserted counts after `lease` seconds.
-4. Each temporary has a name of its own, never used again. A marker in its description tells whose it is, and what the
-   original was like, should the run die between the deletion and the insertion.
+   hop is dead, and `settle` seconds passed. A route that another run inserted counts after `lease` seconds.
+4. Each temporary has a name of its own, never used again. A marker in its description names its owner and describes
+   the original. It is needed if the run dies between the deletion and the insertion.
 5. The first mutation waits for nothing, and moves the traffic. Later ones wait while a newer temporary of another run
    is younger than `lease`: its run is at work. This is politeness, so that runs end; safety does not depend on it.
 6. A temporary that turns out to have a dead next hop is taken away again, and nothing else is.
@@ -55,7 +55,7 @@ _FORESEEN = 100  # steps and pauses at most
 
 
 class Checked:
-    """What is there, and what forbids to go on."""
+    """The current state, and the blocking problems."""
 
     __slots__ = ("observed", "problems")
 
@@ -72,11 +72,11 @@ class Checked:
         return self.observed.holder
 
     def state(self) -> str:
-        """In a sentence, what is there."""
+        """The current state, in a sentence."""
         return self.observed.state()
 
     def to_diff(self) -> dict[str, Any]:
-        """What is there, for a person to compare with wanted_diff()."""
+        """The current state, for a person to compare with wanted_diff()."""
         return self.observed.to_diff()
 
 
@@ -93,7 +93,7 @@ def observe(client: RouteApi, goal: RouteGoal, memory: Memory) -> Checked:
 
 
 def plan(checked: Checked, goal: RouteGoal, memory: Memory) -> Iterator[Step | Pause]:
-    """What is left to do. Foreseen by supposing that each step does what it should, and that nobody else is there."""
+    """The remaining steps. Foreseen on the assumption that each step succeeds, and that no other run is at work."""
     memory, observed = memory.copy(), checked.observed
     for number in range(_FORESEEN):
         history = remember(memory, goal)

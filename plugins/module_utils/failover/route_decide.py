@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decides what comes next on the way to the wanted route. Pure: from facts, a goal and a run's history to an Action.
+"""Decides the next step on the way to the wanted route. Pure: from facts, a goal and a run's history to an Action.
 
 The rules that are meant by numbers are those of route.py.
 """
@@ -63,7 +63,7 @@ class Insertion:
 
 
 class History:
-    """What this run has done, which no look can tell.
+    """This run's own changes, which no look can tell.
 
     | field            | type                | meaning                                                                |
     |------------------|---------------------|------------------------------------------------------------------------|
@@ -176,8 +176,8 @@ def _protect(rest: Sequence[Route], o: Observed, history: History) -> Action | N
 def _give_way(mine: Route | None, o: Observed, history: History) -> Action | None:
     """Wait for a run that began after this one did (rule 5).
 
-    The first time, that may be one who lost the address at the same moment, so the traffic is taken back at once; two
-    who both insist get out of each other's way from the second time on.
+    The first time, that may be a run that lost the address at the same moment, so the traffic is taken back at once.
+    Two runs that both insist avoid each other from the second time on.
     """
     newest = max(o.leftovers, key=birth, default=None)
     began = bool(history.names) or mine is not None
@@ -190,7 +190,7 @@ def _give_way(mine: Route | None, o: Observed, history: History) -> Action | Non
 
 
 def _undo_dead(o: Observed, history: History) -> Action | None:
-    """Take away what this run inserted and what turned out to have a dead next hop; then it is over (rule 6)."""
+    """Delete this run's routes that turned out to have a dead next hop; then the run ends (rule 6)."""
     for each in history.insertions:
         codes = dead_codes(each.warnings)
         if not codes:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can be wanted of a route, and what is wrong with such a goal by itself."""
+"""The goals that a caller can set for a route, and the problems of a goal by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RouteGoal:
-    """What is wanted. None: keep what is there.
+    """What is wanted. None: keep the present one.
 
     next_hop: projects/P/zones/Z/instances/I, or an IPv4 address. address: that of this instance on the network, if it
     is known. network: projects/P/global/networks/N. An instance of another project can be a next hop only by address.
@@ -86,7 +86,7 @@ class RouteGoal:
 
 
 def goal_problems(goal: RouteGoal) -> list[str]:
-    """What can be said without asking anybody."""
+    """The problems that can be found without a request."""
     problems = []
     name = goal.name
     if not is_name(name):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Looks at a route for a person: what is there, and what would keep a failover from working. Changes nothing."""
+"""Looks at a route for a person: its state, and the obstacles to a failover. Changes nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .route_look import Observed
 
     class InspectApi(NamedRouteApi, FirewallApi, Protocol):
-        """What is needed of a client."""
+        """The verbs that a client needs."""
 
 
 class Question(NamedTuple):
@@ -87,7 +87,7 @@ def inspect(client: InspectApi, asked: Question) -> Findings:
 
 
 def _refusals(client: Any, goal: RouteGoal) -> list[str]:
-    """What the procedure itself would refuse."""
+    """The problems that the procedure itself would refuse."""
     try:
         engine.preview(route, client, goal)
     except engine.Refused as e:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Looks at the routes to one destination: facts, and what follows from them for the wanted route."""
+"""Looks at the routes to one destination: facts, and their consequences for the wanted route."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ else:
 
 
 class RouteApi(Protocol):
-    """What this procedure needs of a client. Errors are those of base/errors.py."""
+    """The verbs that this procedure needs of a client. Errors are those of base/errors.py."""
 
     def list_routes(self, destination: str) -> tuple[list[Route], float]:
         """All routes of the project with exactly this destination, and the server's clock in seconds since 1970."""
@@ -57,7 +57,8 @@ class RouteApi(Protocol):
 
 
 class Wanted:
-    """The route as it should be. What the goal leaves open is as in the original, or as a temporary remembers it.
+    """The route as it should be. Values that the goal leaves open are as in the original, or as a temporary remembers
+    them.
 
     hop: the field that names the next hop, and its value; two empty texts if nothing tells.
     """
@@ -96,7 +97,7 @@ class Wanted:
 
 
 class Observed(Facts):
-    """What is there: of the routes to the destination, those that concern this route and its network.
+    """The routes to the destination that concern this route and its network.
 
     | field     | type           | meaning                                                                            |
     |-----------|----------------|------------------------------------------------------------------------------------|
@@ -190,7 +191,7 @@ class Observed(Facts):
 
     @property
     def warnings(self) -> list[str]:
-        """What is wrong with the routes that are there, a sentence each."""
+        """The problems of the present routes, a sentence each."""
         texts = []
         for route in self.routes:
             for warning in route.get("warnings") or ():
@@ -205,7 +206,7 @@ class Observed(Facts):
         return texts
 
     def state(self) -> str:
-        """In a sentence, what is there."""
+        """The current state, in a sentence."""
         if not self.routes:
             return f"there is no route to {self.goal.destination} on {self.goal.network}"
         routes = ", ".join(
@@ -215,7 +216,7 @@ class Observed(Facts):
         return f"{self.goal.destination} goes to {self.holder or 'nowhere'}; routes: {routes}"
 
     def to_diff(self) -> dict[str, Any]:
-        """What is there, for a person to compare with what is wanted."""
+        """The current state, for a person to compare with the goal."""
         return {
             "holder": self.holder,
             "routes": [
@@ -232,7 +233,7 @@ class Observed(Facts):
 
 
 def look(client: RouteApi, goal: RouteGoal, owners: Mapping[str, str]) -> Observed:
-    """Reads what every goal needs. owners: those that are known already."""
+    """Reads the facts that every goal needs. owners: those that are known already."""
     owners = dict(owners)
     answers: dict[Question, Any] = {}
     if goal.next_hop and goal.address:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decides what forbids to move a route. Pure: from facts, a goal and a run's history to sentences."""
+"""Finds the problems that forbid to move a route. Pure: from facts, a goal and a run's history to sentences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TAKEN = 5  # conflicts in a row, before a name counts as taken by a route to som
 
 
 def problems(o: Observed, history: History, first: bool) -> tuple[list[str], bool]:
-    """What forbids to go on; and whether network, destination and next hop were found fit, by now or before.
+    """The blocking problems; and whether network, destination and next hop were found fit, by now or before.
 
     first: whether nothing was changed yet. Only then holder and fitness are looked at. Raises Unread.
     """
@@ -54,7 +54,7 @@ def _hop_problems(o: Observed) -> list[str]:
 
 
 def _route_problems(o: Observed, history: History) -> list[str]:
-    """What the routes that are there forbid."""
+    """The problems with the present routes."""
     goal, problems = o.goal, []
     named = next((r for r in o.all if r["name"] == goal.name), None)
     if named and named is not o.original:
@@ -113,7 +113,8 @@ def _holder_problems(o: Observed) -> list[str]:
 
 
 def _ask_for_owner(o: Observed) -> None:
-    """Whose the address is that the traffic goes to. It is for people: who may not see that is told the address."""
+    """Whose the address is that the traffic goes to. It is for people: a caller without the permission to see it is
+    told the address."""
     holder = o.holder
     if holder and parse_address(holder) is not None:
         with contextlib.suppress(Denied, NotFound, Unavailable):
@@ -121,7 +122,7 @@ def _ask_for_owner(o: Observed) -> None:
 
 
 def _fitness_problems(o: Observed) -> list[str]:
-    """What the API would accept, or refuse only after the first mutation, and what would not work."""
+    """Settings that cannot work, but that the API would accept, or refuse only after the first mutation."""
     goal = o.goal
     try:
         o.network()

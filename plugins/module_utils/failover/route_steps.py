@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The requests that change routes; what a run remembers of those that it made; and what they will have done."""
+"""The requests that change routes, a run's memory of its own, and a forecast of their effects."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _prefix(nonce: str, name: str) -> str:
 
 
 def to_item(action: Action, o: Observed, history: History, memory: Memory) -> Step | Pause:
-    """What carries out an action."""
+    """The steps that carry out an action."""
     if action.kind == route_decide.INSERT:
         return _insertion(INSERT, o.wanted.body(o.goal), frozenset(r["id"] for r in o.leftovers))
     if action.kind == route_decide.INSERT_TEMPORARY:
@@ -112,7 +112,7 @@ def _deletion(route: Route, goal: RouteGoal, memory: Memory) -> Step:
 def _takes_names_only(key: Hashable, goal: RouteGoal, memory: Memory) -> bool:
     """Whether this API does not know ids: one of it was refused, or not found for a whole lease although it is listed.
 
-    What one deletion has shown holds for all that follow.
+    The result of one deletion holds for all that follow.
     """
     if any(fact.note == _BY_NAME for fact in memory.done.values()):
         return True
@@ -123,7 +123,7 @@ def _takes_names_only(key: Hashable, goal: RouteGoal, memory: Memory) -> bool:
 
 
 def foresee(o: Observed, memory: Memory, item: Step | Pause) -> tuple[Observed, Memory]:
-    """What will be there after a step or a pause, if nobody else does anything. Changes the memory."""
+    """The state after a step or a pause, if no other actor changes anything. Changes the memory."""
     routes, at = list(o.all), o.at
     if isinstance(item, Pause):
         # Whoever is waited for goes on or does not; suppose the latter.
@@ -136,7 +136,7 @@ def foresee(o: Observed, memory: Memory, item: Step | Pause) -> tuple[Observed, 
 
 
 class _Recorder:
-    """A client that knows only what was observed, and does at once what it is told."""
+    """A client that knows only the observation, and carries out each request at once."""
 
     def __init__(self, routes: list[Route], at: float) -> None:
         self.routes = routes

@@ -41,13 +41,13 @@ def is_temporary(route: Route, name: str) -> bool:
 
 
 def mark(name: str, priority: int, description: str) -> str:
-    """The description of a temporary for the route of this name. It keeps what the original was like."""
+    """The description of a temporary for the route of this name. It keeps a description of the original."""
     text = f"{MARK}{name} {json.dumps({'priority': priority, 'description': description}, separators=(',', ':'))}"
     return text if len(text) <= LONGEST_DESCRIPTION else f"{MARK}{name} {json.dumps({'priority': priority})}"
 
 
 def remembered(temporary: Route, name: str) -> Route:
-    """The original as a temporary for it remembers it: next hop and tags, and what its mark says."""
+    """The original as a temporary for it remembers it: next hop and tags, and the text of its mark."""
     original = {**temporary, "description": "", "priority": DEFAULT_PRIORITY}
     try:
         said = json.loads(temporary["description"][len(MARK) + len(name) + 1 :])
@@ -77,7 +77,7 @@ def effective(routes: Iterable[Route], tags: Iterable[str] = ()) -> Route | None
 
 
 def holder_of(routes: Iterable[Route], network: str, tags: Iterable[str] = ()) -> str | None:
-    """Who gets the traffic, by all routes with one destination, as list_routes() gives them."""
+    """The next hop that gets the traffic, by all routes with one destination, as list_routes() gives them."""
     network = normalise(network)
     return next_hop_of(effective((r for r in routes if normalise(r.get("network", "")) == network), tags))
 
@@ -113,7 +113,7 @@ def precedence(route: Route) -> tuple[int, tuple[float, int]]:
 
 
 def birth(route: Route) -> tuple[float, int]:
-    """A total order of all routes by age, the same for whoever asks: the larger, the newer."""
+    """A total order of all routes by age, the same for all callers: the larger, the newer."""
     created = route.get("creationTimestamp", 0.0)
     return created if isinstance(created, float) else parse_time(created), int(route["id"])
 

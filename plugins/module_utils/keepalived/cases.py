@@ -23,11 +23,11 @@ def cases(
     answers: Iterable[Answer] = (),
     absent_answers: Iterable[Answer] = (),
 ) -> dict[str, dict[str, Any]]:
-    """For each host what rollout() expects: see the filter keepalived_cases.
+    """For each host the dictionary that rollout() expects: see the filter keepalived_cases.
 
     nodes: those of members(). here: the hosts of the play. away: others that were looked at.
-    answers, absent_answers: who answers on the network for the addresses of the group, and for those of nodes which
-    cannot be reached.
+    answers, absent_answers: the machines that answer on the network for the addresses of the group, and for those of
+    unreachable nodes.
     """
     found = {}
     for host in hosts:
@@ -71,7 +71,7 @@ def _seen(its: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answering(node: Node, answers: list[Answer], absent_answers: Iterable[Answer]) -> dict[str, Any]:
-    """A node that cannot be reached runs keepalived if it answers, and has what it answers for."""
+    """An unreachable node runs keepalived if it answers, and has the addresses for which it answers."""
     sources = list((node.get("sources") or {}).values())
     macs = [answer["mac"] for answer in absent_answers if answer["address"] in sources]
     return {"active": bool(macs), "held": [answer["address"] for answer in answers if answer["mac"] in macs]}

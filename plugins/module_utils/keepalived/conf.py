@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 
 class ConfError(ValueError):
-    """The text is not understood; the message says where and what to do."""
+    """The text is not understood; the message names the place and the remedy."""
 
 
 class Statement(NamedTuple):

@@ -4,8 +4,8 @@
 
 """From keepalived.conf, however it was written, to the variables of the role which make the same.
 
-Only what differs from the role's defaults is given, so that the variables read as a person would write them. What has
-no variable of its own goes into the lists named extra; what cannot be kept is told in a note.
+Only values that differ from the role's defaults are given, so that the variables read as a person would write them.
+Settings without a variable of their own go into the lists named extra. A note names each setting that cannot be kept.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def canonical(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def marker(virtual_router_id: Any) -> str:
-    """What an instance without addresses announces, and its holder has on lo.
+    """The address that an instance without addresses announces, and that its holder has on lo.
 
     A VRRP packet needs an address, and the holder must be recognised. 112 is VRRP's protocol number.
     """
@@ -138,8 +138,8 @@ class Instance(NamedTuple):
     def source(self) -> Address | None:
         """The source address of its packets, as far as it can be known.
 
-        What keepalived itself puts on the node is never one: the virtual addresses of all instances, as wanted and as
-        in force. The one in force stays as long as the node has it, as the others know it by that.
+        An address that keepalived itself puts on the node is never one: the virtual addresses of all instances, as
+        wanted and as in force. The one in force stays as long as the node has it, as the others know it by that.
         """
         given = self.given.get("source_address")
         if given is not None:
@@ -184,7 +184,8 @@ def virtual_addresses(node: Node) -> set[Address]:
 
 
 def extra(block: Mapping[str, Any], *keywords: str) -> list[str]:
-    """The first value behind each of these keywords, or what begins like them, in the extra lines of a block."""
+    """The first value behind each of these keywords, or of words that begin like them, in the extra lines of a
+    block."""
     lines = [str(line).split() or [""] for line in block.get("extra") or []]
     return [(words[1:] or [""])[0] for words in lines if words[0].startswith(keywords)]
 

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who belongs to a group: nodes which a run cannot reach, nodes which were taken out of it, and addresses of nobody.
+"""The members of a group: nodes that a run cannot reach, nodes that were taken out of it, and addresses of nobody.
 
-A node that is off cannot be asked for its address, but the configuration in force on the others names it as a peer. So
-does it name a node which is no longer in the inventory: one that runs on would hear nobody, once it is no peer any
-more, and become a second holder.
+A node that is off cannot be asked for its address, but the configuration in force on the others names it as a peer.
+So does it name a node which is no longer in the inventory. If that node runs on, it hears nobody once it is no peer
+any more, and becomes a second holder.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _by_interface(nodes: Mapping[str, Node]) -> list[dict[str, Any]]:
 
 
 def _assumed(nodes: Mapping[str, Node], name: str, source: str) -> list[dict[str, Any]]:
-    """What a node which cannot be asked runs, or will when it is back: the same as the others, seen from its place."""
+    """The instances of an unreachable node, now or when it is back: the same as the others', seen from its place."""
     for node in nodes.values():
         for i in _in_force(node, name):
             if source in (i.get("peers") or []):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong with the variables of a whole group, found before anything on a node is changed.
+"""The problems in the variables of a whole group, found before anything on a node is changed.
 
 keepalived -t sees one file at a time, and accepts much which cannot work. Here all nodes are seen together.
 """
@@ -27,7 +27,7 @@ def find_problems(nodes: Mapping[str, Node], spec: Mapping[str, Any] | None = No
     with or without prefix length; left out: not checked), macs (the hardware address of each interface) and container
     (whether it has its own network namespace).
     spec: the options of the role's argument specification; with it, unknown keys are found too.
-    A message names the hosts, the option, what is wrong and what to do. It never contains a secret.
+    A message names the hosts, the option, the problem and the remedy. It never contains a secret.
     """
     found: dict[str, list[str]] = {}
     for host, text in _all_problems(nodes, spec):

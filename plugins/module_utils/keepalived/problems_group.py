@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong among the nodes of a group, each of which may be right by itself."""
+"""The problems among the nodes of a group, each of which may be right by itself."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _macs(node: Node) -> frozenset[str]:
 
 
 def _places(node: Node) -> set[Address]:
-    """Where the node can be found: not what many nodes have on lo or on each link."""
+    """The addresses at which the node can be found: not those that many nodes have on lo or on each link."""
     interfaces = (name for name in node.get("interfaces") or {} if name != "lo")
     return {a for name in interfaces for a in own_addresses(node, name) if not (a.is_link_local or a.is_loopback)}
 
@@ -104,7 +104,7 @@ def _shared_addresses(instances: list[Instance]) -> Iterator[Problem]:
 
 
 def _agreement(members: list[Instance]) -> Iterator[Problem]:
-    """What the nodes of one virtual router must have in common."""
+    """The settings that the nodes of one virtual router must have in common."""
     values: dict[str, Callable[[Instance], Any]] = {
         "virtual_router_id": lambda i: i.number("virtual_router_id"),
         "version": lambda i: i.number("version"),

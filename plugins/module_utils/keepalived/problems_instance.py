@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong with one instance of one node, beside its siblings: the instances of this name on other nodes."""
+"""The problems of one instance of one node, beside its siblings: the instances of this name on other nodes."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _source(instance: Instance) -> Iterator[str]:
 
 
 def _silent_peers(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
-    """Nodes whose address this one needs, and which cannot be told of it: what is wrong there is not reported there."""
+    """A message for each sibling whose address this instance needs, but cannot learn."""
     if instance.given.get("peers") or not instance.flag("unicast") or instance.family is None:
         return
     for sibling in unknown_peers(siblings):
@@ -263,7 +263,7 @@ def _objective(instance: Instance, siblings: list[Instance]) -> Iterator[str]:
 
 
 def _references(instance: Instance, option: str) -> Iterator[tuple[str, Any]]:
-    """Names of what is tracked, each with the weight given there, or None."""
+    """Names of the tracked objects, each with the weight given there, or None."""
     for item in instance.given.get(option) or []:
         if isinstance(item, Mapping):
             yield str(item.get("name")), item.get("weight")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong with the variables of one node, and names no instance of another."""
+"""The problems in the variables of one node that concern no instance of another."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _shared_routes(node: Node) -> Iterator[str]:
 
 
 def _route(text: str) -> tuple[str, ...]:
-    """What makes it another route to the kernel: destination, table, metric and type of service."""
+    """The kernel's key of a route: destination, table, metric and type of service."""
     words, key = text.split(), []
     kinds = ("unicast", "local", "broadcast", "multicast", "throw", "unreachable", "prohibit", "blackhole", "nat")
     while words and (words[0] in kinds or words[0] in ("to", "src")):
@@ -175,7 +175,7 @@ def _virtual_servers(node: Node) -> Iterator[str]:
 
 
 def _balance(server: Mapping[str, Any], where: str) -> Iterator[str]:
-    """What keepalived corrects by itself and, asked for a test, refuses without the name of an option."""
+    """Values that keepalived corrects by itself, but that its test refuses without the name of an option."""
     reals, sorry = server.get("real_servers") or [], server.get("sorry_server")
     method, port = str(server.get("lvs_method") or "DR"), parse_number(server.get("port"))
     marked = server.get("fwmark") is not None

@@ -26,7 +26,7 @@ _NO_VRRP = re.compile(rf"--check$|-[{_FLAGS}]*C")
 
 
 def arguments_problem(files: Iterable[tuple[str, str]] = SERVICE_ARGUMENTS) -> str:
-    """What an operator has told the service, and the role cannot work with; empty if there is nothing."""
+    """Settings that an operator gave the service, and that the role cannot work with; empty if there are none."""
     for file, variable in files:
         words = _arguments(file, variable)
         for word, following in zip(words, [*words[1:], ""]):
@@ -55,7 +55,7 @@ def _arguments(file: str, variable: str) -> list[str]:
 def program_problems(command: Mapping[str, Any], pretended: tuple[str, ...] = ()) -> Iterator[str]:
     """Why a command cannot be run; nothing if it can.
 
-    command: option, words and user, as values.commands() gives them. pretended: users who will be there soon.
+    command: option, words and user, as values.commands() gives them. pretended: users that the run will create.
     """
     option, program, user = command["option"], command["words"][0], command["user"]
     if user in pretended and not _exists(user):
@@ -107,7 +107,7 @@ def _ids(user: str) -> tuple[int, int]:
 
 
 def _real_path(program: str, uid: int, gid: int) -> str:
-    """What the path leads to for this user. Raises OSError."""
+    """The target of the path for this user. Raises OSError."""
     receiver, sender = os.pipe()
     child = os.fork()
     if not child:  # becomes the user, as what another one may reach cannot be asked for otherwise

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a configuration file says, for the modules that show it; whether it can be understood or not."""
+"""The content of a configuration file, for the modules that show it; whether it can be understood or not."""
 
 from __future__ import annotations
 

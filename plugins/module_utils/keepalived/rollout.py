@@ -5,12 +5,12 @@
 """The order in which the nodes of a group get a new configuration, so that no two of them hold an address.
 
 A node which hears no holder becomes one. It hears another node if both have the same router id, version, mode, secret
-and announced addresses (vrrp_skip_check_adv_addr does not help a node which was just reloaded), and if each is among
-the peers of the other one. The order follows from that, from whatever state the group is in:
+and announced addresses, and if each is among the peers of the other one. (vrrp_skip_check_adv_addr does not help a
+node which was just reloaded.) The order follows from that, from whatever state the group is in:
 
 - Where several nodes hold one address, all but one are stopped first.
-- Where all nodes hear each other before, during and after the change, the holder goes last, when the others have shown
-  that the configuration works. New nodes start after that, as the holder must know them first.
+- If all nodes hear each other before, during and after the change, the holder goes last. By then the others have
+  shown that the configuration works. New nodes start after that, as the holder must know them first.
 - Where they do not, the others are stopped, the holder is reloaded alone, and they start when it has the new
   configuration.
 - Without a holder, the nodes go one by one, so that the first one has the address before anyone can contest it.

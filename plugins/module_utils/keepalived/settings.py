@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What keepalived.conf of one node says: its variables, with everything filled in that was left out."""
+"""The content of a node's keepalived.conf: its variables, with the omitted ones filled in."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _probes(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def secrets_of(nodes: Mapping[str, Node], known: Mapping[str, str], fresh: Callable[[], str]) -> dict[str, str]:
     """For each instance of VRRP version 2 its secret: the one in force on a node, else the known one, else a fresh one.
 
-    nodes: as for settings, with before. known: what this gave earlier in the same run. fresh: gives a random secret.
+    nodes: as for settings, with before. known: the earlier result in the same run. fresh: gives a random secret.
     """
     wanted = (
         Instance(host, node, 0, its) for host, node in nodes.items() for its in node.get("keepalived_instances") or []

@@ -19,8 +19,8 @@ def unsettled(
     running: Iterable[str] = (),
     ours: Collection[str] | None = None,
 ) -> list[str]:
-    """Why the group is not at rest, one message each: every wanted address has one holder, and the gone ones none; and
-    each keepalived of ours that runs sees its track files and hears on its interfaces.
+    """The reasons why the group is not at rest, one message each. At rest, every wanted address has one holder, and
+    the gone ones have none. Each keepalived of ours that runs sees its track files and hears on its interfaces.
 
     nodes: for each host what cloudha.vip.vip_info returned about all these addresses; and if it is known, vrrp: what
     cloudha.vip.vrrp_info returned (states, and what was heard), and voices: its instances as the role resolved them.
@@ -64,9 +64,9 @@ def unsettled(
 def closer_looks(
     hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], here: Collection[str]
 ) -> dict[str, dict[str, Any]]:
-    """What unsettled() wants to know of these hosts, from what the role keepalived has remembered of each.
+    """The arguments of unsettled() for these hosts, from the facts that the role keepalived has remembered of each.
 
-    here: the hosts of the play. What others were asked earlier, and their instances, say nothing of now.
+    here: the hosts of the play. Earlier answers of other hosts, and their instances, say nothing about the present.
     """
     looks = {}
     for host in hosts:
@@ -82,7 +82,7 @@ def trial_problems(now: Mapping[str, Any], before: Mapping[str, Any], problems: 
     """Why the configuration that a standby tries must not reach the holder, one message each.
 
     now, before: what cloudha.vip.vrrp_info returned about its instances with that configuration, and before it.
-    problems: what its guard says. An instance that was in FAULT before proves nothing.
+    problems: those that its guard reports. An instance that was in FAULT before proves nothing.
     """
     messages = []
     for name, instance in (now.get("instances") or {}).items():

@@ -4,8 +4,8 @@
 
 """From an objective to VRRP's timers, and back.
 
-A backup takes over when it has heard nothing for three advertisement intervals and a skew. The skew is the longer, the
-lower its priority is: (256 - priority) / 256 of an interval in VRRP version 3, of a second in version 2.
+A backup takes over when it has heard nothing for three advertisement intervals and a skew. The lower the priority,
+the longer is the skew: (256 - priority) / 256 of an interval in VRRP version 3, of a second in version 2.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def timers(objective_ms: int, priorities: Iterable[int] = (254,), version: int =
     """The longest advertisement interval which still detects a silent holder within the objective.
 
     priorities: those of the nodes of one virtual router; the lowest decides.
-    Returns advert_int_s (seconds, as keepalived.conf wants it: a multiple of 0.01 for version 3, a whole number for
-    version 2) and worst_detection_ms (rounded up, never more than the objective).
-    Raises ValueError when VRRP cannot be that fast.
+    Returns advert_int_s and worst_detection_ms. advert_int_s is in seconds, as keepalived.conf wants it: a multiple
+    of 0.01 for version 3, a whole number for version 2. worst_detection_ms is rounded up, and never more than the
+    objective. Raises ValueError when VRRP cannot be that fast.
     """
     if version not in _VERSIONS:
         raise ValueError(f"version {version} of VRRP does not exist; use 2 or 3")

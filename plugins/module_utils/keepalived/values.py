@@ -20,7 +20,8 @@ Spec = Mapping[str, Any]
 
 
 def structure_problems(node: Node, spec: Spec) -> Iterator[str]:
-    """Lists and dictionaries which are none, and what is missing in them. With these, nothing else can be checked."""
+    """Values that should be lists or dictionaries and are not, and missing keys in them. With these, nothing else can
+    be checked."""
     given = {name: node[name] for name in spec if node.get(name) is not None}
     return _structure(given, spec, "")
 
@@ -60,7 +61,7 @@ def _label(item: Any, position: int) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """What kind of value it is, but not the value, which may be a secret."""
+    """The kind of the value, but not the value, which may be a secret."""
     kinds = {dict: "a dictionary", list: "a list", tuple: "a list", str: "a text", bool: "a boolean"}
     other = "empty" if value is None else "a number"
     return next((text for kind, text in kinds.items() if isinstance(value, kind)), other)

@@ -26,7 +26,7 @@ LEAST = max(NEEDED.values())
 
 
 def parse_version(text: str) -> tuple[int, ...]:
-    """From what keepalived --version says, or a plain version; empty if it is not understood."""
+    """From the output of keepalived --version, or a plain version; empty if it is not understood."""
     match = re.search(r"(?:Keepalived v|^)(\d+(?:\.\d+)+)", text)
     return tuple(int(number) for number in match[1].split(".")) if match else ()
 

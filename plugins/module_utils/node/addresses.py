@@ -33,7 +33,7 @@ def parse_links(text: str) -> dict[str, Link]:
 
 
 def facts_of(links: dict[str, Link]) -> dict[str, Any]:
-    """What modules return of the interfaces."""
+    """The modules' results about the interfaces."""
     return {
         "interfaces": {name: link.addresses for name, link in links.items()},
         "passing": [a.partition("/")[0] for link in links.values() for a in link.passing],
@@ -54,7 +54,7 @@ def _scopes(entries: list[dict[str, Any]]) -> dict[str, str]:
 def held(wanted: Iterable[str], links: dict[str, Link]) -> list[dict[str, Any]]:
     """For each wanted address (with or without prefix length) whether the node has it, and on which interface.
 
-    Raises ValueError for what is not an address.
+    Raises ValueError for a text that is no address.
     """
     where = {ipaddress.ip_interface(a).ip: name for name, link in links.items() for a in link.addresses}
     found = [(address, where.get(ipaddress.ip_interface(address).ip)) for address in wanted]

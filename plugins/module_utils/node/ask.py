@@ -41,9 +41,9 @@ def ask(url: str, timeout: float = ATTEMPT_S, node_header: str = "X-Vip-Node") -
 
 
 def _in_time(function: Callable[[], Any], timeout: float) -> Any:
-    """What a function gives, with one deadline for all of it: a socket's own is for each name, address and byte.
+    """The result of a function, with one deadline for all of it: a socket's own is for each name, address and byte.
 
-    A thread that is late is left behind; http.client limits what it reads, and it ends with the process.
+    A late thread is left behind; http.client limits its reading, and it ends with the process.
     """
     ended: list[tuple[Any, Exception | None]] = []
 

@@ -213,7 +213,7 @@ class Guard:
 
 
 def _versions(files: Iterable[str]) -> list[tuple[int, int]] | None:
-    """What changes when one of them is replaced; None if one is missing, as at its removal."""
+    """A value that changes when one of them is replaced; None if one is missing, as at its removal."""
     try:
         return [(status.st_ino, status.st_mtime_ns) for status in map(os.stat, files)]
     except OSError:

@@ -73,7 +73,7 @@ def unwatched(files: Iterable[str], proc: Path = PROC) -> list[str] | None:
 
 
 def _watches(process: Path) -> Iterator[tuple[int, int]]:
-    """The device and inode of whatever a process watches."""
+    """The device and inode of each file that a process watches."""
     try:
         entries = list((process / "fdinfo").iterdir())
     except (FileNotFoundError, ProcessLookupError):

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The configuration of keepalived that is in force: what keepalived has to watch, to hear and to hold by it."""
+"""The configuration of keepalived that is in force: the files that keepalived must watch, the interfaces on which it
+must hear, and the addresses that it may hold."""
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ def members(statements: Iterable[conf.Statement] | None) -> list[str] | None:
 
 
 def in_force(runtime: Path = RUNTIME, written: Path = CONFIGURATION) -> bool:
-    """Whether a reload would put nothing new in force: neither what an operator is writing nor what was refused."""
+    """Whether a reload would put nothing new in force: neither an operator's unfinished file nor a refused one."""
     try:
         return written.read_bytes() == (runtime / LOADED).read_bytes()
     except OSError:

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ask a network who answers for an address: ARP probes (RFC 5227), and neighbour solicitation (RFC 4861).
+"""Ask a network for the machines that answer for an address: ARP probes (RFC 5227), and neighbour solicitation (RFC
+4861).
 
 All addresses are asked for at once, with one wait for all. The probes carry no address as sender, or the interface's
 link-local one, so that asking changes no neighbour's table.
@@ -37,7 +38,7 @@ _SOLICITED_NODE = int(ipaddress.IPv6Address("ff02::1:ff00:0"))
 
 
 class ProbeError(Exception):
-    """The network cannot be asked; the message says why and what to do."""
+    """The network cannot be asked; the message names the reason and the remedy."""
 
 
 class Answer(NamedTuple):
@@ -52,7 +53,7 @@ def probe(
     timeout_ms: int = 600,
     probes: int = 3,
 ) -> list[Answer]:
-    """Who answers for these addresses on this interface, other than this machine and ignore_macs.
+    """The machines that answer for these addresses on this interface, other than this machine and ignore_macs.
 
     The probes are spread evenly over the timeout, the last wait included; it ends early once all have answered.
     """
@@ -149,7 +150,8 @@ def arp_probe(mac: bytes, address: Address) -> bytes:
 
 
 def parse_arp(packet: bytes) -> Answer | None:
-    """Who says to have an address. A probe of another machine says nothing: its sender is 0.0.0.0."""
+    """The claim in a packet: an address and its machine. A probe of another machine says nothing: its sender is
+    0.0.0.0."""
     if len(packet) < _ARP.size:
         return None
     hardware, protocol, _hlen, _plen, operation, mac, sender, _tmac, _target = _ARP.unpack_from(packet)
@@ -173,7 +175,7 @@ def parse_advertisement(packet: bytes) -> Answer | None:
 
 
 def _only(kind: int) -> bytes:
-    """The filter of a raw ICMPv6 socket, a bit for each type: what is set is dropped."""
+    """The filter of a raw ICMPv6 socket, a bit for each type: a set bit drops it."""
     words = [0xFFFFFFFF] * 8
     words[kind // 32] ^= 1 << kind % 32
     return struct.pack("=8I", *words)

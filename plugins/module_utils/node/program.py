@@ -64,7 +64,7 @@ class Library(NamedTuple):
 
 
 def content_of(path: str) -> bytes | None:
-    """None if there is no file; what is not a regular file counts as none, and is replaced."""
+    """None if there is no file; anything but a regular file counts as none, and is replaced."""
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
             return None
@@ -78,7 +78,7 @@ def differs(file: File) -> bool:
 
 
 def access_differs(path: str, access: Access) -> bool:
-    """Whether owner, group or mode of what is at a path are others; also if nothing is there."""
+    """Whether the owner, group or mode at a path differ; also if nothing is there."""
     try:
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -141,7 +141,7 @@ def remove(paths: Iterable[str]) -> None:
 
 
 def forget_compiled(library: Library, changed: Iterable[str]) -> None:
-    """Remove what Python has compiled from files that changed, and directories in which nothing is left."""
+    """Remove the bytecode that Python made of files that changed, and empty directories."""
     for directory in {os.path.dirname(path) for path in changed if path.startswith(library.path + "/")}:
         shutil.rmtree(os.path.join(directory, "__pycache__"), ignore_errors=True)
         while directory != library.path:

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node had before a role changed it, so that only what the role made is taken away, and the rest is put back.
+"""The state of a node before a role changed it. So only the role's own changes are removed, and the former state is
+restored.
 
 Each part (a role) has a directory of its own: record.json and copies of files. An item is recorded once, before it is
-changed for the first time. Whatever is written appears whole or not at all; a run that is killed is done again.
+changed for the first time. Each file appears whole or not at all; a killed run is done again.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ class Record:
         return self.root / path.lstrip("/")
 
     def missing(self, wanted: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-        """What of it is not in the record yet."""
+        """The part of it that is not in the record yet."""
         known = self.known or {}
         return {kind: [i for i in items if i not in known.get(kind, {})] for kind, items in wanted.items()}
 
     def add(self, wanted: Mapping[str, Iterable[str]], marker: str) -> bool:
-        """Record what is not recorded yet; a file with the marker in it is the role's own, and was not there before."""
+        """Record the missing parts; a file with the marker in it is the role's own, and was not there before."""
         missing = self.missing(wanted)
         if self.known is not None and not any(missing.values()):
             return False
@@ -105,7 +106,7 @@ class Record:
 
     @property
     def unfinished(self) -> bool:
-        """Whether a run began to change what the record is about, and was interrupted."""
+        """Whether a run began the changes that the record is about, and was interrupted."""
         return (self.directory / "unfinished").exists()
 
     def begin(self) -> None:
@@ -115,7 +116,7 @@ class Record:
         (self.directory / "unfinished").unlink(missing_ok=True)
 
     def made(self) -> dict[str, list[str]]:
-        """What was not there before, and no other part of ours needs."""
+        """The objects that were not there before, and that no other part of ours needs."""
         known = self.known or {}
         made = {
             kind: [item for item, entry in known.get(kind, {}).items() if not entry["existed"]]
@@ -186,7 +187,7 @@ class Record:
                 _duplicate(self.directory / entry["copy"], file)
 
     def to_tell_the_kernel(self) -> dict[str, str]:
-        """The settings of the kernel that differ from what they were."""
+        """The settings of the kernel that differ from their former values."""
         before = {name: entry["value"] for name, entry in (self.known or {}).get("sysctl", {}).items()}
         now = {name: self.run(["sysctl", "--values", name]) for name in before}
         return {

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What keepalived and the agent left in files and processes: read only, and right whether or not they run."""
+"""The traces of keepalived and the agent in files and processes: read only, and right whether or not they run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def last_states(event_log: Path, members: list[str] | None = None) -> dict[str, 
 
 
 def read_keepalived(runtime: Path) -> dict[str, Any]:
-    """Whether it runs, and what is amiss if it does: it is looked at now, whatever its guard found before."""
+    """Whether it runs, and its problems if it does: this looks now, whatever its guard found before."""
     found = health(runtime)
     age, _problems = agents_guard.last_word(str(runtime / HEALTH), agents_guard.UNIT)
     silent = age is not None and age > agents_guard.SILENT

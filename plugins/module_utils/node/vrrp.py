@@ -165,7 +165,7 @@ def read_states(timeout_ms: int = 3000, proc: Path = Path("/proc")) -> dict[str,
 
 
 def _hold(path: Path) -> None:
-    """Put a file of root's at a name where anybody may write, in the place of whatever is there. In a sticky directory
+    """Put a file of root's at a name where any user may write, and replace an existing one. In a sticky directory
     nobody else can replace it then, and keepalived moves its own answer there."""
     file, own = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     os.close(file)

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who holds an address that Google's API moves, by what the API says; and what an inventory for Google Cloud lacks."""
+"""The holder of an address that Google's API moves, from the API's answers; and the missing settings of an inventory
+for Google Cloud."""
 
 from __future__ import annotations
 
@@ -25,9 +26,8 @@ def _silent(answer: Mapping[str, Any]) -> dict[str, list[str]]:
 def route_holder(
     answer: Mapping[str, Any], paths: Mapping[str, str], name: str, masters: Sequence[str]
 ) -> dict[str, list[str]]:
-    """hosts: the node to which the route leads. notes: what is not at rest, in sentences.
-
-    answer: what cloudha.vip.gcp_route_info said. paths: each node's instance. masters: where keepalived is MASTER.
+    """hosts: the node to which the route leads. notes: everything that is not at rest, in sentences. answer: that of
+cloudha.vip.gcp_route_info. paths: each node's instance. masters: where keepalived is MASTER.
     """
     if "holder" not in answer:
         return _silent(answer)
@@ -45,9 +45,8 @@ def route_holder(
 
 
 def alias_holder(answer: Mapping[str, Any], paths: Mapping[str, str], masters: Sequence[str]) -> dict[str, list[str]]:
-    """hosts: the nodes that have a range. notes: what is not at rest, in sentences.
-
-    answer: what cloudha.vip.alias_ip_info said. paths: each node's instance. masters: where keepalived is MASTER.
+    """hosts: the nodes that have a range. notes: everything that is not at rest, in sentences. answer: that of
+cloudha.vip.alias_ip_info. paths: each node's instance. masters: where keepalived is MASTER.
     """
     if "ranges" not in answer:
         return _silent(answer)
@@ -74,7 +73,7 @@ def lacks(
     address: str,
     may_be_empty: Sequence[str] = (),
 ) -> list[str]:
-    """What the inventory of a node lacks, in sentences.
+    """The missing settings in the inventory of a node, in sentences.
 
     variables: of the node. paths: each node's instance. needed: further variables, each with an example. address: what
     vip_address has to be. may_be_empty: variables for which an empty text says something.

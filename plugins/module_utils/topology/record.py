@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which topology a node is part of: a local fact of Ansible on the node, and what the verbs take from it."""
+"""The topology of a node: a local fact of Ansible on the node, and the values that the verbs take from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Record = dict[str, Any]
 
 
 class Memory(Protocol):
-    """What remembers which directories were there before: node/record.py."""
+    """node/record.py remembers the directories that were there before."""
 
     def add(self, wanted: Mapping[str, Iterable[str]], marker: str) -> bool: ...
 
@@ -60,11 +60,11 @@ def write(fact: Path, record: Record | None, memory: Memory) -> None:
 
 
 def checked(found: object) -> Record:
-    """A record, out of what a file or a node says: topology, mechanism, parts and, where it is there, standby_asks.
+    """A record, from a file or from a node's answer: topology, mechanism, parts and, where it is there, standby_asks.
 
-    All else is dropped: what the verbs must know of a mechanism its role says, and not a node.
+    All else is dropped: the mechanism's role, and not a node, tells the verbs the rest.
 
-    Raises ValueError that says what is wrong.
+    Raises a ValueError that names the problem.
     """
     if not isinstance(found, Mapping):
         raise ValueError("is no dictionary")
@@ -87,7 +87,7 @@ def _is_name(value: object) -> bool:
 def read(fact: Path = FACT) -> Record | None:
     """The record of this node; None if there is none.
 
-    Raises ValueError if there is one that cannot be used, and says what to do.
+    Raises a ValueError, with a remedy, if there is one that cannot be used.
     """
     try:
         text = fact.read_bytes()
@@ -106,7 +106,7 @@ def read(fact: Path = FACT) -> Record | None:
 
 
 def merged(known: Record | None, new: Record) -> Record:
-    """The new record, and in it the parts of the known one: what was once begun has to be taken away one day."""
+    """The new record, with the parts of the known one: a teardown must remove every part that was ever begun."""
     before = [part for part in (known or {}).get("parts", []) if part not in new["parts"]]
     return {**new, "parts": before + list(new["parts"])}
 
@@ -178,10 +178,10 @@ def agreed(
     known: Sequence[str] = (),
     earlier: Record | None = None,
 ) -> Record:
-    """What the nodes' records say; one record is enough, as a node may not answer.
+    """The content of the nodes' records; one record is enough, as a node may not answer.
 
     looks: what cloudha.vip.vip_info said of each node (item), or what Ansible said in its place. by_hand: a mechanism
-    in place of what they say. known: the mechanisms that there are. earlier: what they said before.
+    in place of theirs. known: the existing mechanisms. earlier: their earlier content.
 
     Raises ValueError where nobody says anything, a record is damaged, or nodes contradict each other.
     """

@@ -46,7 +46,7 @@ def track_scripts(checks: Sequence[Mapping[str, Any]], user: str) -> list[dict[s
 
 
 def _whole(value: Any) -> int:
-    """A number that came through a template is a text. What is none is refused elsewhere."""
+    """A number that came through a template is a text. Other values are refused elsewhere."""
     try:
         return int(float(value))
     except (TypeError, ValueError):

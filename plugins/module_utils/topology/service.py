@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The service behind the address: what a node asks itself, what clients ask, and which settings serve nobody."""
+"""The service behind the address: the checks of a node, the requests of clients, and settings that serve nobody."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PORTS = {"http": 80, "https": 443}
 def service_url(address: str, port: Any = 80, path: str = "/healthz", check_url: str | None = None) -> str:
     """The URL of the service at this address: as in check_url, or else of nginx at this port and path.
 
-    Raises ValueError for what is no URL.
+    Raises ValueError for a text that is no URL.
     """
     plain = str(address).partition("/")[0]
     host = f"[{plain}]" if ":" in plain else plain

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a group's nodes say of themselves, as a table and as a verdict."""
+"""The answers of a group's nodes about themselves, as a table and as a verdict."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def unfit(look: Look | None, elected: bool = True) -> list[str]:
 
 
 def unfit_nodes(nodes: Sequence[str], looks: Sequence[Look], elected: bool = True) -> dict[str, list[str]]:
-    """Of each node that could not hold the address now, why. looks: what the role holder says, each with its item."""
+    """For each node that could not hold the address now, the reasons. looks: those of the role holder, each with its
+    item."""
     found = {look["item"]: look for look in looks}
     reasons = {node: unfit(found.get(node), elected) for node in nodes}
     return {node: why for node, why in reasons.items() if why}
@@ -63,7 +64,7 @@ def trouble(
     """Why this is no steady state, in sentences: not exactly one node holds the addresses, or a node does not answer;
     with all_well, also why a node could not hold them, and the notes.
 
-    looks: what the role holder says of each node that was asked, each with its item.
+    looks: those of the role holder, of each node that was asked, each with its item.
     """
     # Without all_well, a node that answers need not be fit.
     counted = looks if all_well else [look for look in looks if "keepalived" not in look]
@@ -96,10 +97,11 @@ def status_report(
     mechanism: str = "",
     elected: bool = True,
 ) -> dict[str, Any]:
-    """lines: the table. problems: why not exactly one node serves the address. redundancy: who could not take over.
+    """lines: the table. problems: why not exactly one node serves the address. redundancy: the nodes that could not
+    take over.
 
-    by_node: the nodes themselves know who holds the addresses, and may hold a part of them. mechanism: what moves the
-    addresses, in place of what the nodes' records say.
+    by_node: the nodes themselves know who holds the addresses, and may hold a part of them. mechanism: the one that
+    moves the addresses, in place of the one in the nodes' records.
     """
     unknown = _unknown(looks, mechanism)
     partly = [node for node in holders if by_node and not looks.get(node, {}).get("holds_all")]
@@ -150,8 +152,8 @@ def unserved(
     mechanism: str = "",
     elected: bool = True,
 ) -> dict[str, Any]:
-    """problems: why clients are not served. silent: who could not ask, which is a problem only if nobody else could.
-    served: in one line, by whom and to whom; empty if there is a problem, or nobody asked.
+    """problems: why clients are not served. silent: the hosts that could not ask, which is a problem only if no other
+    could. served: in one line, by whom and to whom; empty if there is a problem, or nobody asked.
 
     asked: for each host that asked (item) what cloudha.vip.service_ask returned, or what Ansible said in its place.
     mechanism: as for status_report.
@@ -181,14 +183,14 @@ def unserved(
 
 
 def _unknown(looks: Mapping[str, Look], mechanism: str) -> str:
-    """Why nobody can know who holds the addresses, as the nodes' records do not say how they move; else empty."""
+    """The reason why the holder is unknown: the nodes' records do not say how the addresses move; else empty."""
     return unclear(({**look, "item": node} for node, look in looks.items()), mechanism)
 
 
 def written(hosts: Sequence[str], results: Mapping[str, Sequence[Any]]) -> str:
     """Which configurations this run has changed, and where, in one sentence.
 
-    results: for each file the results of the task that writes it, one for each host; what is no result counts as none.
+    results: for each file the results of the task that writes it, one for each host; other values count as none.
     """
     changed = []
     for file, each in results.items():
@@ -200,7 +202,7 @@ def written(hosts: Sequence[str], results: Mapping[str, Sequence[Any]]) -> str:
 
 
 def _shown(url: str) -> str:
-    """Without what may be a secret: a user's name and password, and the query."""
+    """Without its possible secrets: a user's name and password, and the query."""
     return re.sub(r"//[^/@]*@", "//", url.partition("?")[0])
 
 

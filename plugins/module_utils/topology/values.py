@@ -1,9 +1,9 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the values of options may be that become part of a command, a unit, a file's name or nginx's configuration.
+"""The allowed values of options that become part of a command, a unit, a file's name or nginx's configuration.
 
-A value with a natural grammar is held to it, so that it means the same wherever it is written; nginx's free texts are
+A value with a natural grammar is held to it. So it means the same wherever it is written. nginx's free texts are
 quoted. Those of keepalived and of the agent's configuration are in keepalived/values.py and agent/config.py.
 """
 
@@ -64,7 +64,7 @@ def _url_or_none(value: str) -> str:
 
 
 def _directives(lines: list[str]) -> str:
-    """Each is written as it is; what follows it has to keep its meaning."""
+    """Each is written as it is; the text after it has to keep its meaning."""
     depth, open_statement = 0, False
     for kind, token in _nginx_tokens("\n".join(lines)):
         if kind == "unknown":
@@ -166,7 +166,7 @@ _VALUES: dict[str, Any] = {
 
 
 def value_problems(given: Mapping[str, Any]) -> list[str]:
-    """What is wrong with these options, in sentences. Each has its check here; a KeyError tells of one without."""
+    """The problems of these options, in sentences. Each has its check here; a KeyError tells of one without."""
     return [problem for name, value in given.items() for problem in _problems(name, value, _VALUES[name])]
 
 
