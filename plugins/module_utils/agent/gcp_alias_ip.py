@@ -280,8 +280,8 @@ class _Instances:
     """This instance and its peers, as alias_look.AliasApi wants it; threads may share it.
 
     Requests that are made at the same time have a connection each. All are kept. Of an instance whose zone does not
-    answer it tells the last known state: a range can be removed, or its holder stopped, only if the holder is known.
-    The same holds for a peer that it may not look at, such as one of a mistyped project: the API gives that peer's
+    answer it tells the last known state. A range can be removed, or its holder stopped, only if the holder is known.
+    The same holds for a peer that it may not look at, such as one of a mistyped project. The API gives that peer's
     ranges to nobody else.
     """
 

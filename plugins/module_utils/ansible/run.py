@@ -199,14 +199,15 @@ def carry_out(
     The one place where the result of a module is made, also that of a failure:
 
     changed: whether this run changed something. That is so if a step was done, or if the answer to a request was lost
-    and its effect can be seen; after a failure, if it may have taken effect. In check mode: whether there are steps.
+    and its effect can be seen. After a failure it is so if the request may have taken effect. In check mode: whether
+    there are steps.
     steps: what was done, in order; in check mode, what would be done.
     diff: the first and the last observation; in check mode the first one and the wanted state.
     holder, previous_holder: as in the diff, if the procedure knows a holder.
     elapsed_ms: since the task began.
 
     task: from failures(). Its timeout is for the whole task, the login included.
-    describe: what else the module returns. preview, apply: those of the engine, unless the procedure needs its own.
+    describe: the module's further results. preview, apply: those of the engine, unless the procedure needs its own.
     """
 
     def result(

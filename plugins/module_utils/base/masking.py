@@ -194,8 +194,8 @@ def _searched() -> tuple[list[re.Pattern[str]], dict[int, set[bytes]]]:
 def _readings(data: bytes) -> Iterator[tuple[bytes, list[int], list[int]]]:
     """The text as it is, and with one layer of escapes after the other undone; where each byte begins and ends in it.
 
-    Each reading is told again without what may have been added or lost on the way, and without what is not ASCII, if
-    there is any: that may be in another encoding.
+    Each reading is given again without the parts that may have been added or lost on the way. It is also given
+    without its characters beyond ASCII, if it has any: they may be in another encoding.
     """
     plain, begins, ends = data, list(range(len(data))), list(range(1, len(data) + 1))
     for _level in range(_LEVELS):

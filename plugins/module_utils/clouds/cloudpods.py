@@ -204,7 +204,7 @@ class Cloudpods:
         return [row for row in rows if row.get("server_type") == "eip"]
 
     def list_address_users(self, network_id: str, address: str, besides: str) -> list[str]:
-        """The owner of an address in a network, such as "the guest vm1", as far as the user sees it; not the group
+        """The owner of an address in a network, as far as the user sees it, such as "the guest vm1". Not the group
         with the id `besides`.
         """
         users = []

@@ -141,7 +141,7 @@ def split_brain(points: t.Iterable[Point]) -> Gap | None:
     """When clients got answers from two holders in turn.
 
     From the first answer by the new holder to the last one by the old. If the holder is the same in the end, another
-    one may have had the address meanwhile: that counts only if the two took turns.
+    one may have had the address meanwhile. That counts only if the two took turns.
     """
     answers = sorted((p.sent, p.by) for p in points if p.ok and p.by)
     if not answers:

@@ -344,8 +344,8 @@ def comparison(results: t.Mapping[str, t.Any]) -> str:
                      "values": [{"median": 152.1, "min": 140.0, "max": 170.3},
                                 {"median": 30000, "min": 30000, "max": 30000, "more": true}]}]}
 
-    The first of the series is ours. Each fault has one value for each of the series, in ms; ``more`` says that clients
-    had no answer by then, and nobody waited longer. note and more may be left out.
+    The first of the series is ours. Each fault has one value for each of the series, in ms. ``more`` says that
+    clients had no answer by then, and nobody waited longer. note and more may be left out.
     A value may be null (not measured). Lengths of times are logarithmic: else, a bar of 20 ms beside one of 30 s is not
     seen. Those of counts are not: there may be none.
     """

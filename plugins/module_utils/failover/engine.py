@@ -7,8 +7,8 @@
 A procedure is a module, or an object, with two functions:
 
 observe(client, goal, memory) -> observed
-    Reads what is there, and checks what can be checked. observed.problems lists blocking problems, a sentence each;
-    observed.state() says in a sentence what is there, and observed.to_diff() says it as data.
+    Reads the current state, and makes every possible check. observed.problems lists blocking problems, a sentence
+    each; observed.state() says in a sentence what is there, and observed.to_diff() says it as data.
 plan(observed, goal, memory) -> iterable of Step, Pause and Together
     A pure function. All that is left to do, in order, as far as can be foreseen: a preview shows it all. A run does
     the first and looks again. So the changes of another actor, also while this one was stuck, are just another

@@ -4,8 +4,8 @@
 
 """Virtual IPs of UCloudStack: a resource of its own, with one list of the machines or elastic NICs that are bound.
 
-The list is replaced as a whole and has no revision, so it is read again right before it is written, and verified until
-it has settled.
+The list is replaced as a whole and has no revision. So it is read again right before it is written, and verified
+until it has settled.
 """
 
 from __future__ import annotations

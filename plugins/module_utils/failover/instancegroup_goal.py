@@ -76,9 +76,9 @@ class Eip:
 class GroupGoal:
     """What is wanted. None: leave it as it is.
 
-    group: its name, or its id. present: False deletes it, after all that it has. members: guests, by name or
-    id; with members_present=False they must not be members. exclusive: these members, this VIP and this EIP are all
-    that there shall be; otherwise existing ones that differ are a reason to refuse.
+    group: its name, or its id. present: False deletes it, after all that it has. members: guests, by name or id. With
+    members_present=False they must not be members. exclusive: the group shall have these members, this VIP and this
+    EIP only. Otherwise existing ones that differ are a reason to refuse.
     """
 
     __slots__ = (

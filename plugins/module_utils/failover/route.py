@@ -14,8 +14,8 @@ Rules, which docs/route-procedure.md explains, and which the tests check after e
    the immutable (creationTimestamp, id), so that all agree on it. Of all routes that were ever relied on, nobody can
    delete the newest. So there is one at every moment, however many runs there are, wherever they stop, and however
    old their looks are.
-3. Known to be active: this run inserted it, the operation ended without an error and without a warning that the next
-   hop is dead, and `settle` seconds passed. A route that another run inserted counts after `lease` seconds.
+3. Known to be active: this run inserted it, and the operation ended without an error and without a warning of a dead
+   next hop. Then `settle` seconds passed. A route that another run inserted counts after `lease` seconds.
 4. Each temporary has a name of its own, never used again. A marker in its description names its owner and describes
    the original. It is needed if the run dies between the deletion and the insertion.
 5. The first mutation waits for nothing, and moves the traffic. Later ones wait while a newer temporary of another run

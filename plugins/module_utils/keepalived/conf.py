@@ -169,11 +169,11 @@ def command_problem(command: str) -> str:
 def quote_command(words: Iterable[str]) -> str:
     r"""A command as the value of script, notify, misc_path and their like.
 
-    keepalived takes it apart twice: a line into words, and the word into the program and its arguments. Up to 2.2 both
-    know escapes, later only the second one; comments and blocks are looked for by double quotes alone, and a $ begins
-    a parameter even within quotes. So there is no escaped quote in it, and each escape means the same whether it is
-    read in the first or in the second step: an argument is in single quotes within double quotes, where \\042 is a
-    double quote; or, for a single quote, the other way round.
+    keepalived takes it apart twice: a line into words, and the word into the program and its arguments. Up to 2.2
+    both know escapes, later only the second one. Only double quotes count in the search for comments and blocks. A $
+    begins a parameter even within quotes. So there is no escaped quote in it, and each escape means the same in the
+    first and in the second step. An argument is in single quotes within double quotes, where \\042 is a double quote.
+    For a single quote it is the other way round.
     """
     return '"' + " ".join(_argument(word) for word in words) + '"'
 

@@ -4,8 +4,8 @@
 
 """The order in which the nodes of a group get a new configuration, so that no two of them hold an address.
 
-A node which hears no holder becomes one. It hears another node if both have the same router id, version, mode, secret
-and announced addresses, and if each is among the peers of the other one. (vrrp_skip_check_adv_addr does not help a
+A node which hears no holder becomes one. It hears another node if each is among the peers of the other one. Both must
+also have the same router id, version, mode, secret and announced addresses. (vrrp_skip_check_adv_addr does not help a
 node which was just reloaded.) The order follows from that, from whatever state the group is in:
 
 - Where several nodes hold one address, all but one are stopped first.

@@ -5,7 +5,7 @@
 """From an objective to VRRP's timers, and back.
 
 A backup takes over when it has heard nothing for three advertisement intervals and a skew. The lower the priority,
-the longer is the skew: (256 - priority) / 256 of an interval in VRRP version 3, of a second in version 2.
+the longer is the skew: (256 - priority) / 256 of an interval (VRRP version 3) or of a second (version 2).
 """
 
 from __future__ import annotations

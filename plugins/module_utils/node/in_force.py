@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The configuration of keepalived that is in force: the files that keepalived must watch, the interfaces on which it
-must hear, and the addresses that it may hold."""
+"""The configuration of keepalived that is in force: the files that keepalived watches, and its interfaces and
+addresses."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def ask(peer: Address, source: Address | None, interface: str | None, timeout_ms
     """Whether something takes VRRP packets at an address. interface: where its machine would answer for it, if known.
 
     "refused": the machine is there, and nothing of it takes them. "off": no machine is there. "silent": there is no
-    answer, as is the case where keepalived runs, and where a firewall drops such answers.
+    answer. Either keepalived runs there, or a firewall drops such answers.
     """
     answer = _question(peer, source, timeout_ms)
     if answer == "silent" and interface:

@@ -61,8 +61,8 @@ def trouble(
     all_well: bool = True,
     elected: bool = True,
 ) -> list[str]:
-    """Why this is no steady state, in sentences: not exactly one node holds the addresses, or a node does not answer;
-    with all_well, also why a node could not hold them, and the notes.
+    """Why this is no steady state, in sentences: not exactly one node holds the addresses, or a node does not answer.
+    With all_well, also the notes, and the reasons why a node could not hold them.
 
     looks: those of the role holder, of each node that was asked, each with its item.
     """
