@@ -451,6 +451,16 @@ def test_huawei_makes_virtual_ips_and_deletes_unbound_ones(cloud: Cloud, ids: Id
     assert refusal(huawei.network.post(base, json=wrong)) == (400, "VPC.0514")
 
 
+def test_the_routers_own_address_is_none_of_the_worlds(cloud: Cloud) -> None:
+    """Neutron draws it; here one of five is left for it."""
+    floating = tuple(f"203.0.113.{last}" for last in (2, 3, 4, 5))
+    world = World(networks=(Network("public", "203.0.113.0/29", external=True),), floating=floating)
+    cloud.seed(world)
+    (router,) = cloud.network.call("GET", "/routers")["routers"]
+    (fixed,) = router["external_gateway_info"]["external_fixed_ips"]
+    assert fixed["ip_address"] == "203.0.113.6"
+
+
 def test_elastic_ips_are_bound_to_one_port_each(cloud: Cloud, ids: Ids, huawei: Connection) -> None:
     base = f"{vpc_url(huawei)}/v1/{cloud.project_id}/publicips"
     one, two = (ids.floating[each] for each in WORLD.floating)

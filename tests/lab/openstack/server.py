@@ -113,11 +113,12 @@ class Cloud:
                 "enable_dhcp": False,
             }
             ids.subnets[network.name] = self._make("subnet", subnet)
-        self._join(world, ids)
+        # Before the router, whose gateway Neutron gives any address that is free.
         for address in world.floating:
             outside = next(each.name for each in world.networks if each.external)
             body = {"floating_network_id": ids.networks[outside], "floating_ip_address": address}
             ids.floating[address] = self._make("floatingip", body)
+        self._join(world, ids)
         for group in world.groups:
             ids.groups[group.name] = self._make("security_group", {"name": group.name})
         for group in world.groups:
