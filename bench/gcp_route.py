@@ -479,3 +479,7 @@ def bars(record: dict[str, Any]) -> dict[str, Any]:
 
 
 CONTESTANTS: tuple[type[Contestant], ...] = (Agent, contest.Module, Gcloud, ResourceAgent)
+
+
+if __name__ == "__main__":
+    main()
