@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The benchmarks take hours, so no test runs them. Here each begins, at least."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -21,3 +22,17 @@ def test_a_benchmark_says_its_options(name: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"usage: {name}.py") and "--trials" in done.stdout
+
+
+def test_the_commands_of_the_drill_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    failover = importlib.import_module("failover")
+    commands = {
+        (fault, part): failover.command(fault, part)
+        for fault in failover.FAULTS
+        for part in ("prepare", "inject", "undo")
+        if fault not in failover.MACHINE_FAULTS
+    }
+    assert commands["keepalived_kill", "inject"] == "systemctl kill --kill-who=all --signal=KILL keepalived"
+    assert commands["service_hang", "inject"] == "systemctl kill --kill-who=all --signal=STOP nginx.service"
+    assert not [text for text in commands.values() if "{{" in text]
