@@ -11,7 +11,6 @@ collection is laid on the nodes with it.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import re
 import sys
 
@@ -126,6 +125,8 @@ def find(name: str) -> type[Kind]:
 
 def known() -> list[str]:
     """The names of all kinds. Imports every file of this package."""
+    import pkgutil  # half a MiB, which a service that knows its kinds can spare
+
     for _finder, name, is_package in pkgutil.iter_modules(sys.modules[__package__].__path__):
         if not is_package:
             importlib.import_module(f"{__package__}.{name}")

@@ -27,7 +27,7 @@ def route_holder(
     answer: Mapping[str, Any], paths: Mapping[str, str], name: str, masters: Sequence[str]
 ) -> dict[str, list[str]]:
     """hosts: the node to which the route leads. notes: everything that is not at rest, in sentences. answer: that of
-cloudha.vip.gcp_route_info. paths: each node's instance. masters: where keepalived is MASTER.
+    cloudha.vip.gcp_route_info. paths: each node's instance. masters: where keepalived is MASTER.
     """
     if "holder" not in answer:
         return _silent(answer)
@@ -46,7 +46,7 @@ cloudha.vip.gcp_route_info. paths: each node's instance. masters: where keepaliv
 
 def alias_holder(answer: Mapping[str, Any], paths: Mapping[str, str], masters: Sequence[str]) -> dict[str, list[str]]:
     """hosts: the nodes that have a range. notes: everything that is not at rest, in sentences. answer: that of
-cloudha.vip.alias_ip_info. paths: each node's instance. masters: where keepalived is MASTER.
+    cloudha.vip.alias_ip_info. paths: each node's instance. masters: where keepalived is MASTER.
     """
     if "ranges" not in answer:
         return _silent(answer)

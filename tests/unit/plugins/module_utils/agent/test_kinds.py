@@ -240,3 +240,13 @@ def test_texts_that_came_through_a_template_get_the_types_that_are_declared():
             {"type": "none", "priority": "5", "timeout_s": 60, "check_interval_s": None},
         ],
     }
+
+
+def test_a_kind_costs_no_memory_for_what_only_a_mistake_needs():
+    """pkgutil brings typing and weakref: half a MiB of 22."""
+    script = "import sys; from module_utils.agent import kinds; kinds.find('gcp_route'); print(*sys.modules)"
+    environment = {"PYTHONPATH": str(ROOT.parent), "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "module_utils.agent.gcp_route" in loaded
+    assert "pkgutil" not in loaded
