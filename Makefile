@@ -48,7 +48,7 @@ checks:
 	@$(MAKE) lint
 	@$(MAKE) -j 2 --output-sync=target sanity units
 
-versions: ## Every ansible-core that the collection is for, and Debian 13 on all machines, which takes more than an hour
+versions: ## Every ansible-core that the collection is for, every molecule scenario, and Debian 13 on all machines, which takes more than an hour
 	@tests/versions
 
 lint: ## The checks that take seconds

@@ -3,15 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The releases of ansible-core that the collection is for, and somebody who has nothing but one of them.
 
-``python -m releases`` prints those that this machine has a Python for.
+``python -m releases`` prints those that this machine has a Python for, and ``python -m releases left-out`` a line that
+names the others, if there are any.
 """
 
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +24,6 @@ from lab.image import cache_directory
 
 # ansible-core -> the Pythons that its controller runs with.
 SUPPORTED = {"2.17": (10, 12), "2.18": (11, 13), "2.19": (11, 13), "2.20": (12, 14), "2.21": (12, 14)}
-OLDEST, *_MIDDLE, NEWEST = SUPPORTED
 # make versions tries all.
 ALL = os.environ.get("VERSIONS") == "all"
 
@@ -84,6 +87,7 @@ def _python_for(release: str) -> str | None:
     return next(filter(None, map(python_3, range(newest, oldest - 1, -1))), None)
 
 
+@functools.cache
 def python_3(minor: int) -> str | None:
     """Python 3.``minor`` of this machine, if it has one."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
@@ -95,5 +99,24 @@ def python_3(minor: int) -> str | None:
     return None
 
 
+def ends(has: Callable[[str], object] = _python_for) -> tuple[str, str]:
+    """The oldest and the newest release that this machine can run; if it can run none, tests of all are skipped."""
+    runnable = list(filter(has, SUPPORTED)) or list(SUPPORTED)
+    return runnable[0], runnable[-1]
+
+
+def left_out(has: Callable[[str], object] = _python_for) -> str:
+    """What this machine cannot try, and what it lacks for that, in a line; empty if it can try all."""
+    missing = [release for release in SUPPORTED if not has(release)]
+    lacks = [f"{release} needs Python 3.{SUPPORTED[release][0]} to 3.{SUPPORTED[release][1]}" for release in missing]
+    return f"LEFT OUT, as this machine has no Python for it: ansible-core {'; '.join(lacks)}" if lacks else ""
+
+
+OLDEST, NEWEST = ends()
+
+
 if __name__ == "__main__":
-    print(*filter(_python_for, SUPPORTED))
+    if sys.argv[1:] == ["left-out"]:
+        print(left_out())
+    else:
+        print(*filter(_python_for, SUPPORTED))

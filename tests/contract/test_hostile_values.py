@@ -199,6 +199,7 @@ GOOD = {
     "keepalived_absent_ok": "node1",
     **dict.fromkeys(["drill_addresses", "lvs_real_server_addresses", "nginx_listen_addresses"], "192.0.2.1"),
     "local_address_addresses": "192.0.2.1",
+    "holder_looks": '{"item": "node1"}',
 }
 # What such a value needs beside it.
 NEEDS: dict[str, dict[str, Any]] = {

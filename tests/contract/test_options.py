@@ -25,6 +25,8 @@ ON_MACHINES = ["extensions/molecule/*/*.yml", "extensions/molecule/*/*/*.yml", "
 ON_MACHINES += ["tests/node/*.py", "tests/lab/inventory.py", "tests/lab/topology.py"]
 # The real playbooks and roles refuse what is wrong, before any machine is asked.
 ON_MACHINES += ["tests/contract/test_refused.py", "tests/contract/test_keepalived_check.py"]
+# Roles for clouds hand variables to modules, as the modules' invocations show. The modules' tests show the effects.
+ON_MACHINES += ["tests/contract/test_role_options.py"]
 # Gives all options of a role to keepalived, which only reads them there.
 READS_ONLY = ROOT / "tests/node/test_keepalived_grammar.py"
 # What the agent does by itself with an action, the agent's own process has done to Google's API as it is emulated.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,3 +104,42 @@ def test_every_python_package_that_a_fragment_requires_is_in_execution_environme
         for block in re.findall(r"^requirements:\n((?:  .*\n)+)", path.read_text(), flags=re.MULTILINE):
             required |= set(re.findall(r"C\(([a-z][\w-]+)\)", block))
     assert required == packaged
+
+
+def test_the_first_release_compares_itself_with_nothing() -> None:
+    """Nobody has had the code of which it could say that it is other now."""
+    fragments = {path.name: path.read_text() for path in (ROOT / "changelogs/fragments").glob("*.yml")}
+    if yaml.safe_load((ROOT / "changelogs/changelog.yaml").read_text())["releases"]:
+        pytest.skip("there was a release")
+    sections = {section for text in fragments.values() for section in yaml.safe_load(text)}
+    assert sections == {"release_summary", "major_changes", "minor_changes"}
+    compares = re.compile(r"\b(?:no longer|any more|anymore|fewer|less time)\b")
+    assert [name for name, text in fragments.items() if compares.search(text)] == []
+
+
+def test_the_readme_names_each_role() -> None:
+    text = (ROOT / "README.md").read_text()
+    roles = {path.parent.parent.name for path in ROOT.glob("roles/*/meta/main.yml")}
+    assert len(roles) > 10 and {role for role in roles if f"](roles/{role}/README.md)" not in text} == set()
+
+
+def test_the_readmes_times_of_the_pair_are_the_measured_ones() -> None:
+    measured = json.loads((ROOT / "bench/results/failover.json").read_text())
+
+    def spelled(median: float, more: bool) -> str:
+        if more:
+            return f"no answer in {measured['give_up_s']:.0f} s"
+        return f"{median / 1000:.2f} s" if median < 1000 else f"{median / 1000:.1f} s"
+
+    times = {
+        each["fault"]: " | ".join(spelled(value["median"], value["more"]) for value in each["values"])
+        for each in measured["faults"]
+    }
+    rows = {
+        "node_power_off": "failover.md), power lost",
+        "service_kill": "the same, the service killed",
+        "service_hang": "the same, the service hangs",
+        "planned_switchover": "the same, a planned switchover",
+    }
+    text = (ROOT / "README.md").read_text()
+    assert [row for fault, row in rows.items() if f"{row} | {times[fault]} |" not in text] == []

@@ -13,31 +13,11 @@ from ansible_collections.cloudha.vip.plugins.filter.keepalived_addresses import 
 from ansible_collections.cloudha.vip.plugins.filter.keepalived_closer_looks import FilterModule as CloserLooks
 from ansible_collections.cloudha.vip.plugins.filter.keepalived_problems import FilterModule as Problems
 from ansible_collections.cloudha.vip.plugins.filter.keepalived_secrets import FilterModule as Secrets
-from ansible_collections.cloudha.vip.plugins.filter.keepalived_timers import FilterModule as Timers
 
 addresses = Addresses().filters()["keepalived_addresses"]
 secrets = Secrets().filters()["keepalived_secrets"]
 closer_looks = CloserLooks().filters()["keepalived_closer_looks"]
-timers = Timers().filters()["keepalived_timers"]
 problems = Problems().filters()["keepalived_problems"]
-
-
-@pytest.mark.parametrize("priorities", [253, "253", [254, 253], ["254", "253"]])
-def test_timers_of_one_or_more_priorities_also_as_text(priorities):
-    assert timers("900", priorities) == {"advert_int_s": 0.29, "worst_detection_ms": 874}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((10,), "keepalived_timers: 10 ms is less than VRRP version 3 can do"),
-        (("soon",), "keepalived_timers: invalid literal"),
-        ((900, 254, 4), "keepalived_timers: version 4 of VRRP does not exist"),
-    ],
-)
-def test_what_timers_cannot_do_is_an_error_of_the_filter(arguments, message):
-    with pytest.raises(AnsibleFilterError, match=message):
-        timers(*arguments)
 
 
 def test_problems_are_passed_on():
