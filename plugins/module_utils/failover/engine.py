@@ -8,7 +8,8 @@ A procedure is a module, or an object, with two functions:
 
 observe(client, goal, memory) -> observed
     Reads what is there, and checks what can be checked. observed.problems lists blocking problems, a sentence each;
-    observed.state() says in a sentence what is there, and observed.to_diff() says it as data.
+    observed.state() says in a sentence what is there, and observed.to_diff() says it as data. A goal that cannot be
+    reached, whatever is there, raises Refused before anything is read.
 plan(observed, goal, memory) -> iterable of Step, Pause and Together
     A pure function. All that is left to do, in order, as far as can be foreseen: a preview shows it all. A run does
     the first and looks again, so that what another actor does meanwhile, or did while this one was stuck, is just
