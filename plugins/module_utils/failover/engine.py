@@ -15,7 +15,15 @@ plan(observed, goal, memory) -> iterable of Step, Pause and Together
     the first and looks again, so that what another actor does meanwhile, or did while this one was stuck, is just
     another observation. Steps that cannot wait for each other are planned Together.
 
+A step only writes: what it needs to know was read by observe(). The exception is an API without a lock, where a list is
+replaced as a whole or a repeated request makes a second thing (havip_ports.py, havip_huaweicloud.py and
+havip_ucloudstack.py): there a step reads what it replaces immediately before it writes, and raises Stale if that is
+not as it was seen.
+
 What a run knows about itself, and no observation can tell, is in its Memory.
+
+The timeout is for the whole run. Nothing is begun after it but what would be left half done otherwise: the look behind
+a step, a part that is bound, and the look behind all parts.
 """
 
 from __future__ import annotations
@@ -62,6 +70,10 @@ FIRST_BACK_OFF = 0.1
 LONGEST_BACK_OFF = 5.0
 # Seconds until a step that is done, and not seen, is looked for once more: the list of an API may lag behind.
 SECOND_LOOK = 1.0
+# The deadline ends all but what would be half done. A change that was begun has so many seconds, as has the look behind.
+GRACE = 1.0
+# And so many has a part that is bound, and the look behind all parts.
+LEAST = 10.0
 _SLICE = 0.25  # of a pause, between two looks at whether the result is still wanted
 
 
@@ -124,11 +136,13 @@ def run(
         tell("done", name=step.name, resource=step.resource, attempts=attempts, took_ms=round(took, 3))
 
     while True:
-        check_time(0, None, "the time was over before the next look", None)
+        # What is done may be all that there was to do, whatever the time.
+        if not just_done:
+            check_time(0, None, "the time was over before the next look", None)
         yield look
         try:
-            # A change, in contrast, is waited for: to abandon it would leave its outcome unknown.
-            with time_limit.limit(deadline - clock()):
+            # A request that changes something is not cut off: to abandon it would leave its outcome unknown.
+            with time_limit.limit(max(deadline - clock(), GRACE if just_done else 0.0)):
                 seen = procedure.observe(client, goal, memory)
             memory.now = clock()
             observed = seen
@@ -173,7 +187,7 @@ def run(
             check_time(0, None, too_late, None)
             yield item  # its driver carries it out
             memory.done[item.key] = Fact(clock(), None, item.schedule)
-            deadline = clock() + timeout
+            deadline = max(deadline, clock() + LEAST)
             continue
 
         step: Step = item
@@ -204,7 +218,8 @@ def run(
             attempts += 1
             tell("step", name=step.name, resource=step.resource, attempts=attempts)
             try:
-                result = step.do(client, request_ids[step.key])
+                with time_limit.waiting(max(deadline - clock(), GRACE)):
+                    result = step.do(client, request_ids[step.key])
             except step.conflicts as error:
                 # Somebody else was faster, what was seen is no longer so, or nobody knows.
                 request_ids.pop(step.key)
@@ -272,6 +287,7 @@ def apply(
     """
     memory = Memory(getattr(goal, "run", None))
     started = clock()
+    deadline = started + timeout - spent
     together = False
 
     def tell(event: Event) -> None:
@@ -279,12 +295,13 @@ def apply(
         notify({**event, "ms": round((clock() - started) * 1000, 3)})
 
     def run_part(part: Any, its_client: Any) -> parallel.Ended:
+        share = parallel.SHARE * (deadline - clock())
         try:
             done = apply(
                 part,
                 its_client,
                 None,
-                timeout=timeout,
+                timeout=round(max(share, LEAST if part.bound else 0.0), 3),
                 still_wanted=lambda: part.bound or still_wanted(),
                 notify=tell,
                 sleep=sleep,
