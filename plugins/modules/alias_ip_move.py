@@ -132,7 +132,7 @@ options:
     type: str
   on_source_failure:
     description:
-      - The action if a range cannot be removed in half of O(timeout), because the API or the zone of its instance fails.
+      - The action if a range cannot be removed in half of O(timeout), as the API or the zone of its instance fails.
       - V(fail) fails, and names the holder and the choices.
       - V(stop) stops the whole instance, with everything on it, and tries once more to remove the range. That helps if
         the instance is the cause, and not the zone.

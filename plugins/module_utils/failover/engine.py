@@ -70,7 +70,7 @@ FIRST_BACK_OFF = 0.1
 LONGEST_BACK_OFF = 5.0
 # Seconds until a step that is done, and not seen, is looked for once more: the list of an API may lag behind.
 SECOND_LOOK = 1.0
-# The deadline ends all but what would be half done. A change that was begun has so many seconds, as has the look behind.
+# The deadline ends all but what would be half done. A change that was begun gets so many seconds, and so does a look.
 GRACE = 1.0
 # And so many has a part that is bound, and the look behind all parts.
 LEAST = 10.0

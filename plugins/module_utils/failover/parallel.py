@@ -29,7 +29,7 @@ SHARE = 0.5  # of the time that is left, for each part: what follows from how it
 class Part(Protocol):
     """place: what it changes; no two parts do so at the same time. whole: whether waiting would add nothing to it.
 
-    bound: whether it is carried out though it is no longer wanted, or the time is over. It is a procedure of the engine.
+    bound: whether it is carried out though no longer wanted, or when the time is over. It is a procedure of the engine.
     """
 
     place: Any
