@@ -132,7 +132,7 @@ options:
     type: str
   on_source_failure:
     description:
-      - The action if a range cannot be removed within O(timeout), because the API or the zone of its instance fails.
+      - The action if a range cannot be removed in half of O(timeout), as the API or the zone of its instance fails.
       - V(fail) fails, and names the holder and the choices.
       - V(stop) stops the whole instance, with everything on it, and tries once more to remove the range. That helps if
         the instance is the cause, and not the zone.
@@ -147,14 +147,14 @@ options:
     default: 150
   timeout:
     description:
-      - Give up a part of the move after so many seconds, from 0.001 to 86400. The parts are reading, removing and
-        adding, and if necessary stopping an instance or putting a range back.
-      - The limit is for each part and not for the task. A removed range must get an interface, even if its removal took
-        all the time.
+      - Give up after so many seconds, from 0.001 to 86400. The limit is for the whole task with all its ranges.
+      - Each removal, each addition and each stop of an instance may take half of the time that is left then.
+      - A removed range must get an interface, even if its removal took all the time. So after the limit the module
+        still takes up to 10 seconds to add it, and as much to put it back.
       - Until then, the module retries temporary failures (rate limits, failures of the API, lost connections), with
         growing pauses.
     type: float
-    default: 60
+    default: 120
 notes:
   - Runs on a host that reaches the API, usually C(localhost).
   - Google's guest agent lets an instance accept packets to its alias ranges. Without it the instance needs a local
@@ -347,7 +347,7 @@ def main() -> None:
             expected_holder=dict(type="str"),
             on_source_failure=dict(type="str", choices=["fail", "stop"], default="fail"),
             limit=dict(type="int", default=150),
-            timeout=dict(type="float", default=60),
+            timeout=dict(type="float", default=120),
         ),
         mutually_exclusive=[("ranges", "assignment")],
         required_one_of=[("ranges", "assignment")],

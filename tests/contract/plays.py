@@ -42,6 +42,32 @@ def run(
     )
 
 
+MADE: dict[str, list[str]] = {"users": [], "groups": [], "programs": [], "directories": []}
+# What a node says on which there is nothing.
+EMPTY = {
+    "changed": False,
+    "rc": 0,
+    "stdout": "",
+    "stdout_lines": [],
+    "stderr": "",
+    "content": "",
+    "msg": "",
+    "stat": {"exists": False},
+    "matched": 0,
+    "files": [],
+    "restart": [],
+    "changed_files": [],
+    "known": False,
+    "unfinished": False,
+    "strangers": [],
+    "made": MADE,
+    "installed": [],
+    "units": {},
+    "x_vip_node": "any",
+    "ansible_facts": {"os_family": "Debian", "python": {"executable": "/usr/bin/python3"}},
+}
+
+
 def canned(scratch: Path, answer: Mapping[str, Any]) -> dict[str, str]:
     """Variables of a host on which each module answers this, whatever it is asked."""
     script = scratch / f"python-{len(list(scratch.iterdir()))}"

@@ -193,7 +193,7 @@ BAD_INPUT = [
     ({"target_instance": B + "9"}, ["b9 does not exist"]),
     ({"target_instance": path("b", "us-central1-x")}, ["us-central1-x/instances/b does not exist"]),
     ({"ranges": [Y], "source_instance": path("a", "us-central1-x")}, ["us-central1-x/instances/a does not exist"]),
-    ({"target_instance": "zones/us-central1-b/instances/B"}, ["target_instance", "'B' is no name"]),
+    ({"target_instance": "zones/us-central1-b/instances/B"}, ["target_instance", "instances/B' is no path"]),
     ({"target_instance": None}, ["target_instance"]),
     ({"target_instance": "b"}, ["target_instance", "zone"]),
     ({"target_instance": path("off")}, ["off", "not RUNNING"]),

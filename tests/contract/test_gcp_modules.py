@@ -368,8 +368,14 @@ BAD_INPUT = [
     ({"network": "nosuch"}, ["network", "nosuch", "does not exist"]),
     ({"next_hop_instance": NODE2 + "9"}, ["next hop", "node29", "does not exist"]),
     ({"next_hop_instance": NODE2.replace("-b/", "-x/")}, ["next hop", "us-central1-x/instances/node2 does not exist"]),
-    ({"next_hop_instance": "zones/us-central1-b/instances/Node2"}, ["next_hop_instance", "'Node2' is no name"]),
-    ({"next_hop_instance": "node2", "next_hop_zone": "B"}, ["next_hop_instance", "'B' is no name"]),
+    (
+        {"next_hop_instance": "zones/us-central1-b/instances/Node2"},
+        ["next_hop_instance", "instances/Node2' is no path"],
+    ),
+    (
+        {"next_hop_instance": "node2", "next_hop_zone": "B"},
+        ["next_hop_instance", "'zones/B/instances/node2' is no path"],
+    ),
     ({"network": "IP-failover"}, ["network", "'IP-failover' is no name"]),
     ({"next_hop_instance": "zones/us-central1-a/instances/plain"}, ["next hop", "plain", "canIpForward"]),
     ({"next_hop_instance": "zones/us-central1-a/instances/off"}, ["next hop", "off", "not RUNNING"]),

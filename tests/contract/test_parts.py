@@ -19,36 +19,12 @@ NOWHERE = {
     "vip_interface": "eth0",
     "nginx_node_name": "any",
 }
-MADE: dict[str, list[str]] = {"users": [], "groups": [], "programs": [], "directories": []}
-# What a node says on which there is nothing.
-EMPTY = {
-    "changed": False,
-    "rc": 0,
-    "stdout": "",
-    "stdout_lines": [],
-    "stderr": "",
-    "content": "",
-    "msg": "",
-    "stat": {"exists": False},
-    "matched": 0,
-    "files": [],
-    "restart": [],
-    "changed_files": [],
-    "known": False,
-    "unfinished": False,
-    "strangers": [],
-    "made": MADE,
-    "installed": [],
-    "units": {},
-    "x_vip_node": "any",
-    "ansible_facts": {"os_family": "Debian", "python": {"executable": "/usr/bin/python3"}},
-}
 
 
 def node(scratch: Path, removal: list[str] | None = None, **variables: Any) -> dict[str, Any]:
     """removal: of its record; none if it has no record."""
     record = {"topology": "some", "mechanism": removal[0], "parts": removal[::-1]} if removal else None
-    answer = {**EMPTY, "record": record, "removal": removal or []}
+    answer = {**plays.EMPTY, "record": record, "removal": removal or []}
     return {**plays.canned(scratch, answer), **variables}
 
 

@@ -7,12 +7,10 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 
 from ..base.errors import CloudError
 from ..clouds.gce import Compute
-from ..clouds.gce_names import is_name, is_path, normalise, project_of
 from ..clouds.session import StdlibSession
 from ..clouds.tokens import Metadata, MetadataToken
 from . import kinds
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 LOOK_TIMEOUT = 3.0
 REQUEST_TIMEOUT = 10.0
 NAME_IN_WORDS = "1 to 63 small letters, digits or '-', a letter first, and no '-' at the end"
-PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][-a-z0-9]{2,62}[a-z0-9]")
 OPTIONS: dict[str, type] = {"endpoint": str, "ca_file": kinds.Path, "metadata_url": str}
 
 
@@ -52,20 +49,6 @@ def _service(section: Section, key: str, default: str) -> str:
     if not match or not 1 <= int(match[3] or 80) <= 65535 or set("?#") & set(url):
         section.problem(key, f"must be like {default}, not {url!r}")
     return url
-
-
-def parse_path(text: str, middle: str) -> str | None:
-    """The path projects/P/<middle>/N, of which a text may be the URL; None of another text."""
-    path = normalise(text)
-    before = text.removesuffix(path)
-    known = (
-        before + path == text
-        and (not before or (before.startswith(("https://", "http://")) and before.endswith("/")))
-        and is_path(path, middle)
-        and PROJECT.fullmatch(project_of(path))
-        and all(map(is_name, path.split("/")[2:]))
-    )
-    return path if known else None
 
 
 class Identity:

@@ -16,7 +16,7 @@ import threading
 import time
 
 from ..base.errors import AlreadyExists, CloudError, Denied, NotFound, Unavailable
-from ..clouds.gce_names import is_name, last_part, normalise, parse_range, zone_of
+from ..clouds.gce_names import is_name, last_part, normalise, parse_path, parse_range, zone_of
 from ..failover import alias, engine
 from ..failover.alias_decide import decide
 from ..failover.alias_goal import AliasGoal, Want, spell
@@ -264,7 +264,7 @@ def _peers(section: Section) -> list[str]:
     """With or without what the API writes before a path."""
     peers: list[str] = []
     for index, text in enumerate(section.some("peers")):
-        peer = gcp.parse_path(str(text), "zones/*/instances")
+        peer = parse_path(str(text), "zones/*/instances")
         if not peer:
             section.problem(
                 f"peers[{index}]", f"must be like projects/PROJECT/zones/ZONE/instances/NAME, not {json.dumps(text)}"

@@ -9,7 +9,16 @@ from __future__ import annotations
 import contextlib
 
 from ..base.errors import CloudError
-from ..clouds.gce_names import is_name, last_part, normalise, parse_cidr, parse_time, project_of
+from ..clouds.gce_names import (
+    is_name,
+    is_project,
+    last_part,
+    normalise,
+    parse_cidr,
+    parse_path,
+    parse_time,
+    project_of,
+)
 from ..failover import engine, route
 from ..failover.route_goal import RouteGoal
 from ..failover.route_table import dead_codes
@@ -78,11 +87,11 @@ class GcpRoute:
                 f"not {action.destination!r}",
             )
         action.project = section.take("project", str, None)
-        if action.project is not None and not gcp.PROJECT.fullmatch(action.project):
+        if action.project is not None and not is_project(action.project):
             section.problem("project", f"{action.project!r} is no id of a project")
         action.network = section.take("network", str)
         # A path as the API writes it, with or without what stands before it, or a name in the project.
-        path = gcp.parse_path(action.network, "global/networks")
+        path = parse_path(action.network, "global/networks")
         if path:
             action.network = path
         elif action.network and not is_name(action.network):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # The metadata server may be asked whether there are any, and gcloud.
 FIND_TIMEOUT = 60.0
 SCOPE = "https://www.googleapis.com/auth/compute"
-_ID = re.compile("[1-9][0-9]{0,19}")
+_NAMES = "a name has 1 to 63 small letters, digits or -, with a letter first and no - at the end"
 
 
 def _option(variable: str, **spec: Any) -> dict[str, Any]:
@@ -236,42 +236,32 @@ class GoogleSession:
 
 def check_projects(option: str, projects: list[str]) -> None:
     for project in projects:
-        if not re.fullmatch(r"[a-z0-9.:-]+", project):
+        if not gce_names.is_project(project):
             raise OptionError(f"{option}: {project!r} is not the id of a project, such as my-project")
 
 
 def resource_path(option: str, value: str, kind: str, project: str) -> str:
     """projects/P/... of a name, a partial path or a URL. `kind` is the part before the name: global/networks."""
-    match = re.fullmatch(rf"(?:(?:.*/)?projects/([^/]+)/)?(?:{kind}/)?([^/]+)", value)
-    if not match or not re.fullmatch(r"[a-z0-9.:-]+", match[1] or project):
-        raise OptionError(f"{option}: {value!r} is no name, and no path or URL that ends with {kind}/NAME")
-    _check_name(option, match[2], or_id=True)
-    return f"projects/{match[1] or project}/{kind}/{match[2]}"
+    path = gce_names.parse_path(value if "/" in value else f"{kind}/{value}", kind, project)
+    if path is None:
+        raise OptionError(f"{option}: {value!r} is no name, and no path or URL that ends with {kind}/NAME; {_NAMES}")
+    return path
 
 
 def instance_path(option: str, value: str, project: str, zone: str | None = None) -> str:
     """projects/P/zones/Z/instances/I of an instance's name in a zone, of a partial path or of a URL."""
-    match = re.fullmatch(r"(?:(?:.*/)?projects/([^/]+)/)?zones/([^/]+)/instances/([^/]+)", value)
-    if match:
-        if zone and zone != match[2]:
-            raise OptionError(f"{option}: {value!r} is in zone {match[2]}, but the option for the zone says {zone}")
-        project, zone, name = match[1] or project, match[2], match[3]
-        check_projects(option, [project])
-        _check_name(option, zone)
-        _check_name(option, name, or_id=True)
-        return f"projects/{project}/zones/{zone}/instances/{name}"
-    if "/" in value or not zone:
+    if "/" not in value:
+        if not zone:
+            raise OptionError(
+                f"{option}: {value!r} does not say in which zone the instance is; give its zone, or write"
+                " zones/ZONE/instances/NAME"
+            )
+        value = f"zones/{zone}/instances/{value}"
+    path = gce_names.parse_path(value, "zones/*/instances", project)
+    if path is None:
+        raise OptionError(f"{option}: {value!r} is no path or URL that ends with zones/ZONE/instances/NAME; {_NAMES}")
+    if zone and zone != gce_names.zone_of(path):
         raise OptionError(
-            f"{option}: {value!r} does not say in which zone the instance is; give its zone, or write"
-            " zones/ZONE/instances/NAME"
+            f"{option}: {value!r} is in zone {gce_names.zone_of(path)}, but the option for the zone says {zone}"
         )
-    return instance_path(option, f"zones/{zone}/instances/{value}", project)
-
-
-def _check_name(option: str, name: str, or_id: bool = False) -> None:
-    """The API calls a name that cannot be an invalid value, and not one that is missing."""
-    if not gce_names.is_name(name) and not (or_id and _ID.fullmatch(name)):
-        raise OptionError(
-            f"{option}: {name!r} is no name of Compute Engine: it must have 1 to 63 small letters, digits or -, with a"
-            " letter first and no - at the end"
-        )
+    return path

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ..clouds.gce_names import normalise
+from ..clouds.gce_names import normalise, project_of
 from ..failover import named_route
 from ..failover.route_inspect import Question, inspect
 from ..failover.route_table import DEFAULT_PRIORITY, next_hop_of
@@ -81,7 +81,7 @@ def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
 
 def _set_instance_projects(params: Mapping[str, Any], client: Compute, *paths: str | None) -> None:
     """Tells the client where to look for an address: as given, and in the projects of instances that are given."""
-    named = [path.split("/")[1] for path in map(normalise, filter(None, paths)) if path.startswith("projects/")]
+    named = filter(None, (project_of(normalise(path)) for path in paths))
     client.instance_projects = [*params["instance_projects"], *named]
     check_projects("instance_projects", client.instance_projects)
 
@@ -91,8 +91,8 @@ def _network(params: Mapping[str, Any], client: Compute) -> str | None:
     if not params["network"]:
         return None
     network = resource_path("network", params["network"], "global/networks", client.project)
-    host = network.split("/")[1]
-    if host != client.project and not host.isdigit() and not client.project.isdigit():
+    host = project_of(network)
+    if host != client.project:
         raise OptionError(
             f"project: {client.project} is not the project of the network {network}, and the API takes a route only"
             f" there; set project to {host}, and give instances of other projects by their paths"

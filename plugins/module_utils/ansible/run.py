@@ -63,9 +63,9 @@ class Task:
         """How many seconds of the timeout are left."""
         return self.started + self.timeout - time.monotonic()
 
+    @property
     def steps(self) -> list[dict[str, Any]]:
-        """The steps that were done, as far as the events say."""
-        done = [event for event in self.events if event["event"] == "done"]
+        """The changes that the API confirmed, in order, as a result lists them."""
         return [
             {
                 "name": each["name"],
@@ -73,7 +73,8 @@ class Task:
                 "ms": round(each["took_ms"], 1),
                 "attempts": each["attempts"],
             }
-            for each in done
+            for each in self.events
+            if each["event"] == "done"
         ]
 
 
@@ -86,17 +87,16 @@ def failures(module: AnsibleModule) -> Iterator[Task]:
     masking.keep(*masking.passwords_in_urls(module.params))
 
     def fail(message: str, **more: Any) -> None:
-        known = {"changed": False, "steps": [], "elapsed_ms": task.elapsed_ms}
+        known = {"changed": False, "steps": task.steps, "elapsed_ms": task.elapsed_ms}
         module.fail_json(msg=masking.masked(message), **{**known, **more})
 
     try:
         yield task
     except OptionError as e:
         fail(str(e))
-    except engine.Refused as e:
-        fail(f"nothing was changed: {e}", problems=[masking.masked(problem) for problem in e.problems])
-    except engine.Failed as e:
-        fail(f"{e}{_hint(e.error)}", changed=e.changed, steps=steps_done(e.steps), error=_error(e.error))
+    except (engine.Refused, engine.Failed) as e:
+        # Before anything was seen: carry_out() tells the rest.
+        fail(changed=e.changed, **_reasons(e))
     except CloudError as e:
         fail(f"{str(e).rstrip('.')}; nothing was changed{_hint(e)}", error=_error(e))
     except Exception as e:
@@ -106,7 +106,6 @@ def failures(module: AnsibleModule) -> Iterator[Task]:
             " give; what was asked for before may have been done. Run the task with -vvv, to see where it happened",
             # A request that was sent may have taken effect.
             changed=any(event["event"] == "step" for event in task.events),
-            steps=task.steps(),
             exception=masking.masked(traceback.format_exc()),
         )
 
@@ -130,12 +129,11 @@ def _error(error: CloudError) -> dict[str, Any]:
     return {"resource": error.resource, "status": error.status, "code": error.code, "message": str(error)}
 
 
-def steps_done(steps: list[engine.Done]) -> list[dict[str, Any]]:
-    """The steps that were carried out, as a result lists them."""
-    return [
-        {"name": step.name, "resource": step.resource, "ms": round(step.ms, 1), "attempts": step.attempts}
-        for step in steps
-    ]
+def _reasons(e: engine.Refused | engine.Failed) -> dict[str, Any]:
+    """Why a run ended without its goal."""
+    if isinstance(e, engine.Refused):
+        return {"message": f"nothing was changed: {e}", "problems": [masking.masked(each) for each in e.problems]}
+    return {"message": f"{e}{_hint(e.error)}", "error": _error(e.error)}
 
 
 def steps_planned(steps: list[engine.Step]) -> list[dict[str, Any]]:
@@ -202,7 +200,8 @@ def carry_out(
     and its effect can be seen. After a failure it is so if the request may have taken effect. In check mode: whether
     there are steps.
     steps: what was done, in order; in check mode, what would be done.
-    diff: the first and the last observation; in check mode the first one and the wanted state.
+    diff: the first and the last observation; in check mode the first one and the wanted state. A refusal has it, too,
+    unless it was the goal alone that was refused, before a look.
     holder, previous_holder: as in the diff, if the procedure knows a holder.
     elapsed_ms: since the task began.
 
@@ -211,12 +210,16 @@ def carry_out(
     """
 
     def result(
-        changed: bool, steps: list[dict[str, Any]], before: Any, after: Any, then: dict[str, Any] | None = None
+        changed: bool,
+        before: Any,
+        after: Any,
+        then: dict[str, Any] | None = None,
+        planned: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
         report = Report(procedure, before, after, after.to_diff() if then is None else then, task.events)
         values: dict[str, Any] = {
             "changed": changed,
-            "steps": steps,
+            "steps": task.steps if planned is None else planned,
             "diff": {"before": report.now, "after": report.then},
             "elapsed_ms": task.elapsed_ms,
         }
@@ -237,7 +240,7 @@ def carry_out(
                 # As in a run: the deadline may have cut off an answer that the look does without.
                 raise engine.TimedOut(f"not done within {task.timeout:g} s: the time was over before the next change")
             wanted = procedure.wanted_diff(before) if planned else None
-            return result(bool(planned), steps_planned(planned), before, before, wanted)
+            return result(bool(planned), before, before, wanted, steps_planned(planned))
         outcome = (apply or engine.apply)(
             procedure,
             client,
@@ -246,13 +249,12 @@ def carry_out(
             spent=task.timeout - task.left,
             notify=task.events.append,
         )
-        return result(outcome.changed, steps_done(outcome.steps), outcome.before, outcome.after)
-    except engine.Failed as e:
+        return result(outcome.changed, outcome.before, outcome.after)
+    except (engine.Refused, engine.Failed) as e:
         if e.before is None or e.observed is None:
             raise  # nothing was seen
+        reasons = _reasons(e)
         module.fail_json(
-            **result(e.changed, steps_done(e.steps), e.before, e.observed),
-            msg=masking.masked(f"{e}{_hint(e.error)}"),
-            error=_error(e.error),
+            **result(e.changed, e.before, e.observed), msg=masking.masked(reasons.pop("message")), **reasons
         )
         raise

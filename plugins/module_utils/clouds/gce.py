@@ -11,7 +11,7 @@ import time
 from email.utils import mktime_tz, parsedate_tz
 from urllib.parse import quote, urlencode
 
-from ..base import masking
+from ..base import masking, time_limit
 from ..base.errors import (
     AlreadyExists,
     CloudError,
@@ -242,7 +242,8 @@ class Compute:
     ) -> dict[str, Any]:
         """Make a change, wait until it is done, and return its operation."""
         operation, _now = self._call(method, path, {**(query or {}), "requestId": request_id}, body, doing, resource)
-        end = self._clock() + self.operation_timeout
+        allowed = time_limit.wait_at_most(self.operation_timeout)
+        end = self._clock() + allowed
         name, pause = operation.get("name"), 0.0
         while operation.get("status") != "DONE":
             if not isinstance(name, str) or not name:
@@ -250,7 +251,7 @@ class Compute:
             remaining = end - self._clock()
             if remaining <= 0:
                 raise Lost(
-                    f"Cannot {doing}: operation {name} is not done after {self.operation_timeout:.3g} s "
+                    f"Cannot {doing}: operation {name} is not done after {allowed:.3g} s "
                     f"(it is {operation.get('status')}). It may be done yet: look before you repeat.",
                     resource=resource,
                 )

@@ -60,6 +60,35 @@ def is_name(text: str) -> bool:
     return known and text[0].isalpha() and text[-1] != "-"
 
 
+def is_project(text: str) -> bool:
+    """Whether a project can have this id, such as my-project or example.com:my-project.
+
+    A project's number is none: the API's own paths have the id, and paths are compared.
+    """
+    domain, colon, name = text.rpartition(":")
+    return is_name(name) and (not colon or all(map(_is_label, domain.split("."))))
+
+
+def _is_label(text: str) -> bool:
+    return bool(text) and NAME_CHARACTERS.issuperset(text)
+
+
+def parse_path(text: str, middle: str, project: str = "") -> str | None:
+    """The path projects/P/<middle>/N that a text is, or that a URL ends with; None of any other text.
+
+    middle: as for is_path. project: completes a text that begins with <middle>.
+    """
+    begin = text.find("projects/")
+    before, path = (text[:begin], text[begin:]) if begin >= 0 else ("", f"projects/{project}/{text}")
+    known = (
+        (not before or (before.startswith(("https://", "http://", "//")) and before.endswith("/")))
+        and is_path(path, middle)
+        and is_project(project_of(path))
+        and all(map(is_name, path.split("/")[2:]))
+    )
+    return path if known else None
+
+
 def parse_address(text: str) -> int | None:
     """An IPv4 address as a number; None if the text is none."""
     parts = text.split(".")

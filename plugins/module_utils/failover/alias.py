@@ -30,7 +30,7 @@ from .alias_edit import ADD, REMOVE, Edit
 from .alias_goal import goal_problems, spell
 from .alias_look import Fleet, no_answer, permission_problems, see
 from .alias_moves import Moves
-from .outcome import Stopped
+from .outcome import Refused, Stopped
 from .parallel import Together, Unwanted
 
 TYPE_CHECKING = False
@@ -106,6 +106,9 @@ def observe(client: AliasApi, goal: AliasGoal, memory: Memory) -> Survey:
     done = memory.done.get(_MOVES)
     if done:
         return _look_again(client, goal, memory.facts[_MOVES], done.result)
+    wrong = goal_problems(goal)
+    if wrong:
+        raise Refused(wrong)
     survey = look(client, goal)
     waiting = survey.decision.waiting
     if waiting and not survey.problems:

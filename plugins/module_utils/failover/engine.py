@@ -9,12 +9,20 @@ A procedure is a module, or an object, with two functions:
 observe(client, goal, memory) -> observed
     Reads the current state, and makes every possible check. observed.problems lists blocking problems, a sentence
     each; observed.state() says in a sentence what is there, and observed.to_diff() says it as data.
+    A goal that can never be reached raises Refused before anything is read.
 plan(observed, goal, memory) -> iterable of Step, Pause and Together
     A pure function. All that is left to do, in order, as far as can be foreseen: a preview shows it all. A run does
     the first and looks again. So the changes of another actor, also while this one was stuck, are just another
     observation. Steps that cannot wait for each other are planned Together.
 
+A step only writes; the look before it reads. The exception is an API without a lock, where a list is replaced as a
+whole, or a repeated request makes a second thing: havip_ports.py, havip_huaweicloud.py and havip_ucloudstack.py. There a
+step reads what it replaces immediately before it writes, and raises Stale if that is not as it was seen.
+
 A run's Memory has the knowledge about itself that no observation can give.
+
+The timeout is for the whole run. Nothing begins after it, except what would otherwise be left half done: the look behind
+a step, a part that is bound, and the look behind all parts.
 """
 
 from __future__ import annotations
@@ -61,6 +69,10 @@ FIRST_BACK_OFF = 0.1
 LONGEST_BACK_OFF = 5.0
 # Seconds until a step that is done, and not seen, is looked for once more: the list of an API may lag behind.
 SECOND_LOOK = 1.0
+# The deadline ends all but what would be half done. A change that was begun gets so many seconds, and so does a look.
+GRACE = 1.0
+# And so many has a part that is bound, and the look behind all parts.
+LEAST = 10.0
 _SLICE = 0.25  # of a pause, between two looks at whether the result is still wanted
 
 
@@ -123,11 +135,13 @@ def run(
         tell("done", name=step.name, resource=step.resource, attempts=attempts, took_ms=round(took, 3))
 
     while True:
-        check_time(0, None, "the time was over before the next look", None)
+        # What is done may be all that there was to do, whatever the time.
+        if not just_done:
+            check_time(0, None, "the time was over before the next look", None)
         yield look
         try:
-            # A change, in contrast, is waited for: to abandon it would leave its outcome unknown.
-            with time_limit.limit(deadline - clock()):
+            # A request that changes something is not cut off: to abandon it would leave its outcome unknown.
+            with time_limit.limit(max(deadline - clock(), GRACE if just_done else 0.0)):
                 seen = procedure.observe(client, goal, memory)
             memory.now = clock()
             observed = seen
@@ -172,7 +186,7 @@ def run(
             check_time(0, None, too_late, None)
             yield item  # its driver carries it out
             memory.done[item.key] = Fact(clock(), None, item.schedule)
-            deadline = clock() + timeout
+            deadline = max(deadline, clock() + LEAST)
             continue
 
         step: Step = item
@@ -203,7 +217,8 @@ def run(
             attempts += 1
             tell("step", name=step.name, resource=step.resource, attempts=attempts)
             try:
-                result = step.do(client, request_ids[step.key])
+                with time_limit.waiting(max(deadline - clock(), GRACE)):
+                    result = step.do(client, request_ids[step.key])
             except step.conflicts as error:
                 # Somebody else was faster, what was seen is no longer so, or nobody knows.
                 request_ids.pop(step.key)
@@ -271,6 +286,7 @@ def apply(
     """
     memory = Memory(getattr(goal, "run", None))
     started = clock()
+    deadline = started + timeout - spent
     together = False
 
     def tell(event: Event) -> None:
@@ -278,12 +294,13 @@ def apply(
         notify({**event, "ms": round((clock() - started) * 1000, 3)})
 
     def run_part(part: Any, its_client: Any) -> parallel.Ended:
+        share = parallel.SHARE * (deadline - clock())
         try:
             done = apply(
                 part,
                 its_client,
                 None,
-                timeout=timeout,
+                timeout=round(max(share, LEAST if part.bound else 0.0), 3),
                 still_wanted=lambda: part.bound or still_wanted(),
                 notify=tell,
                 sleep=sleep,

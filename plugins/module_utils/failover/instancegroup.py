@@ -35,15 +35,16 @@ from .facts import ask
 from .instancegroup_decide import Decision, blocking, decide, member_problems, wanted_diff, warnings
 from .instancegroup_eip import waiting
 from .instancegroup_goal import GroupGoal, goal_problems
-from .instancegroup_look import Observed, look
+from .instancegroup_look import look
 from .instancegroup_steps import hold_back, remember, steps
+from .outcome import Refused
 from .plan import Pause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .instancegroup_look import GroupApi
+    from .instancegroup_look import GroupApi, Observed
     from .plan import Memory, Step
 
 __all__ = ["inspect", "observe", "plan", "wanted_diff"]
@@ -53,9 +54,9 @@ _POLL = 0.5  # seconds between looks at what the service does
 
 def observe(client: GroupApi, goal: GroupGoal, memory: Memory) -> Decision:
     history = remember(memory)
-    problems = goal_problems(goal)
-    if problems:
-        return Decision(Observed(goal.group), goal, history, problems)
+    wrong = goal_problems(goal)
+    if wrong:
+        raise Refused(wrong)
     observed = look(client, goal.group, loose=history.created_eip)
     if not blocking(observed, goal):
         # Noted before the rest is read, which may fail.

@@ -104,6 +104,8 @@ class Procedure:
         if "goal" not in facts:
             _known, found = ask(client, Known(), lambda known: resolve(known, goal, client.project))
             if isinstance(found, NoRoute):
+                if found.problems:
+                    raise engine.Refused(found.problems)
                 return found
             facts["goal"] = found
         checked = route.observe(client, facts["goal"], memory)

@@ -38,12 +38,17 @@ class Outcome:
 
 
 class Refused(Exception):
-    """It cannot or must not be done; nothing was changed."""
+    """It cannot or must not be done; nothing was changed.
+
+    before, observed: what was seen; None if the goal itself is refused, and nothing was looked at.
+    """
+
+    changed = False
 
     def __init__(self, problems: list[str], observed: Any = None) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
-        self.observed = observed
+        self.before = self.observed = observed
         self.steps: list[Done] = []
 
 

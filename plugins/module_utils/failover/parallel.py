@@ -23,12 +23,13 @@ else:
 
 AT_ONCE = 32  # parts at the same time
 LINGER = 0.03  # seconds that a part which is not whole waits for more
+SHARE = 0.5  # of the time that is left, for each part: what follows from how it ends needs time, too
 
 
 class Part(Protocol):
     """place: what it changes; no two parts do so at the same time. whole: whether waiting would add nothing to it.
 
-    bound: whether it is carried out though no longer wanted. It is a procedure of the engine.
+    bound: whether it is carried out though no longer wanted, or when the time is over. It is a procedure of the engine.
     """
 
     place: Any
@@ -57,7 +58,7 @@ class Together:
     schedule  Schedule      the parts
     steps     list of Step  the changes as far as can be foreseen, for a preview
 
-    Each part, and the look behind them, may take the run's whole timeout. That look is taken, wanted or not.
+    A part takes at most half of the time that the run has left. The look behind them is taken, wanted or not.
     """
 
     __slots__ = ("key", "schedule", "steps")

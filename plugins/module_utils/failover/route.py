@@ -36,6 +36,7 @@ from __future__ import annotations
 
 from ..base.errors import Invalid
 from .facts import ask
+from .outcome import Refused
 from .route_decide import decide
 from .route_goal import goal_problems
 from .route_look import Observed, look
@@ -81,9 +82,9 @@ class Checked:
 
 
 def observe(client: RouteApi, goal: RouteGoal, memory: Memory) -> Checked:
-    found = goal_problems(goal)
-    if found:
-        return Checked(Observed(goal), found)
+    wrong = goal_problems(goal)
+    if wrong:
+        raise Refused(wrong)
     history, first = remember(memory, goal), not memory.steps
     observed = look(client, goal, memory.facts.get("owners", {}))
     memory.facts["owners"] = observed.owners

@@ -6,11 +6,10 @@ for Google Cloud."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_ADDRESS = re.compile(r"([0-9]{1,3}[.]){3}[0-9]{1,3}(/32)?")
+from ..clouds.gce_names import parse_range
 
 
 def _elsewhere(subject: str, holders: Sequence[str], masters: Sequence[str]) -> list[str]:
@@ -66,6 +65,15 @@ def alias_holder(answer: Mapping[str, Any], paths: Mapping[str, str], masters: S
     return {"hosts": hosts, "notes": notes}
 
 
+def _is_address(text: str) -> bool:
+    """Whether it is one IPv4 address, with or without its prefix length."""
+    try:
+        first, last = parse_range(text)[1]
+    except ValueError:
+        return False
+    return first == last
+
+
 def lacks(
     variables: Mapping[str, Any],
     paths: Mapping[str, str],
@@ -79,7 +87,7 @@ def lacks(
     vip_address has to be. may_be_empty: variables for which an empty text says something.
     """
     found = []
-    if not _ADDRESS.fullmatch(str(variables.get("vip_address") or "")):
+    if not _is_address(str(variables.get("vip_address") or "")):
         found.append(f"vip_address is {variables.get('vip_address') or 'not set'}; set {address}")
     basic = {"vip_interface": "eth0", "gcp_project": "my-project", "gcp_zone": "us-central1-a"}
     for name, example in {**basic, **needed}.items():

@@ -195,7 +195,7 @@ def test_an_action_for_alias_ranges():
         (action(destination="10.200.1.1/33"), "actions[0].destination: must be an IPv4 range with its length"),
         (action(destination="fd00::1/128"), "actions[0].destination: must be an IPv4 range with its length"),
         (action(network="global/networks/x"), "actions[0].network: must be a name or like projects/PROJECT/global"),
-        (action(network="projects/p/global/networks/x"), "actions[0].network: must be a name or like projects/PROJECT"),
+        (action(network="projects/5/global/networks/x"), "actions[0].network: must be a name or like projects/PROJECT"),
         (action(network=None), "actions[0].network: is required"),
         (action(project="A"), "actions[0].project: 'A' is no id of a project"),
         (
@@ -240,7 +240,7 @@ def test_an_action_for_alias_ranges():
         (alias(peers=None), "actions[0].peers: is required"),
         (alias(peers=[]), "actions[0].peers: must not be empty"),
         (alias(peers=["node2"]), "actions[0].peers[0]: must be like projects/PROJECT/zones/ZONE/instances/NAME, not"),
-        (alias(peers=[PEER, "projects/p/zones/z/instances/n"]), "actions[0].peers[1]: must be like projects/PROJECT"),
+        (alias(peers=[PEER, "projects/5/zones/z/instances/n"]), "actions[0].peers[1]: must be like projects/PROJECT"),
         (alias(peers=[f"{PEER}/x"]), "actions[0].peers[0]: must be like projects/PROJECT"),
         (alias(peers=[5]), "actions[0].peers[0]: must be like projects/PROJECT/zones/ZONE/instances/NAME, not 5"),
         (alias(peers=[PEER, PEER]), f"actions[0].peers[1]: {PEER} is there twice"),

@@ -133,7 +133,7 @@ def test_endpoint(endpoint):
     assert refused(endpoint=endpoint).startswith("endpoint: ")
 
 
-@pytest.mark.parametrize("project", ["", "my project", "projects/p", "My-Project"])
+@pytest.mark.parametrize("project", ["", "my project", "projects/p", "My-Project", "419080500002"])
 def test_project(project):
     assert refused(project=project).startswith("project: ")
 
@@ -289,6 +289,7 @@ def test_instance(value, zone, path):
         ("i_1", "z"),
         ("i", "1"),
         ("i-", "z"),
+        ("projects/5/zones/z/instances/i", None),
     ],
 )
 def test_no_instance(value, zone):

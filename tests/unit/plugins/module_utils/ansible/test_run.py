@@ -153,7 +153,6 @@ def test_nothing_to_do(check_mode):
         (run.OptionError("option: no"), {}),
         (Denied("no"), {}),
         (KeyError("odd"), {}),
-        (None, {"problems": ["it must not be done"]}),
         (None, {"look_errors": [NotFound("there is none")]}),
         (None, {"look_errors": [Unavailable("not now")] * 99}),
     ],
@@ -162,6 +161,25 @@ def test_a_failure_before_anything_was_changed(raised, client, check_mode):
     result = end(Client(**client), raised=raised, check_mode=check_mode)
     assert result["failed"] and set(result) >= ALWAYS and result["msg"]
     assert (result["changed"], result["steps"]) == (False, [])
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_refusal_tells_who_has_it(check_mode):
+    result = end(Client(problems=["it must not be done"]), check_mode=check_mode)
+    assert result["failed"] and set(result) == ALWAYS | SEEN | {"failed", "msg", "problems"}
+    assert (result["changed"], result["steps"]) == (False, [])
+    assert (result["holder"], result["previous_holder"], result["address"]) == ("a", "a", "the thing")
+    assert result["diff"] == {"before": {"holder": "a"}, "after": {"holder": "a"}}
+    assert (result["msg"], result["problems"]) == ("nothing was changed: it must not be done", ["it must not be done"])
+
+
+def test_a_refused_goal_tells_nothing_that_was_not_looked_at(monkeypatch):
+    def observe(self, client, goal, memory):
+        raise engine.Refused(["there is no such goal"])
+
+    monkeypatch.setattr(Moving, "observe", observe)
+    result = end(Client())
+    assert set(result) == ALWAYS | {"failed", "msg", "problems"} and not result["changed"]
 
 
 def test_a_failure_tells_who_has_it():

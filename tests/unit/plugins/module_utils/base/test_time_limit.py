@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.base import time_limit
-from ansible_collections.cloudha.vip.plugins.module_utils.base.time_limit import at_most, limit
+from ansible_collections.cloudha.vip.plugins.module_utils.base.time_limit import at_most, limit, wait_at_most, waiting
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds import bounded
 
 
@@ -33,6 +33,18 @@ def test_the_shorter_one_counts(clock):
         clock[0] += 40
         assert at_most(30) == 0
     assert at_most(30) == 30
+
+
+def test_to_wait_for_a_change_is_limited_apart_from_requests(clock):
+    assert wait_at_most(30) == 30
+    with waiting(10), limit(3):
+        assert (at_most(30), wait_at_most(30)) == (3, 10)
+        with waiting(20):
+            clock[0] += 4
+            assert wait_at_most(30) == 6
+        clock[0] += 40
+        assert wait_at_most(30) == 0
+    assert wait_at_most(30) == 30
 
 
 def test_it_ends_with_an_error():

@@ -345,11 +345,49 @@ def test_a_source_that_does_not_let_go(cloud):
     for choice in ("The choices", "Run it again when r-a answers", "on_source_failure=stop", "a route or a load bal"):
         assert choice in text
     assert cloud.holders(X) == [(A, "nic0")]
-    # It is stopped if the operator says so, which here is of no use.
+    # It is stopped if the operator says so, which here is of no use. The timeout is for all of it.
+    began = cloud.clock.now
     with pytest.raises(engine.Failed, match="could not be stopped either"):
         move(cloud, goal(want(source=A), stop_source=True), timeout=20)
+    assert cloud.clock.now - began < 25
     cloud.silent = set()
     assert move(cloud, goal(want(source=A))).changed
+
+
+def test_several_sources_that_do_not_let_go_take_no_longer_than_one(cloud):
+    """One client changes one interface after the other."""
+    cloud.put(C, Y)
+    failing(cloud, A, Unavailable("busy", status=503))
+    busy = cloud.fault
+    cloud.fault = lambda phase, verb, path: busy(phase, verb, A if path == C else path)
+    began = cloud.clock.now
+    with pytest.raises(engine.Failed) as failed:
+        move(cloud, goal(want(), want(Y)), timeout=20)
+    assert cloud.clock.now - began < 25 and str(failed.value).count("could not be removed") == 2
+    assert cloud.mutations == []
+
+
+@pytest.mark.parametrize("error", [None, Unavailable("busy", status=503)])
+def test_a_removal_that_takes_all_the_time_is_not_left_half_done(cloud, error):
+    """The range is added all the same; or put back, if it cannot be."""
+    if error:
+        failing(cloud, B, error)
+    others = cloud.fault
+
+    def fault(phase, verb, path):
+        others(phase, verb, path)
+        if (phase, verb, path) == ("after", "patch", A) and X not in cloud.on(A):
+            cloud.clock.now += 30
+
+    cloud.fault = fault
+    began = cloud.clock.now
+    if error:
+        with pytest.raises(engine.Failed, match="it was put back"):
+            move(cloud, goal(), timeout=20)
+    else:
+        assert names(move(cloud, goal(), timeout=20)) == [REMOVE, ADD]
+    assert cloud.holders(X) == [(A if error else B, "nic0")]
+    assert cloud.clock.now - began < 32 + 2 * engine.LEAST
 
 
 @pytest.mark.parametrize("threads", [False, True])
@@ -446,7 +484,7 @@ def test_an_instance_is_not_stopped_when_it_is_no_longer_wanted(cloud):
     began = cloud.clock.now
     failing(cloud, A, Lost("lost"))
     with pytest.raises(engine.Failed, match=r"could not be stopped either \(it is no longer wanted"):
-        move(cloud, goal(stop_source=True), timeout=20, still_wanted=lambda: cloud.clock.now < began + 15)
+        move(cloud, goal(stop_source=True), timeout=20, still_wanted=lambda: cloud.clock.now < began + 5)
     assert cloud.instances[A]["status"] == "RUNNING" and cloud.holders(X) == [(A, "nic0")]
 
 

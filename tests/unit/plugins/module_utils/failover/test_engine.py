@@ -218,6 +218,25 @@ def test_a_look_that_is_cut_off_tells_what_was_waited_for():
             apply(Client(), 2, procedure, timeout=5)
 
 
+def test_what_is_done_counts_though_it_took_all_the_time():
+    """A change is waited for until the deadline, and a moment longer; the look behind it may come after that."""
+    waits = []
+
+    class Slow(Counter):
+        def write(self, *arguments):
+            waits.append(time_limit.wait_at_most(99))
+            self.clock.now += 4.7
+            super().write(*arguments)
+
+    client = Slow()
+    apply(client, 1, timeout=5)
+    assert client.number == 1 and client.clock.now - 50 > 5
+    client = Slow()
+    with pytest.raises(engine.Failed, match="count 3: not done within 10 s: the time was over before the next change"):
+        apply(client, 9, timeout=10)
+    assert waits == [pytest.approx(wait, abs=0.1) for wait in (5, 10, 4.8)]
+
+
 def test_no_change_is_begun_after_the_deadline():
     class Late(Counter):
         def read(self):

@@ -70,6 +70,11 @@ GIVEN = {"vip_address": "10.0.0.9/32", "vip_interface": "eth0", "gcp_project": "
         ({"name": "x", "gcp_zone": ""}, PATHS, ["gcp_zone is not set; set it, such as us-central1-a for each node"]),
         ({"name": "x", "vip_address": "10.0.0.9/24"}, PATHS, ["vip_address is 10.0.0.9/24; set an address"]),
         ({"name": "x", "vip_address": ""}, PATHS, ["vip_address is not set; set an address"]),
+        ({"name": "x", "vip_address": "10.0.0.9"}, PATHS, []),
+        ({"name": "x", "vip_address": "999.1.1.1"}, PATHS, ["vip_address is 999.1.1.1; set an address"]),
+        ({"name": "x", "vip_address": "10.0.0.09/32"}, PATHS, ["vip_address is 10.0.0.09/32; set an address"]),
+        ({"name": "x", "vip_address": "10.0.0.9/32/"}, PATHS, ["vip_address is 10.0.0.9/32/; set an address"]),
+        ({"name": "x", "vip_address": "fd00::9"}, PATHS, ["vip_address is fd00::9; set an address"]),
         ({"name": "x"}, {"n1": "a"}, ["the group vip_nodes has 1 host; nobody could take over"]),
         (
             {"name": "x"},
