@@ -12,7 +12,8 @@ from ansible_collections.cloudha.vip.plugins.plugin_utils import runs
 
 
 def lock_owner(who: str, since: str, job: Any = "", template: Any = "") -> str:
-    return "by %s %s" % (who, runs.name(since, *(None if each in ("", None) else int(each) for each in (job, template))))
+    numbers = [None if each in ("", None) else int(each) for each in (job, template)]
+    return "by %s %s" % (who, runs.name(since, *numbers))
 
 
 class FilterModule:

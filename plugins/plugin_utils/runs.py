@@ -56,7 +56,8 @@ def judge(held: str, own: str) -> Verdict:
     process = int(found["process"])
     if process == int(mine["process"]) or not _lives(process, found["start"]):
         return Verdict(True)
-    return Verdict(False, f"It runs as process {process} on this host: wait for its end, or end it (kill {process}) and run this again")
+    ways = f"wait for its end, or end it (kill {process}); then run this again"
+    return Verdict(False, f"It runs as process {process} on this host: {ways}")
 
 
 def _lives(process: int, start: str) -> bool:

@@ -35,7 +35,7 @@ def choose(wanted=(), operations=0, pool=False, hooks=None, lacking=None):
 def possible(pool=False, **topology):
     """Of the role's catalog, where hooks can do everything."""
     topology = {"operations": 0, "elected": True, "fails_over": True, **topology}
-    return choice.choose(OURS, [], topology, pool, {"node1": {fault: HOOK for fault in OURS}}, {})["faults"]
+    return choice.choose(OURS, [], topology, pool, {"node1": dict.fromkeys(OURS, HOOK)}, {})["faults"]
 
 
 def test_all_that_is_possible_is_the_default():
