@@ -117,7 +117,7 @@ class Site:
         inventory["all"]["vars"] |= variables
         (scratch / "inventory.json").write_text(json.dumps(inventory))
         (scratch / "plays.json").write_text(json.dumps([play]))
-        return subprocess.run(
+        done = subprocess.run(
             ["ansible-playbook", f"--inventory={scratch}/inventory.json", f"{scratch}/plays.json"],
             capture_output=True,
             text=True,
@@ -125,6 +125,9 @@ class Site:
             check=False,
             env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000", "ANSIBLE_TIMEOUT": "3", **who},
         )
+        # Some releases of ansible-core break long lines.
+        done.stdout = " ".join(done.stdout.split())
+        return done
 
     def holders(self) -> list[str]:
         """Who has each node; nobody is an empty name."""
