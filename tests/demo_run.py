@@ -23,6 +23,10 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from ansible_collections.cloudha.vip.plugins.module_utils.drill import choice
+
 ROOT = Path(__file__).resolve().parents[1]
 # Seconds that parts take, until they are known: measured with two processors, with the lab's image in the cache.
 USUAL_S = {"lab up": 3.0, "deploy": 60.0, "status": 3.0, "drill begins": 10.0, "drill ends": 6.0, "lab down": 1.0}
@@ -335,6 +339,16 @@ def table(markdown: str) -> list[str]:
     ]
 
 
+def refusal(topology: str, faults: list[str]) -> str:
+    """Why the drill will not inject these faults into this topology, before any machine is there to ask."""
+    said = yaml.safe_load((ROOT / f"playbooks/vars/{topology}.yml").read_text(encoding="utf-8"))
+    role = ROOT / "roles" / said["topology_mechanism"]
+    traits = yaml.safe_load((role / "meta/mechanism.yml").read_text(encoding="utf-8"))
+    catalog = yaml.safe_load((ROOT / "roles/drill/vars/main.yml").read_text(encoding="utf-8"))["drill_catalog"]
+    chosen = choice.choose(catalog, faults, traits, "vip_real_servers" in said["topology_parts"], {}, {})
+    return ". ".join(chosen["problems"]).replace("drill_faults", "FAULTS")
+
+
 def main(topology: str, faults: str) -> int:
     def leave(number: int, _frame: object) -> None:
         sys.exit(128 + number)
@@ -343,6 +357,9 @@ def main(topology: str, faults: str) -> int:
     signal.signal(signal.SIGTERM, leave)
     verbose = os.environ.get("VERBOSE", "") not in ("", "0", "no")
     chosen = [each for each in faults.split(",") if each]
+    if why_not := refusal(topology, chosen):
+        print(f"demo: {why_not}", file=sys.stderr)
+        return 1
     return Demo(topology, chosen, verbose, Path(os.environ["CLOUDHA_CACHE"])).run()
 
 

@@ -17,7 +17,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.drill import choice
 def drill_choice(
     catalog: Any,
     wanted: Sequence[str],
-    operations: Any,
+    topology: Mapping[str, Any],
     pool: Sequence[str],
     nodes: Sequence[str],
     hostvars: Mapping[str, Mapping[str, Any]],
@@ -29,7 +29,7 @@ def drill_choice(
     return choice.choose(
         catalog,
         wanted,
-        int(operations),
+        topology,
         len(pool) > 0,
         {str(node): hostvars[node].get("drill_hooks") or hooks for node in nodes},
         choice.lacks(answers),

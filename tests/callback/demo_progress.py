@@ -25,7 +25,7 @@ requirements:
   - enable it in E(ANSIBLE_CALLBACKS_ENABLED)
 """
 
-# What the collection's roles do, to somebody who watches.
+# What the collection's roles do, to somebody who watches. Of a role without words it says the name.
 ROLES = {
     "gcp": "checking what the nodes and Google's API will need",
     "gcp_alias_ip": "asking Google's API for the alias IP range",
@@ -142,8 +142,9 @@ class Progress:
                 self._now(f"waiting{own[4:]}")
         elif what in AROUND and not self._fault:
             self._now(AROUND[what])
-        elif role in ROLES and not self._fault:
-            text = ENTRIES.get(file.removesuffix(".yml")) or ENTRIES.get(self._entries.get(role, "")) or ROLES[role]
+        elif name.startswith("cloudha.vip.") and role != "drill" and not self._fault:
+            its = ROLES.get(role, f"deploying or removing the part {role}")
+            text = ENTRIES.get(file.removesuffix(".yml")) or ENTRIES.get(self._entries.get(role, "")) or its
             if text != self._role:
                 self._role = text
                 self._now(text)

@@ -117,7 +117,7 @@ class Site:
         inventory["all"]["vars"] |= variables
         (scratch / "inventory.json").write_text(json.dumps(inventory))
         (scratch / "plays.json").write_text(json.dumps([play]))
-        return subprocess.run(
+        done = subprocess.run(
             ["ansible-playbook", f"--inventory={scratch}/inventory.json", f"{scratch}/plays.json"],
             capture_output=True,
             text=True,
@@ -125,6 +125,9 @@ class Site:
             check=False,
             env={**os.environ, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000", "ANSIBLE_TIMEOUT": "3", **who},
         )
+        # Some releases of ansible-core break long lines.
+        done.stdout = " ".join(done.stdout.split())
+        return done
 
     def holders(self) -> list[str]:
         """Who has each node; nobody is an empty name."""
@@ -234,6 +237,49 @@ def test_a_deployment_is_kept_apart_from_others_and_goes_on_after_its_own(site: 
     assert site.holders() == [second, second]
     assert site.run(ALICE, FREE, switchover_work_name=second).returncode == 0
     assert site.holders() == ["", ""]
+
+
+def test_a_deployment_that_works_is_kept_apart_from_its_own_user_until_it_was_killed(site: Site) -> None:
+    works = {"ansible.builtin.wait_for": {"path": f"{site.directory}/over", "timeout": 100}, "run_once": True}
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(site.run, ALICE, IDLE, KEEP, works)
+        try:
+            until(lambda: all(site.holders()), 60)
+            (name,) = set(site.holders())
+            owner = rf"a deployment or teardown by alice on {HOST} \(since \S+Z, process (\d+), run \S+\)"
+            found = re.fullmatch(owner, name)
+            assert found, name
+            second = site.run(ALICE, IDLE, KEEP)
+            assert second.returncode != 0 and f"{name} is under way on node1; its lock ends at " in second.stdout
+            assert f"It runs as process {found[1]} on this host" in second.stdout, second.stdout
+            assert f"end it (kill {found[1]}); then run this again" in second.stdout
+            assert "systemctl stop" not in second.stdout
+            assert site.holders() == [name, name] and [site.started(node) for node in site.nodes] == [1, 1]
+            os.kill(int(found[1]), signal.SIGKILL)
+        finally:
+            (site.directory / "over").touch()
+        assert first.result().returncode == -signal.SIGKILL
+    refused = site.run(BOB, IDLE)
+    assert refused.returncode != 0 and "if it was killed: systemctl stop cloudha-vip-drill" in refused.stdout
+    again = site.run(ALICE, IDLE, KEEP)
+    assert again.returncode == 0, again.stdout
+    assert name not in site.holders() and [site.started(node) for node in site.nodes] == [2, 2]
+
+
+def test_of_two_that_take_over_from_a_killed_one_only_one_goes_on(site: Site) -> None:
+    """Both find the killed one's lock, and stop it: the later one would stop the lock of the other."""
+    assert site.run(ALICE, IDLE, KEEP).returncode == 0
+    slow = 'if mkdir "$NODE/stopped" 2>/dev/null; then sleep 2; else sleep 4; fi'
+    for node in site.nodes:
+        site.script(node, "systemctl", SYSTEMCTL.replace("    stop*)\n", f"    stop*)\n{slow}\n"))
+    both = f"mkdir {site.directory}/$PPID.idle; while set -- {site.directory}/*.idle; [ $# -lt 2 ]; do sleep 0.1; done"
+    meet = {"ansible.builtin.shell": both, "run_once": True}
+    with ThreadPoolExecutor() as pool:
+        done = [run.result() for run in [pool.submit(site.run, ALICE, IDLE, meet, KEEP) for _ in range(2)]]
+    winner, loser = sorted(done, key=lambda run: run.returncode)
+    assert winner.returncode == 0 and loser.returncode != 0, winner.stdout + loser.stdout
+    (name,) = set(site.holders())
+    assert f"{name} is under way on node1" in loser.stdout, loser.stdout
 
 
 def test_a_deployment_keeps_all_of_its_nodes_or_none(site: Site) -> None:

@@ -39,7 +39,7 @@ EXCEPTIONS = {
     "switchover_lock_name",
     "switchover_lock_nodes",
     "switchover_lock_s",
-    "switchover_lock_heir",
+    "switchover_lock_ended",
 }
 
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from busy import passed
+from extended import extended
 from logs import kept
-from pair import ROOT, Pair, changes
+from pair import Pair, changes
 
 from lab.lab import Lab
 
@@ -27,14 +26,7 @@ VIP = "192.168.7.246"
 def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the collection with that change, which Ansible finds before this one."""
     above = tmp_path / "collections"
-    copy = above / "ansible_collections/cloudha/vip"
-    tracked = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], check=True, capture_output=True, text=True).stdout
-    for name in filter(None, tracked.split("\0")):
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    (change,) = re.findall(r"^```diff\n(.*?)^```", (copy / "docs/extending.md").read_text(), re.DOTALL | re.MULTILINE)
-    subprocess.run(["git", "apply", "--whitespace=error", "-"], cwd=copy, input=change, text=True, check=True)
+    copy = extended(above)
     monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", f"{above}:{os.environ['ANSIBLE_COLLECTIONS_PATH']}")
     return copy
 
@@ -59,10 +51,10 @@ def test_each_verb_knows_a_new_mechanism(lab_name: Callable[[str], str], tmp_pat
             assert "moved from node1 to node2" in play("switchover")
         assert (seen.answered_by, seen.split_brain_ms, holders()) == ({"node1", "node2"}, 0, ["node2"])
         # A busy machine is slow; how long such a switchover takes, is of no interest here.
-        drill = {"drill_faults": ["planned_switchover"], "drill_lossless_ms": 5000}
-        play("drill", **drill, drill_report_dir=str(tmp_path / "drill"))
+        play("drill", drill_rto_ms=5000, drill_report_dir=str(tmp_path / "drill"))
         report = json.loads((tmp_path / "drill/report.json").read_text())
         passed(report)
+        assert [each["fault"] for each in report["faults"]] == ["planned_switchover"], "all that can be undone"
         assert report["topology"] == "by_hand" and report["faults"][0]["served"].keys() == {"node1", "node2"}
         assert holders() == ["node2"], "and back"
         play("teardown")

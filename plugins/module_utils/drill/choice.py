@@ -24,14 +24,18 @@ FULL_RATE = 4  # so many addresses a client asks at the full rate; more share it
 def why_not(
     fault: str,
     what: t.Mapping[str, t.Any],
-    operations: int,
+    topology: t.Mapping[str, t.Any],
     pool: bool,
     hooks: t.Mapping[str, t.Container[str]],
     lacking: t.Mapping[str, t.Mapping[str, str]],
 ) -> str | None:
     """Why a fault cannot be injected here."""
-    if what.get("api") and not operations:
+    if what.get("api") and not topology["operations"]:
         return "it is for topologies whose address a cloud's API moves"
+    if what.get("elected") and not topology["elected"]:
+        return "it is for topologies whose holder keepalived elects"
+    if not (what.get("planned") or what.get("pool") or topology["fails_over"]):
+        return "it is for topologies whose address moves by itself when its holder fails"
     if what.get("pool") and not pool:
         return "it is for topologies with servers behind the node that holds the address"
     if what.get("own_service") and pool:
@@ -48,16 +52,17 @@ def why_not(
 def choose(
     catalog: Faults,
     wanted: t.Sequence[str],
-    operations: int,
+    topology: t.Mapping[str, t.Any],
     pool: bool,
     hooks: t.Mapping[str, t.Mapping[str, t.Any]],
     lacking: t.Mapping[str, t.Mapping[str, str]],
 ) -> dict[str, t.Any]:
     """The faults of a drill: those that are wanted, or else all that are possible.
 
-    hooks: of each node, by fault. lacking: the faults that a node cannot have without a hook, and why.
+    topology: what the mechanism's role says of it. hooks: of each node, by fault. lacking: the faults that a node cannot
+    have without a hook, and why.
     """
-    reasons = {fault: why_not(fault, what, operations, pool, hooks, lacking) for fault, what in catalog.items()}
+    reasons = {fault: why_not(fault, what, topology, pool, hooks, lacking) for fault, what in catalog.items()}
     possible = [fault for fault, reason in reasons.items() if reason is None]
     problems = [
         "drill_hooks of %s: %s has no %s" % (node, fault, word)
@@ -79,6 +84,28 @@ def choose(
         # What a reader of the report may miss: the topology has it, this machine has not.
         "left_out": {fault: reason for fault, reason in reasons.items() if reason and not wanted and ": " in reason},
     }
+
+
+def objective_ms(
+    fault: str,
+    what: t.Mapping[str, t.Any],
+    own: t.Mapping[str, t.Any],
+    rto_ms: float,
+    lossless_ms: float,
+    operations: int,
+    unheld_ms: float,
+) -> int:
+    """How long clients may wait after a fault. own: the objectives that the inventory has for faults.
+
+    unheld_ms: how long a cloud's API leaves the address without a holder.
+    """
+    if fault in own:
+        return int(float(own[fault]))
+    if what.get("drains"):
+        return int(lossless_ms)
+    if operations and what.get("serving"):
+        return int(min(rto_ms, unheld_ms + lossless_ms))
+    return int(rto_ms + float(what.get("slack_ms") or 0))
 
 
 def lacks(answers: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, dict[str, str]]:

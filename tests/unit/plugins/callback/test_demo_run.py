@@ -191,6 +191,36 @@ def test_a_table_is_in_columns():
     ]
 
 
+TOPOLOGIES = [path.stem for path in (ROOT / "playbooks").glob("*_*.yml")]
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_faults_that_the_drill_would_refuse_are_refused_before_anything_is_built(
+    topology, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(demo_run, "Demo", None)
+    monkeypatch.setattr(demo_run.signal, "signal", lambda *_: None)
+    assert demo_run.main(topology, "partition,nonsense") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("demo: FAULTS: nonsense cannot be injected here: there is no such fault. Possible are ")
+    assert demo_run.refusal(topology, []) == demo_run.refusal(topology, ["planned_switchover", "partition"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("topology", "fault", "why"),
+    [
+        ("onprem_active_standby", "agent_kill", "it is for topologies whose address a cloud's API moves"),
+        ("onprem_active_standby", "real_server_kill", "it is for topologies with servers behind the node"),
+        ("gcp_route_heartbeat", "agent_kill", ""),
+        ("huawei_lvs_dr", "real_server_kill", ""),
+        ("huawei_lvs_dr", "service_kill", "for which there are real_server_..."),
+    ],
+)
+def test_a_fault_is_possible_in_the_topologies_that_have_it(topology, fault, why):
+    said = demo_run.refusal(topology, [fault])
+    assert why in said and bool(said) is bool(why)
+
+
 @pytest.fixture
 def demo(tmp_path, monkeypatch):
     """A demo whose commands are given by the test."""

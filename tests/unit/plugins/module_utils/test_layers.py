@@ -27,7 +27,7 @@ LAYERS = {
     "module_utils.node": ("module_utils.agent", "module_utils.keepalived"),
     "doc_fragments": (),
     "modules": ("module_utils",),
-    "filter": ("module_utils",),
+    "filter": ("module_utils", "plugin_utils"),
     "plugin_utils": ("module_utils",),
     "action": ("module_utils", "plugin_utils"),
     "lookup": ("module_utils",),

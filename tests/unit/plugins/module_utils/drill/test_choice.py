@@ -4,8 +4,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
 from ansible_collections.cloudha.vip.plugins.module_utils.drill import choice
 
+ROLES = Path(__file__).resolve().parents[5] / "roles"
+OURS = yaml.safe_load((ROLES / "drill/vars/main.yml").read_text())["drill_catalog"]
 CATALOG = {
     "service_kill": {"own_service": True},
     "real_server_kill": {"pool": True},
@@ -15,17 +23,73 @@ CATALOG = {
     "partition": {},
 }
 HOOK = {"inject": "a", "undo": "b"}
+BY_HAND = {"operations": 0, "elected": False, "fails_over": False}
 CONTAINER = {"node2": {"node_power_off": "it is a container"}}
 
 
 def choose(wanted=(), operations=0, pool=False, hooks=None, lacking=None):
-    return choice.choose(CATALOG, wanted, operations, pool, hooks or {"node1": {}, "node2": {}}, lacking or {})
+    pair = {"operations": operations, "elected": True, "fails_over": True}
+    return choice.choose(CATALOG, wanted, pair, pool, hooks or {"node1": {}, "node2": {}}, lacking or {})
+
+
+def possible(pool=False, **topology):
+    """Of the role's catalog, where hooks can do everything."""
+    topology = {"operations": 0, "elected": True, "fails_over": True, **topology}
+    return choice.choose(OURS, [], topology, pool, {"node1": dict.fromkeys(OURS, HOOK)}, {})["faults"]
 
 
 def test_all_that_is_possible_is_the_default():
     assert choose() == {"faults": ["service_kill", "node_power_off", "partition"], "problems": [], "left_out": {}}
     assert choose(operations=1)["faults"] == ["service_kill", "agent_kill", "node_power_off", "partition"]
     assert choose(pool=True)["faults"] == ["real_server_kill", "node_power_off", "partition"]
+
+
+def test_keepalived_is_left_alone_where_it_elects_nobody():
+    """It may not be there, so stopping it fails, and so does the undo."""
+    needs = {"keepalived_stop", "keepalived_kill", "agent_kill", "partition_peers"}
+    for operations in (0, 1):
+        all_of_them, without = (possible(operations=operations, elected=elected) for elected in (True, False))
+        assert set(without) == set(all_of_them) - needs
+    commands = {
+        fault: " ".join(str(what.get(word, "")) for word in ("prepare", "others", "inject", "undo"))
+        for fault, what in OURS.items()
+    }
+    assert {fault for fault in commands if re.search(r"systemctl .*\bkeepalived", commands[fault])} <= needs
+
+
+def test_nobody_breaks_the_holder_where_no_other_node_takes_over():
+    assert possible(fails_over=False, elected=False) == ["planned_switchover"]
+    behind = ["planned_switchover", "real_server_drain", "real_server_kill", "real_server_hang"]
+    assert possible(fails_over=False, elected=False, pool=True) == behind
+    refused = choice.choose(OURS, ["service_kill", "keepalived_stop"], BY_HAND, False, {}, {})["problems"]
+    assert refused == [
+        "drill_faults: service_kill cannot be injected here: it is for topologies whose address moves by itself when "
+        "its holder fails",
+        "drill_faults: keepalived_stop cannot be injected here: it is for topologies whose holder keepalived elects",
+        "Possible are planned_switchover",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "operations", "own", "objective"),
+    [
+        ("service_kill", 0, {}, 1000),
+        ("service_kill", 2, {}, 1000),
+        ("service_kill", 2, {"service_kill": "700"}, 700),
+        ("keepalived_stop", 0, {}, 1000),
+        ("keepalived_stop", 1, {}, 400),
+        ("keepalived_stop", 1, {"service_kill": 700}, 400),
+        ("real_server_drain", 0, {}, 100),
+        ("node_lost", 1, {}, 7000),
+    ],
+)
+def test_the_objective_of_a_fault(fault, operations, own, objective):
+    what = {**OURS, "node_lost": {"slack_ms": "6000"}}[fault]
+    assert choice.objective_ms(fault, what, own, 1000, 100, operations, 300) == objective
+
+
+def test_an_api_that_is_fast_gives_no_more_time_than_the_topology_has():
+    assert choice.objective_ms("keepalived_stop", OURS["keepalived_stop"], {}, 1000, 100, 2, 4000) == 1000
 
 
 def test_what_cannot_be_done_to_a_machine_is_left_out_and_said():
