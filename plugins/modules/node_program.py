@@ -117,12 +117,10 @@ options:
     elements: path
     default: []
   python:
-    description: A Python on the node that runs the program. If it is too old, the task fails and changes nothing.
+    description:
+      - A Python on the node that runs the program.
+      - If it is older than 3.9, or no Python, the task fails and changes nothing.
     type: path
-  python_version:
-    description: The oldest version that O(python) may have.
-    type: str
-    default: "3.9"
   unfinished:
     description:
       - Whether an earlier run was interrupted, so that some changes may not be in effect.
@@ -208,6 +206,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.node.program import (
     remove,
     write,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.topology.values import python_problems
 
 ACCESS: dict[str, Any] = dict(owner=dict(type="str"), group=dict(type="str"))
 
@@ -250,7 +249,6 @@ def main() -> None:
             ),
             absent=dict(type="list", elements="path", default=[]),
             python=dict(type="path"),
-            python_version=dict(type="str", default="3.9"),
             unfinished=dict(type="bool", default=False),
             # Neither the node's journal nor the result repeats all contents.
             archive=dict(type="str", no_log=True),
@@ -269,20 +267,18 @@ def main() -> None:
 
 
 def _check_python(module: AnsibleModule) -> None:
-    python, oldest = module.params["python"], module.params["python_version"]
+    python = module.params["python"]
     if not python:
         return
     if os.path.realpath(python) == os.path.realpath(sys.executable):
         version = "%d.%d" % sys.version_info[:2]
     else:
-        code, version, complaint = module.run_command(
+        _code, version, _complaint = module.run_command(
             [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], handle_exceptions=False
         )
-        if code != 0:
-            module.fail_json(msg=f"{python} cannot be run: {complaint.strip()}")
-        version = version.strip()
-    if [int(part) for part in version.split(".")] < [int(part) for part in oldest.split(".")]:
-        module.fail_json(msg=f"{python} is Python {version}, and the program needs {oldest} or newer; give another one")
+    problems = python_problems(version.strip(), python, "this node", "the program", "python")
+    if problems:
+        module.fail_json(msg="; ".join(problems))
 
 
 def _install(module: AnsibleModule) -> dict[str, Any]:

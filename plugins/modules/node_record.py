@@ -131,6 +131,14 @@ units:
   type: dict
   returned: success
   sample: {"nginx.service": {"active": false, "enabled": false}}
+notes:
+  description:
+    - For each of O(files) a JSON object, by which a role knows the settings that it wrote last.
+    - The role writes it in one line, after a hash sign, O(marker) and a colon.
+    - It is empty if the file has no such line.
+  type: dict
+  returned: O(state=recorded)
+  sample: {"/etc/nginx/nginx.conf": {"ports": [80]}}
 strangers:
   description:
     - Files below the directories that neither a package nor the role installed, or that somebody has changed since.
@@ -180,10 +188,12 @@ def main() -> None:
 def _carry_out(params: dict[str, Any], dry: bool) -> dict[str, Any]:
     record = Record(params["part"])
     wanted = {kind: params[kind] for kind in KINDS}
-    changed, more = False, {}
+    changed = False
+    more: dict[str, Any] = {}
     unfinished = record.unfinished
     if params["state"] == "recorded":
         changed = record.known is None or any(record.missing(wanted).values())
+        more = {"notes": record.notes(wanted["files"], params["marker"])}
         if not dry:
             record.add(wanted, params["marker"])
             record.begin()

@@ -32,7 +32,8 @@ class AgentNode(Node):
         super().__init__(path)
         self.action = action
         self.errors = path / "stderr"
-        (path / "lib/vip_agent/agent").unlink()
+        for package in ("agent", "base"):
+            (path / "lib/vip_agent" / package).unlink()
         for name, source in collect(["agent/*.py"]).items():
             target = path / "lib/vip_agent" / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -63,6 +63,7 @@ THE_ROLES_OWN = {
     "nginx_user": "by the family of the system",
     "nginx_modules": "by the family of the system",
     "nginx_document_root": "by the family of the system",
+    "nginx_answers": "in a comment, in JSON, which is one line; elsewhere each of it is quoted",
 }
 # Variables that are shell commands, or parts of such; what is in them is checked as they are.
 COMMANDS = ("switchover_lock_shell", "drill_catalog", "drill_ask", "drill_continue", "switchover_release")
@@ -176,6 +177,8 @@ GOOD = {
     "vip_agent_checks.interval_ms": "100",
     "vip_agent_checks.timeout_ms": "100",
     "nginx_health_path": "/x",
+    "nginx_drain_path": "/x",
+    "nginx_drain_file": "/run/x",
     "nginx_server_extra": "x;",
     "nginx_http_extra": "x;",
     "keepalived_detection_ms": "600",

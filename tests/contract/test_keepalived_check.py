@@ -34,6 +34,17 @@ def test_two_groups_in_one_play_are_refused(tmp_path: Path) -> None:
     assert "Collect the variables of this node" not in done.stdout, done.stdout
 
 
+def test_a_play_that_takes_the_nodes_in_turns_is_refused(tmp_path: Path) -> None:
+    web = {"name": "web", "interface": "lo", "virtual_router_id": 66, "addresses": ["192.0.2.1/24"]}
+    check = {"ansible.builtin.include_role": {"name": "cloudha.vip.keepalived", "tasks_from": "check"}}
+    play = {"hosts": "vip_nodes", "gather_facts": False, "serial": 1, "tasks": [check]}
+    nodes = {"vip_nodes": {"hosts": {"n1": {}, "n2": {}}}}
+    done = plays.run(tmp_path, nodes, [play], {"keepalived_instances": [web]})
+    assert done.returncode != 0
+    assert "this play has serial, and the nodes of vip_nodes have to be deployed together" in done.stdout, done.stdout
+    assert "Collect the variables of this node" not in done.stdout, done.stdout
+
+
 @pytest.mark.parametrize("where", ["loaded", "config"])
 def test_only_a_configuration_that_was_read_may_be_one_that_is_not_understood(tmp_path: Path, where: str) -> None:
     """Else nothing is known of what runs, and the rollout would stop the other nodes for it."""

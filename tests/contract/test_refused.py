@@ -71,8 +71,17 @@ def refused(
     ("variables", "says"),
     [
         (
-            {"vip_address": "192.168.99.10/24", "nginx_listen_addresses": ["127.0.0.1"]},
-            ["vip_address_offlink", "without 192.168.99.10: nobody would answer"],
+            {
+                "vip_address": "192.168.99.10/24",
+                "nginx_listen_addresses": ["127.0.0.1"],
+                "vip_port": 8080,
+                "nginx_port": 8081,
+            },
+            [
+                "vip_address_offlink",
+                "without 192.168.99.10: nobody would answer",
+                "nginx_port of node2 is 8081, and the service's port is 8080: nobody would answer",
+            ],
         ),
         ({"vip_interface": "eth9x"}, ["vip_interface is eth9x, which the node does not have"]),
         ({"vip_service": "haproxy"}, ["vip_check_url"]),

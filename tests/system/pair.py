@@ -150,7 +150,7 @@ class Pair:
         until(lambda: any(row["state"] == state for row in self.lab.status()), seconds, f"no machine is {state}")
 
     @contextlib.contextmanager
-    def client(self) -> Iterator[Seen]:
+    def client(self, port_and_path: str = "/healthz") -> Iterator[Seen]:
         """A client that asks all the time; the values are there when the block has ended."""
         seen, record = Seen(0, 0, set()), "/run/test-record"
         prober = (ROOT / "roles/drill/files/prober.py").read_text()
@@ -158,7 +158,7 @@ class Pair:
         self.ssh(
             "client1",
             "systemd-run --quiet --collect --unit=test-prober python3 /run/test-prober.py run "
-            f"--url http://{self.address}/healthz --output {record} --max-seconds 300 && "
+            f"--url http://{self.address}{port_and_path} --output {record} --max-seconds 300 && "
             f"python3 /run/test-prober.py wait --input {record} --good-ms 300 --timeout 30",
         )
         try:

@@ -665,6 +665,39 @@ def test_another_port_and_path_reach_checks_and_clients(pair: OnPremises) -> Non
     assert "8080/ready" in pair.ssh("node1", "cat /etc/vip-agent/config.json")
 
 
+def faults(pair: OnPremises) -> list[str]:
+    """How often each node was in FAULT so far."""
+    count = "journalctl --sync; journalctl --unit=keepalived | grep -c 'Entering FAULT STATE' || true"
+    return [pair.ssh(node, count) for node in ("node1", "node2")]
+
+
+def status(pair: OnPremises, node: str, path: str) -> str:
+    ask = f"import http.client as h; c = h.HTTPConnection('127.0.0.1', 8080); c.request('GET', '{path}')"
+    return pair.ssh(node, f'python3 -c "{ask}; print(c.getresponse().status)"').strip()
+
+
+@pytest.mark.in_order
+def test_clients_are_served_while_the_path_of_checks_changes_also_by_a_run_that_is_killed(pair: OnPremises) -> None:
+    """All agents ask at the former path until each is told the new one, which takes several tasks, or the next run."""
+    before, had = pair.holders(), faults(pair)
+    moved = {**pair.deployed, "nginx_health_path": "/alive"}
+    with pair.client(":8080/") as seen:
+        told = "cloudha.vip.vip_agent : Remember what there was before this role"
+        assert killed.run(pair, pair.topology, at=told, **moved).done.returncode < 0
+        for node in ("node1", "node2"):
+            assert [status(pair, node, path) for path in ("/alive", "/ready", "/none")] == ["200", "200", "404"]
+            assert "8080/ready" in pair.ssh(node, "cat /etc/vip-agent/config.json"), "the agents ask the former path"
+        pair.deploy(**moved)
+    assert faults(pair) == had
+    assert seen.answered_by == set(before) == set(pair.holders()) and seen.split_brain_ms == 0
+    short_enough(seen.gap_ms, PATIENCE_MS, seen.waited_ms)
+    for node in ("node1", "node2"):
+        assert "8080/alive" in pair.ssh(node, "cat /etc/vip-agent/config.json")
+        assert status(pair, node, "/ready") == "404", "nobody asks there any more"
+    done = pair.play(pair.topology, **moved)
+    assert changes(done.stdout) == {"node1": 0, "node2": 0}, done.stdout[-6000:]
+
+
 SCRIPTS = {
     "health_check_kind": "script",
     "health_check_user": "vip_checker",
@@ -696,7 +729,9 @@ ADDRESS_IS_GONE = f"! {ADDRESS_IS_BACK}"
 
 
 def test_the_script_health_check_moves_the_address_too(pair: OnPremises) -> None:
+    had = faults(pair)
     pair.deploy(**SCRIPTS)
+    assert faults(pair) == had, "no check asks where nginx is gone: the port changes, too"
     try:
         pair.until("node1", ADDRESS_IS_BACK, 40)  # it has the highest priority
         with pair.client() as seen:

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 
+from ..base import url as urls
 from . import kinds
 from .guard import UNIT
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/etc/vip-agent/config.json"
 REQUIRED = object()
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/:\[\]@?#]+)(?::([0-9]{1,5}))?(/[!-~]*)?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
 
 
@@ -274,18 +274,19 @@ def _tcp(section: Section) -> Check:
 
 def _http(section: Section) -> Check:
     check = HttpCheck()
-    url = section.take("url", str)
-    match = URL.fullmatch(url)
-    if url and not match:
-        section.problem("url", f"must be like http://127.0.0.1:8080/healthz, not {url!r}")
-    scheme, host, port, path = match.groups() if match else ("http", "127.0.0.1", None, None)
-    check.tls = scheme == "https"
-    check.host = _host(section, "url", host.strip("[]"))
-    check.port = int(port or (443 if check.tls else 80))
-    if not 1 <= check.port <= 65535:
+    given = section.take("url", str)
+    url = urls.parse(given)
+    if url is None or url.scheme == "tcp":
+        if given:
+            section.problem("url", f"must be like http://127.0.0.1:8080/healthz, not {given!r}")
+        url = urls.Url("http", "127.0.0.1", None, "")
+    check.tls = url.scheme == "https"
+    check.host = _host(section, "url", url.host.strip("[]"))
+    check.port = urls.PORTS[url.scheme] if url.port is None else url.port
+    if not url.in_range:
         section.problem("url", f"the port must be from 1 to 65535, not {check.port}")
-    check.path = path or "/"
-    check.host_header = section.take("host_header", str, f"{host}:{port}" if port else host)
+    check.path = url.path or "/"
+    check.host_header = section.take("host_header", str, url.host if url.port is None else f"{url.host}:{url.port}")
     if not re.fullmatch(r"[!-~]+", check.host_header):
         section.problem("host_header", "must be printable ASCII without spaces")
     status = section.take("status", list, [200])

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import time
 
+from ..base import url as urls
 from ..base.errors import CloudError
 from ..clouds.gce import Compute
 from ..clouds.session import StdlibSession
 from ..clouds.tokens import Metadata, MetadataToken
 from . import kinds
-from .config import URL, Action
+from .config import Action
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ def parse(section: Section, action: GcpAction) -> None:
 
 
 def _service(section: Section, key: str, default: str) -> str:
-    url = str(section.take(key, str, default)).rstrip("/")
-    match = URL.fullmatch(url)
-    if not match or not 1 <= int(match[3] or 80) <= 65535 or set("?#") & set(url):
-        section.problem(key, f"must be like {default}, not {url!r}")
-    return url
+    text = str(section.take(key, str, default)).rstrip("/")
+    url = urls.parse(text)
+    if url is None or url.scheme == "tcp" or not url.in_range or set("?#") & set(text):
+        section.problem(key, f"must be like {default}, not {text!r}")
+    return text
 
 
 class Identity:

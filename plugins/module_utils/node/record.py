@@ -130,6 +130,10 @@ class Record:
     def installed(self, programs: Iterable[str]) -> list[str]:
         return [program for program in programs if self._at(program).exists()]
 
+    def notes(self, files: Iterable[str], marker: str) -> dict[str, Any]:
+        """By file the object in JSON in its line "# MARKER: {...}", by which the role knows what it wrote last."""
+        return {item: _note(self._at(item), marker) for item in files}
+
     def strangers(self, marker: str) -> list[str]:
         """Files below the recorded directories that neither a package nor the role brought as they are."""
         known = self.known or {}
@@ -225,6 +229,17 @@ def _read(directory: Path) -> dict[str, Any] | None:
 
 def _has(file: Path, marker: str) -> bool:
     return bool(marker) and marker.encode() in file.read_bytes()
+
+
+def _note(file: Path, marker: str) -> dict[str, Any]:
+    """Empty if the file is not the role's, or if somebody has spoilt the line."""
+    begin = f"# {marker}: "
+    try:
+        lines = file.read_text(errors="replace").split("\n")
+        found = json.loads(next((line[len(begin) :] for line in lines if line.startswith(begin)), "{}"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _duplicate(source: Path, target: Path) -> None:

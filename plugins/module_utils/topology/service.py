@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_URL = re.compile(r"(https?|tcp)://(\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]+)(?::([0-9]{1,5}))?(/\S*)?")
-_PORTS = {"http": 80, "https": 443}
+from ..base import url
 
 
 def service_url(address: str, port: Any = 80, path: str = "/healthz", check_url: str | None = None) -> str:
@@ -23,39 +22,40 @@ def service_url(address: str, port: Any = 80, path: str = "/healthz", check_url:
     host = f"[{plain}]" if ":" in plain else plain
     scheme = "http"
     if check_url:
-        match = _URL.fullmatch(str(check_url))
-        if not match or (match[1] == "tcp" and (not match[3] or match[4])):
+        asked = url.parse(str(check_url))
+        if asked is None:
             raise ValueError(
-                f"vip_check_url is {check_url!r}; write it like http://127.0.0.1:8080/healthz or tcp://127.0.0.1:5432"
+                f"vip_check_url is {check_url!r}; write it like http://127.0.0.1:8080/healthz or tcp://127.0.0.1:5432, "
+                "with no user, and with a path before a query"
             )
-        scheme, port, path = match[1], match[3] or _PORTS[match[1]], match[4] or ""
+        scheme, path = asked.scheme, asked.path
+        port = url.PORTS[scheme] if asked.port is None else asked.port
     if not str(port).isdigit() or not 1 <= int(port) <= 65535:
         raise ValueError(f"nginx_port or the port of vip_check_url is {port!r}; it must be from 1 to 65535")
-    if path and not re.fullmatch(r"/\S*", str(path)):
-        raise ValueError(f"nginx_health_path is {path!r}; it must begin with / and have no spaces")
-    return f"{scheme}://{host}{'' if _PORTS.get(scheme) == int(port) else f':{int(port)}'}{path}"
+    if path and not re.fullmatch("/[!-~]*", str(path)):
+        raise ValueError(f"nginx_health_path is {path!r}; it must begin with /, and have no spaces and ASCII only")
+    return f"{scheme}://{host}{'' if url.PORTS.get(scheme) == int(port) else f':{int(port)}'}{path}"
 
 
-def service_checks(url: str, service: str = "nginx", kind: str = "resident") -> list[dict[str, Any]]:
+def service_checks(address: str, service: str = "nginx", kind: str = "resident") -> list[dict[str, Any]]:
     """The check of this URL: for the resident agent, or for the script that keepalived runs."""
-    match = _URL.fullmatch(url)
-    if not match:
-        raise ValueError(f"{url!r} is not a URL such as http://127.0.0.1/healthz")
-    scheme, host, port = match[1], match[2].strip("[]"), match[3]
+    asked = url.parse(address)
+    if asked is None:
+        raise ValueError(f"{address!r} is not a URL such as http://127.0.0.1/healthz")
     if kind == "script":
-        if scheme == "https":
+        if asked.scheme == "https":
             raise ValueError(
-                f"vip_check_url is {url!r}, and the script asks by http or tcp only; "
+                f"vip_check_url is {address!r}, and the script asks by http or tcp only; "
                 "choose another URL, or the health_check_kind resident"
             )
         process = {"process": "nginx"} if service == "nginx" else {}
-        target = {"tcp": f"{match[2]}:{port}"} if scheme == "tcp" else {"url": url}
+        target = {"tcp": f"{asked.host}:{asked.port}"} if asked.scheme == "tcp" else {"url": address}
         return [{"name": service, **process, **target, "restart": f"{service.removesuffix('.service')}.service"}]
-    if scheme == "tcp":
-        return [{"name": service, "type": "tcp", "host": host, "port": int(port)}]
+    if asked.scheme == "tcp":
+        return [{"name": service, "type": "tcp", "host": asked.host.strip("[]"), "port": asked.port}]
     # Whether it lives, not who it is: its certificate is for its clients' name.
-    verify = {"tls_verify": False} if scheme == "https" else {}
-    return [{"name": service, "type": "http", "url": url, **verify}]
+    verify = {"tls_verify": False} if asked.scheme == "https" else {}
+    return [{"name": service, "type": "http", "url": address, **verify}]
 
 
 def track_files(checks: Sequence[Mapping[str, Any]], watched: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
@@ -73,7 +73,7 @@ def topology_problems(given: Mapping[str, Any]) -> list[str]:
     """Why these settings of one node cannot serve clients, in sentences.
 
     given: addresses, interface, interfaces (as vip_info tells), offlink, service, check_url, port, path,
-    listen_addresses, ipv6.
+    listen_addresses, ipv6; nginx_ports: by host its nginx_port, if the inventory has one.
     """
     return list(_problems(given))
 
@@ -106,6 +106,12 @@ def _problems(given: Mapping[str, Any]) -> Iterator[str]:
                 "tcp://127.0.0.1:5432"
             )
         return
+    for host, port in given["nginx_ports"].items():
+        if str(port) != str(given["port"]):
+            yield (
+                f"nginx_port of {host} is {port}, and the service's port is {given['port']}: nobody would answer "
+                "there; set the same nginx_port on all hosts, or vip_port in its place"
+            )
     for address in map(_ip, given["addresses"]):
         if address is None:
             continue

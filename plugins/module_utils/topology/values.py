@@ -14,13 +14,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ..base import url
+
 Check = Callable[[str], str]  # what is wrong, and what to do; empty if nothing is
 
 
 class Whole(NamedTuple):
-    """A check of all entries of a list together."""
+    """A check of all entries of a list together, once each of them is good."""
 
     check: Callable[[list[str]], str]
+    each: Check | None = None
 
 
 def _pattern(pattern: str, advice: str) -> Check:
@@ -47,6 +50,13 @@ def _plain_address(value: str) -> str:
     return "" if plain else f"is {_shown(value)}; write an address without a length, such as 192.0.2.10"
 
 
+def _once(values: list[str]) -> str:
+    """nginx refuses to listen on an address twice, however that is written."""
+    addresses = [ipaddress.ip_address(value) for value in values]
+    twice = next((value for value, address in zip(values, addresses) if addresses.count(address) > 1), "")
+    return f"has {twice} more than once; leave out all but one" if twice else ""
+
+
 def _port(value: str) -> str:
     return (
         "" if re.fullmatch("[0-9]{1,5}", value) and 1 <= int(value) <= 65535 else f"is {_shown(value)}; use 1 to 65535"
@@ -61,6 +71,26 @@ def _url(value: str) -> str:
 
 def _url_or_none(value: str) -> str:
     return _url(value) if value else ""
+
+
+# Seconds, longer than a restart of the agent.
+SHORTEST_VERDICT = 3
+
+
+def _outlasts_a_restart(value: str) -> str:
+    if re.fullmatch("[0-9]{1,6}", value) and int(value) >= SHORTEST_VERDICT:
+        return ""
+    return (
+        f"is {_shown(value)}, which a mere restart of the agent would outlast; give {SHORTEST_VERDICT} seconds or more"
+    )
+
+
+def _asked_url(value: str) -> str:
+    """What the script asks; it may contain a password by mistake, and is not shown."""
+    asked = url.parse(value)
+    if asked is not None and asked.scheme == "http" and asked.in_range:
+        return ""
+    return "is no URL that the script can ask; write it like http://127.0.0.1:8080/healthz?full=1, with no user"
 
 
 def _directives(lines: list[str]) -> str:
@@ -125,11 +155,12 @@ _interface = _pattern(r"[\w.:@-]{1,15}", "write the name of an interface, such a
 _header = _pattern("[A-Za-z0-9-]{1,100}", "write the name of a header, such as X-Vip-Node")
 _header_value = _pattern(r"[^\x00-\x1f\x7f$]{1,255}", "use at most 255 characters, and no $ and no control characters")
 _server_name = _pattern(r"[^\x00-\x1f\x7f]{1,1000}", "write names with a space between them")
-_url_path = _pattern(r"/[^\s\x00-\x1f\x7f]{0,1000}", "begin with /, and use no spaces")
+_url_path = _pattern("/[!-~]{0,1000}", "begin with /, and use no spaces and ASCII only")
 _host_port = _pattern(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):[0-9]{1,5}", "write it like 127.0.0.1:5432")
 _text = _pattern(r"[^\x00-\x1f\x7f]{1,500}", "use at most 500 characters, and no control characters")
 _memory = _pattern(r"[0-9]{1,15}(\.[0-9]{1,3})?[KMGTPE%]?|infinity", "write it as systemd does, such as 128M")
 _scheduler = _pattern("[a-z0-9_]{1,16}", "write the name of a scheduler, such as mh")
+
 
 _VALUES: dict[str, Any] = {
     "drill_addresses": _address,
@@ -140,7 +171,7 @@ _VALUES: dict[str, Any] = {
     "health_check_checks": {
         "name": _file_name,
         "process": _text,
-        "url": _url,
+        "url": _asked_url,
         "tcp": _host_port,
         "restart": _unit,
     },
@@ -149,9 +180,11 @@ _VALUES: dict[str, Any] = {
     "lvs_real_server_addresses": _address,
     "lvs_real_server_drain_file": _path,
     "vip_drain_file": _path,
+    "nginx_drain_file": _path,
+    "nginx_drain_path": lambda value: _url_path(value) if value else "",
     "nginx_health_path": _url_path,
     "nginx_http_extra": Whole(_directives),
-    "nginx_listen_addresses": _plain_address,
+    "nginx_listen_addresses": Whole(_once, _plain_address),
     "nginx_node_header": _header,
     "nginx_node_name": _header_value,
     "nginx_port": _port,
@@ -160,6 +193,7 @@ _VALUES: dict[str, Any] = {
     "vip_agent_fifo": _path,
     "vip_agent_memory_max": _memory,
     "vip_agent_python": _path,
+    "vip_agent_verdict_lasts_s": _outlasts_a_restart,
     "vip_interface": _interface,
     "vrrp_interface": _interface,
 }
@@ -172,9 +206,9 @@ def value_problems(given: Mapping[str, Any]) -> list[str]:
 
 def _problems(path: str, value: Any, check: Any) -> Iterator[str]:
     if isinstance(check, Whole):
-        problem = check.check([str(line) for line in value])
-        if problem:
-            yield f"{path} {problem}"
+        found = list(_problems(path, value, check.each)) if check.each else []
+        problem = "" if found else check.check([str(line) for line in value])
+        yield from [f"{path} {problem}"] if problem else found
     elif isinstance(value, (list, tuple)):
         for position, item in enumerate(value):
             yield from _problems(f"{path}[{position}]", item, check)

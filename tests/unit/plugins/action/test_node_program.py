@@ -197,12 +197,16 @@ def test_systemd_is_told_of_units_only(node):
 
 
 def test_a_python_that_is_too_old_or_missing_changes_nothing(node):
-    result = node.run(python=sys.executable, python_version="4.0")
-    assert result["failed"] is True and f"{sys.executable} is Python 3." in result["msg"]
-    (node.path / "bin/python-old").write_text("#!/bin/sh\necho 3.6\n")
-    (node.path / "bin/python-old").chmod(0o755)
-    result = node.run(python=str(node.path / "bin/python-old"))
-    assert "is Python 3.6, and the program needs 3.9 or newer" in result["msg"]
+    python = node.path / "bin/python-old"
+    for does, says in (
+        ("echo 3.6", "is Python 3.6, and the program needs Python 3.9 or newer"),
+        ("true", "cannot be run, and the program needs Python 3.9 or newer"),
+        ("echo what", "cannot be run, and the program needs Python 3.9 or newer"),
+    ):
+        python.write_text(f"#!/bin/sh\n{does}\n")
+        python.chmod(0o755)
+        result = node.run(python=str(python))
+        assert result["failed"] is True and f"{python} on this node {says}" in result["msg"]
     assert node.run(python="/nonexistent/python")["failed"] is True
     assert not list(node.root.iterdir())
 

@@ -58,6 +58,11 @@ def test_the_port_and_the_path_reach_whoever_asks(given, wanted):
         (("a", 80, "/x", "127.0.0.1:80"), "vip_check_url is '127.0.0.1:80'"),
         (("a", 80, "/x", "tcp://127.0.0.1"), "vip_check_url is 'tcp://127.0.0.1'"),
         (("a", 80, "/x", "tcp://127.0.0.1:1/x"), "vip_check_url is"),
+        # Nobody could ask them as they are.
+        (("a", 80, "/x", "http://127.0.0.1?live=1"), "with no user, and with a path before a query"),
+        (("a", 80, "/x", "http://user@host/x"), "with no user, and with a path before a query"),
+        (("a", 80, "/x", "http://127.0.0.1/ü"), "vip_check_url is"),
+        (("a", 80, "/ü"), "ASCII only"),
         (("a", 80, "/x", "http://127.0.0.1:99999/"), "it must be from 1 to 65535"),
         (("a", "many"), "nginx_port"),
         (("a", 80, "ready"), "nginx_health_path is 'ready'; it must begin with /"),
@@ -101,6 +106,7 @@ GIVEN = {
     "path": "/healthz",
     "listen_addresses": [],
     "ipv6": True,
+    "nginx_ports": {},
 }
 
 
@@ -121,6 +127,8 @@ GIVEN = {
         # keepalived's check says it.
         {"addresses": ["192.168.7.300/22"]},
         {"listen_addresses": ["10.77.0.246"]},
+        {"nginx_ports": {"node1": 80, "node2": "80"}},
+        {"service": "haproxy", "check_url": "tcp://127.0.0.1:443", "nginx_ports": {"node1": 8080}},
         {"service": "haproxy", "check_url": "tcp://127.0.0.1:443"},
         {"service": "haproxy", "check_url": "http://127.0.0.1:8080/", "listen_addresses": ["1.2.3.4"]},
         {"addresses": ["10.77.0.0/31"], "interfaces": {"eth0": ["10.77.0.1/31"]}},
@@ -134,6 +142,10 @@ def test_nothing_to_complain_about(given):
     ("given", "says"),
     [
         ({"addresses": ["192.168.99.10/24"]}, "192.168.99.10/24 is not in the network of eth0 (10.77.0.0/24)"),
+        (
+            {"nginx_ports": {"node1": "80", "node2": 8081}},
+            "nginx_port of node2 is 8081, and the service's port is 80: nobody would answer there",
+        ),
         # The holder has the wrong address already: that is no reason to believe it.
         (
             {"addresses": ["192.168.99.10/24"], "interfaces": {"eth0": ["10.77.0.11/24", "192.168.99.10/24"]}},

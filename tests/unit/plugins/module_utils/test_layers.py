@@ -23,7 +23,7 @@ LAYERS = {
     "module_utils.ansible": ("module_utils.base", "module_utils.clouds", "module_utils.failover"),
     "module_utils.keepalived": (),
     "module_utils.drill": (),
-    "module_utils.topology": ("module_utils.clouds",),
+    "module_utils.topology": ("module_utils.base", "module_utils.clouds"),
     "module_utils.node": ("module_utils.agent", "module_utils.keepalived"),
     "doc_fragments": (),
     "modules": ("module_utils",),

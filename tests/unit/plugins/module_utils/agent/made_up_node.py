@@ -24,7 +24,8 @@ class Node:
     def __init__(self, path, **config):
         self.path = path
         (path / "lib/vip_agent").mkdir(parents=True)
-        (path / "lib/vip_agent/agent").symlink_to(Path(service.__file__).parent)
+        for package in ("agent", "base"):
+            (path / "lib/vip_agent" / package).symlink_to(Path(service.__file__).parents[1] / package)
         for name in ("check", "agent"):
             (path / name).mkdir()
         os.mkfifo(path / "notify")

@@ -95,7 +95,8 @@ def library(tmp_path_factory):
 class ToyNode(Node):
     def __init__(self, path, library):
         super().__init__(path)
-        (path / "lib/vip_agent/agent").unlink()
+        for package in ("agent", "base"):
+            (path / "lib/vip_agent" / package).unlink()
         for name, text in collect(["agent/*.py"], library).items():
             target = path / "lib/vip_agent" / name
             target.parent.mkdir(parents=True, exist_ok=True)

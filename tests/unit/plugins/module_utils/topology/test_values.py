@@ -23,6 +23,9 @@ from ansible_collections.cloudha.vip.plugins.module_utils.topology.values import
         {"nginx_server_name": "www.example.org *.example.org ~^(www|shop)\\d+\\.example\\.org$"},
         {"nginx_node_name": 'the node 1 ("front"; it\'s #1)'},
         {"nginx_health_path": "/healthz?full=1&x={y}"},
+        {"nginx_listen_addresses": ["127.0.0.1"], "nginx_drain_path": "", "vip_agent_verdict_lasts_s": "3"},
+        {"nginx_drain_path": "/lvs-check", "nginx_drain_file": "/run/drained"},
+        {"health_check_checks": [{"name": "app", "url": "http://www.example.org/x?y=z"}]},
         {"drill_url": ["", "https://user:password@[2001:db8::1]:8443/x?y=z"]},
         {"drill_topology": "a pair by another name"},
         {"drill_service": "web@1.service"},
@@ -43,6 +46,10 @@ def test_what_users_write_is_taken(given):
     assert value_problems(given) == []
 
 
+TWICE = "more than once; leave out all but one"
+UNASKED = "is no URL that the script can ask; write it like http://127.0.0.1:8080/healthz?full=1, with no user"
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
@@ -52,6 +59,15 @@ def test_what_users_write_is_taken(given):
             {"nginx_listen_addresses": ["192.0.2.1", "192.0.2.1/24"]},
             "nginx_listen_addresses[1] is '192.0.2.1/24'; write an address without a length, such as 192.0.2.10",
         ),
+        ({"nginx_listen_addresses": 2 * ["192.0.2.1"]}, f"nginx_listen_addresses has 192.0.2.1 {TWICE}"),
+        ({"nginx_listen_addresses": ["fd00::1", "fd00:0::1"]}, f"nginx_listen_addresses has fd00::1 {TWICE}"),
+        (
+            {"vip_agent_verdict_lasts_s": 2},
+            "vip_agent_verdict_lasts_s is '2', which a mere restart of the agent would outlast; give 3 seconds or more",
+        ),
+        ({"health_check_checks": [{"url": "http://127.0.0.1?live=1"}]}, f"health_check_checks[0].url {UNASKED}"),
+        ({"health_check_checks": [{"url": "http://user@127.0.0.1/"}]}, f"health_check_checks[0].url {UNASKED}"),
+        ({"health_check_checks": [{"url": "https://127.0.0.1/"}]}, f"health_check_checks[0].url {UNASKED}"),
         (
             {"drill_addresses": ["fe80::1%eth0"]},
             "drill_addresses[0] is 'fe80::1%eth0'; leave out the % and what follows",
