@@ -59,8 +59,8 @@ def choose(
 ) -> dict[str, t.Any]:
     """The faults of a drill: those that are wanted, or else all that are possible.
 
-    topology: what the mechanism's role says of it. hooks: of each node, by fault. lacking: the faults that a node cannot
-    have without a hook, and why.
+    topology: the traits that the mechanism's role declares. hooks: of each node, by fault. lacking: the faults that a
+    node cannot have without a hook, and why.
     """
     reasons = {fault: why_not(fault, what, topology, pool, hooks, lacking) for fault, what in catalog.items()}
     possible = [fault for fault, reason in reasons.items() if reason is None]

@@ -16,13 +16,13 @@ plan(observed, goal, memory) -> iterable of Step, Pause and Together
     observation. Steps that cannot wait for each other are planned Together.
 
 A step only writes; the look before it reads. The exception is an API without a lock, where a list is replaced as a
-whole, or a repeated request makes a second thing: havip_ports.py, havip_huaweicloud.py and havip_ucloudstack.py. There a
-step reads what it replaces immediately before it writes, and raises Stale if that is not as it was seen.
+whole, or a repeated request makes a second thing: havip_ports.py, havip_huaweicloud.py and havip_ucloudstack.py. There
+a step reads what it replaces immediately before it writes, and raises Stale if that is not as it was seen.
 
 A run's Memory has the knowledge about itself that no observation can give.
 
-The timeout is for the whole run. Nothing begins after it, except what would otherwise be left half done: the look behind
-a step, a part that is bound, and the look behind all parts.
+The timeout is for the whole run. Nothing begins after it, except what would otherwise be left half done: the look
+behind a step, a part that is bound, and the look behind all parts.
 """
 
 from __future__ import annotations
