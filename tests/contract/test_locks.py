@@ -275,7 +275,7 @@ def test_of_two_that_take_over_from_a_killed_one_only_one_goes_on(site: Site) ->
     both = f"mkdir {site.directory}/$PPID.idle; while set -- {site.directory}/*.idle; [ $# -lt 2 ]; do sleep 0.1; done"
     meet = {"ansible.builtin.shell": both, "run_once": True}
     with ThreadPoolExecutor() as pool:
-        done = [run.result() for run in [pool.submit(site.run, ALICE, IDLE, meet, KEEP) for _ in range(2)]]
+        done = [run.result() for run in [pool.submit(site.run, ALICE, IDLE, meet, KEEP) for _run in range(2)]]
     winner, loser = sorted(done, key=lambda run: run.returncode)
     assert winner.returncode == 0 and loser.returncode != 0, winner.stdout + loser.stdout
     (name,) = set(site.holders())

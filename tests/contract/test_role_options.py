@@ -106,10 +106,10 @@ SECRETS = {"havip_private_key": "Hush-1", "cloudpods_password": "Hush-2", "gcp_a
 
 
 def test_a_bad_value_is_refused_before_anything(tmp_path: Path) -> None:
-    says = {f"{role}-{entry}-{n}": text for n, (role, _, text) in enumerate(BAD) for entry in ("check", "main")}
+    says = {f"{role}-{entry}-{n}": text for n, (role, _values, text) in enumerate(BAD) for entry in ("check", "main")}
     hosts = {
         f"{role}-{entry}-{n}": {"role": role, "entry": entry, **variables}
-        for n, (role, variables, _) in enumerate(BAD)
+        for n, (role, variables, _text) in enumerate(BAD)
         for entry in ("check", "main")
     }
     task = {"ansible.builtin.include_role": {"name": "cloudha.vip.{{ role }}", "tasks_from": "{{ entry }}"}}
