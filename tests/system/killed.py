@@ -47,5 +47,6 @@ def run(pair: Pair, playbook: str, *words: str, at: int | str = 0, after_ms: int
     )
     lines = log.read_text().splitlines()
     tasks = [line.partition(" ")[2] for line in lines if re.match(r"\d", line)]
+    assert isinstance(at, int) or at in tasks, f"no task has the name {at!r}: {tasks}"
     changed = sorted({int(line.split()[1]) for line in lines if line.startswith("changed ")})
     return Run(done, tasks, changed)

@@ -682,7 +682,7 @@ def test_clients_are_served_while_the_path_of_checks_changes_also_by_a_run_that_
     before, had = pair.holders(), faults(pair)
     moved = {**pair.deployed, "nginx_health_path": "/alive"}
     with pair.client(":8080/") as seen:
-        told = "cloudha.vip.vip_agent : Remember what there was before this role"
+        told = "cloudha.vip.vip_agent : Record the state from before this role"
         assert killed.run(pair, pair.topology, at=told, **moved).done.returncode < 0
         for node in ("node1", "node2"):
             assert [status(pair, node, path) for path in ("/alive", "/ready", "/none")] == ["200", "200", "404"]
