@@ -80,7 +80,7 @@ def test_a_group_that_has_nothing_to_do_is_looked_at_once(tmp_path: Path) -> Non
     code, output = run(tmp_path, {"node1": node(tmp_path, 1, True), "node2": node(tmp_path, 2, False)})
     assert code == 0 and turns(output) == ["node2", "node1"], output
     sums = dict(re.findall(r"(node\d) wants (\w+)\.", output))
-    nodes = {name: node(tmp_path, n, n == 1, sums[name]) for n, name in enumerate(sums, 1)}
+    nodes = {name: node(tmp_path, n, n == 1, sums[name]) for n, name in enumerate(sorted(sums), 1)}
     code, output = run(tmp_path, nodes)
     assert code == 0 and turns(output) == [], output
     assert output.count(": Look at the node]") == 1 and "Refuse a phase" not in output, output
