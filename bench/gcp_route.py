@@ -344,10 +344,6 @@ def _host_pid(group: Path, inside: int) -> int:
     raise Unfit(f"no process {inside} in {group.name}")
 
 
-def say(text: str) -> None:
-    print(text, flush=True)
-
-
 def main() -> None:
     parser = contest.options(__doc__ or "", CONTESTANTS)
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))

@@ -130,6 +130,18 @@ def test_a_bad_value_is_refused_before_anything(tmp_path: Path) -> None:
     assert "Hush" not in done.stdout + done.stderr
 
 
+GOOGLE = {
+    "gcp_zone": "d",
+    "gcp_instance": "e",
+    "gcp_instance_project": "f",
+    "gcp_project": "g",
+    "gcp_endpoint": "h",
+    "gcp_auth_kind": "accesstoken",
+    "gcp_access_token": "Hush-3",
+    "gcp_service_account_file": "/i",
+    "gcp_service_account_contents": {"key": "Hush-6"},
+    "gcp_service_account_email": "j",
+}
 # Every variable of a role, and what its module must get. The module refuses them together, before it asks anybody.
 WHOLE: dict[str, dict[str, Any]] = {
     "havip": {
@@ -203,16 +215,7 @@ WHOLE: dict[str, dict[str, Any]] = {
         "gcp_network": "b",
         "gcp_route_priority": 7,
         "gcp_route_tags": ["c"],
-        "gcp_zone": "d",
-        "gcp_instance": "e",
-        "gcp_instance_project": "f",
-        "gcp_project": "g",
-        "gcp_endpoint": "h",
-        "gcp_auth_kind": "accesstoken",
-        "gcp_access_token": "Hush-3",
-        "gcp_service_account_file": "/i",
-        "gcp_service_account_contents": {"key": "Hush-6"},
-        "gcp_service_account_email": "j",
+        **GOOGLE,
         # It has been looked at in this run.
         "gcp_route_seen": {"holder": None},
     },
@@ -221,16 +224,7 @@ WHOLE: dict[str, dict[str, Any]] = {
         "vip_interface": "eth0",
         "gcp_alias_range_name": "a",
         "gcp_alias_interface": "nic7",
-        "gcp_zone": "d",
-        "gcp_instance": "e",
-        "gcp_instance_project": "f",
-        "gcp_project": "g",
-        "gcp_endpoint": "h",
-        "gcp_auth_kind": "accesstoken",
-        "gcp_access_token": "Hush-3",
-        "gcp_service_account_file": "/i",
-        "gcp_service_account_contents": {"key": "Hush-6"},
-        "gcp_service_account_email": "j",
+        **GOOGLE,
         "gcp_alias_ip_seen": {"ranges": [{"holder": None}]},
     },
 }
