@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -80,7 +81,7 @@ def world(new_namespace, collections, tmp_path):
     for address in CIDRS.values():
         node.run("ip", "address", "add", address, "dev", "eth0", *(["nodad"] if ":" in address else []))
     (tmp_path / "keepalived.conf").write_text(CONFIGURATION)
-    with _running([*node.enter, sys.executable, "-c", GUARD, str(tmp_path)], collections):
+    with _running([*node.enter, sys.executable, "-c", GUARD, str(tmp_path)], collections) as node.guard:
         until((tmp_path / "keepalived.json").exists, 20, "the guard does not come up")
         yield node, gateway
 
@@ -134,6 +135,16 @@ def test_an_address_that_came_is_announced_again(world, family):
     node, gateway = world
     _come_anew(node, family)
     _believe_the_other_node(gateway, ADDRESSES[family])
+    _until_believed(gateway, ADDRESSES[family], 10)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_an_address_that_left_and_came_between_two_looks_is_announced_again(world, family):
+    node, gateway = world
+    node.guard.send_signal(signal.SIGSTOP)
+    _come_anew(node, family)
+    _believe_the_other_node(gateway, ADDRESSES[family])
+    node.guard.send_signal(signal.SIGCONT)
     _until_believed(gateway, ADDRESSES[family], 10)
 
 

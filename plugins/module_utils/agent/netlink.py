@@ -56,17 +56,21 @@ class Addresses:
             self.socket.setblocking(False)
         self.held = held
 
-    def update(self) -> None:
-        """Take in the changes."""
+    def update(self) -> set[str]:
+        """Take in the changes; return the addresses that left, also those that came back meanwhile."""
+        left: set[str] = set()
         try:
             with contextlib.suppress(BlockingIOError):
                 while True:
                     for kind, _sequence, payload in _messages(self._receive()):
-                        _apply(self.held, kind, payload)
+                        left.update(_apply(self.held, kind, payload))
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
+            before = set(self.held)
             self.reload()  # news were dropped
+            left |= before - self.held.keys()
+        return left
 
     def _receive(self) -> bytes:
         """The messages of the kernel, which has the port 0; none of other processes."""
@@ -86,9 +90,10 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         data = data[(length + 3) & ~3 :]
 
 
-def _apply(held: dict[str, str], kind: int, payload: bytes) -> None:
+def _apply(held: dict[str, str], kind: int, payload: bytes) -> tuple[str, ...]:
+    """Take in one message; return the address that left."""
     if kind not in (_NEW, _DELETED) or len(payload) < _ADDRESS.size:
-        return
+        return ()
     family, _prefix, _flags, _scope, index = _ADDRESS.unpack_from(payload)
     found: dict[int, bytes] = {}
     rest = payload[_ADDRESS.size :]
@@ -99,12 +104,12 @@ def _apply(held: dict[str, str], kind: int, payload: bytes) -> None:
     # On a point-to-point link IFA_ADDRESS is the other end.
     packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
     if not packed or len(packed) != {socket.AF_INET: 4, socket.AF_INET6: 16}.get(family):
-        return
+        return ()
     address = socket.inet_ntop(family, packed)
     if kind == _NEW:
         try:
             held[address] = socket.if_indextoname(index)
         except OSError:  # the interface is gone already
             held[address] = str(index)
-    else:
-        held.pop(address, None)
+        return ()
+    return (address,) if held.pop(address, None) else ()

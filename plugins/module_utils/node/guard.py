@@ -110,10 +110,12 @@ class Guard:
         return {i.name for i in self.instances if i.addresses and all(a in held for a in i.addresses)}
 
     def _addresses_changed(self) -> None:
-        self.addresses.update()
+        left = self.addresses.update()
         self._configuration()
         held, now = self._held(), time.monotonic()
-        for name in held - self.held:
+        # One that left and came back between two looks has come, too: others may have believed another node meanwhile.
+        back = {i.name for i in self.instances if left.intersection(i.addresses)}
+        for name in held - (self.held - back):
             self.announcements.came(name, now)
         self.held = held
         self._look_within(SOON)  # an interface may have got its source address
