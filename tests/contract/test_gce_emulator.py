@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -12,6 +13,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -84,6 +86,14 @@ def route(**changes: Any) -> dict[str, Any]:
         **changes,
     }
     return {key: value for key, value in body.items() if value is not None}
+
+
+@contextlib.contextmanager
+def held(gce: Local) -> Iterator[None]:
+    """Operations that begin meanwhile end with it, in their order: however slow the machine is."""
+    gce.admin("PATCH", "/behaviour", {"faults": [{"kind": "never-ends"}]})
+    yield
+    gce.admin("PATCH", "/behaviour", {"faults": []})
 
 
 def hops(gce: Local, sender: str = "client1", destination: str = DESTINATION) -> tuple[str, ...] | None:
@@ -232,9 +242,9 @@ def test_a_read_takes_no_time(api: Api) -> None:
 
 
 def test_a_repeated_request_id_is_the_same_operation(gce: Local, api: Api) -> None:
-    gce.admin("PATCH", "/behaviour", {"latency_s": 0.05})
     path = f"{ROUTES}?requestId={uuid.uuid4()}"
-    first, second = api.good("POST", path, route()), api.good("POST", path, route())
+    with held(gce):
+        first, second = api.good("POST", path, route()), api.good("POST", path, route())
     assert first["name"] == second["name"] and first["status"] != "DONE"
     assert api.wait(first)["status"] == "DONE"
     assert api.good("POST", path, route())["name"] == first["name"]
@@ -253,24 +263,26 @@ def test_a_request_whose_answer_was_lost_can_be_repeated(gce: Local, api: Api) -
 
 
 def test_an_operation_takes_effect_when_it_ends(gce: Local, api: Api) -> None:
-    gce.admin("PATCH", "/behaviour", {"latency_s": 0.1})
-    operation = api.good("POST", ROUTES, route())
-    assert (operation["status"], operation["progress"]) == ("RUNNING", 0) and "endTime" not in operation
-    assert gce.admin("GET", "/state")["operations"][0]["name"] == operation["name"]
-    assert gce.cloud.routes == {}
-    assert api.refused("POST", ROUTES, route()) == (409, "alreadyExists")
-    assert api.refused("DELETE", f"{ROUTES}/floating") == (400, "resourceNotReady")
+    with held(gce):
+        operation = api.good("POST", ROUTES, route())
+        assert (operation["status"], operation["progress"]) == ("RUNNING", 0) and "endTime" not in operation
+        assert gce.admin("GET", "/state")["operations"][0]["name"] == operation["name"]
+        assert gce.cloud.routes == {}
+        assert api.refused("POST", ROUTES, route()) == (409, "alreadyExists")
+        assert api.refused("DELETE", f"{ROUTES}/floating") == (400, "resourceNotReady")
     ended = api.wait(operation)
     assert (ended["status"], ended["progress"]) == ("DONE", 100)
     assert ended["insertTime"] <= ended["startTime"] <= ended["endTime"]
     made = api.good("GET", f"{ROUTES}/floating")
     assert (ended["targetId"], ended["targetLink"]) == (made["id"], made["selfLink"])
+    until(lambda: hops(gce) == ("node1",))
     # By its id, too, as the document's pattern for it allows.
-    operation = api.good("DELETE", f"{ROUTES}/{made['id']}")
-    assert api.good("GET", f"{ROUTES}/{made['id']}")["name"] == "floating"
-    assert hops(gce) == ("node1",), "until it ends"
-    assert api.refused("DELETE", f"{ROUTES}/floating") == (400, "resourceNotReady")
-    assert api.refused("POST", ROUTES, route()) == (409, "alreadyExists")
+    with held(gce):
+        operation = api.good("DELETE", f"{ROUTES}/{made['id']}")
+        assert api.good("GET", f"{ROUTES}/{made['id']}")["name"] == "floating"
+        assert hops(gce) == ("node1",), "until it ends"
+        assert api.refused("DELETE", f"{ROUTES}/floating") == (400, "resourceNotReady")
+        assert api.refused("POST", ROUTES, route()) == (409, "alreadyExists")
     api.wait(operation)
     assert api("GET", f"{ROUTES}/floating")[0] == 404
     api.good("POST", ROUTES, route())
@@ -279,12 +291,13 @@ def test_an_operation_takes_effect_when_it_ends(gce: Local, api: Api) -> None:
 
 @pytest.mark.parametrize("visible", ["request", "done"])
 def test_when_a_new_route_is_seen(gce: Local, api: Api, visible: str) -> None:
-    gce.admin("PATCH", "/behaviour", {"latency_s": 0.1, "visible": visible})
-    operation = api.good("POST", ROUTES, route())
-    seen = api("GET", f"{ROUTES}/floating")[0] == 200
-    listed = [each["name"] for each in api.good("GET", f"{ROUTES}?filter=name=floating").get("items", [])]
-    assert (seen, listed) == ((True, ["floating"]) if visible == "request" else (False, []))
-    assert hops(gce) is None, "seen or not, it moves no packet yet"
+    gce.admin("PATCH", "/behaviour", {"visible": visible})
+    with held(gce):
+        operation = api.good("POST", ROUTES, route())
+        seen = api("GET", f"{ROUTES}/floating")[0] == 200
+        listed = [each["name"] for each in api.good("GET", f"{ROUTES}?filter=name=floating").get("items", [])]
+        assert (seen, listed) == ((True, ["floating"]) if visible == "request" else (False, []))
+        assert hops(gce) is None, "seen or not, it moves no packet yet"
     api.wait(operation)
     assert api("GET", f"{ROUTES}/floating")[0] == 200
     until(lambda: hops(gce) == ("node1",))
@@ -759,15 +772,16 @@ def test_tags_choose_the_senders(gce: Local, api: Api) -> None:
 
 
 def test_a_change_arrives_after_its_delay_and_in_order(gce: Local, api: Api) -> None:
-    gce.admin("PATCH", "/behaviour", {"propagation_s": 0.0, "sender_propagation_s": {"client1": 0.2}})
+    gce.admin("PATCH", "/behaviour", {"propagation_s": 0.0, "sender_propagation_s": {"client1": 2}})
+    begun, watch = time.monotonic(), Watch()
     api.good("POST", ROUTES, route())
-    done = time.monotonic()
     until(lambda: hops(gce, "node2") == ("node1",))
-    assert hops(gce, "client1") is None
     tables = gce.admin("GET", "/state")["tables"]
-    assert DESTINATION in tables["node2"] and DESTINATION not in tables["client1"], "those that are in force"
+    late = hops(gce, "client1") is None and DESTINATION not in tables["client1"]
+    watch.at_most(2)  # else all may have it already
+    assert late and DESTINATION in tables["node2"], "those that are in force"
     until(lambda: hops(gce, "client1") == ("node1",))
-    assert time.monotonic() - done >= 0.15
+    assert time.monotonic() - begun >= 2
     # The next one is quicker, but must not overtake.
     api.good("POST", ROUTES, route(name="better", priority=1, nextHopInstance=NODE2[1:]))
     gce.admin("PATCH", "/behaviour", {"sender_propagation_s": {}})
@@ -814,11 +828,11 @@ def interface_of(api: Api, instance: str) -> dict[str, Any]:
 def test_a_fingerprint_is_good_once(gce: Local, api: Api) -> None:
     path = f"{NODE1}/updateNetworkInterface?networkInterface=nic0"
     old = interface_of(api, NODE1)["fingerprint"]
-    gce.admin("PATCH", "/behaviour", {"latency_s": 0.05})
-    one, other = (
-        api.good("PATCH", path, {"fingerprint": old, "aliasIpRanges": [{"ipCidrRange": text}]})
-        for text in ("10.100.9.1", "10.100.9.2")
-    )
+    with held(gce):
+        one, other = (
+            api.good("PATCH", path, {"fingerprint": old, "aliasIpRanges": [{"ipCidrRange": text}]})
+            for text in ("10.100.9.1", "10.100.9.2")
+        )
     assert "error" not in api.wait(one)
     ended = api.wait(other)
     assert (ended["error"]["errors"][0]["code"], ended["httpErrorStatusCode"]) == ("CONDITION_NOT_MET", 412)
@@ -977,16 +991,17 @@ def test_permissions_are_those_in_the_project() -> None:
 
 
 def test_starts_and_stops(gce: Local, api: Api) -> None:
-    gce.admin("PATCH", "/behaviour", {"latency_s": 0.05})
-    operation = api.good("POST", f"{NODE1}/stop")
-    assert api.good("GET", NODE1)["status"] == "STOPPING" and gce.cloud.plane.running("node1")
-    assert api.refused("POST", f"{NODE1}/start") == (400, "resourceNotReady")
+    with held(gce):
+        operation = api.good("POST", f"{NODE1}/stop")
+        assert api.good("GET", NODE1)["status"] == "STOPPING" and gce.cloud.plane.running("node1")
+        assert api.refused("POST", f"{NODE1}/start") == (400, "resourceNotReady")
     api.wait(operation)
     assert api.good("GET", NODE1)["status"] == "TERMINATED" and not gce.cloud.plane.running("node1")
     assert api.refused("POST", f"{NODE1}/reset") == (400, "badRequest")
     assert "error" not in api.wait(api.good("POST", f"{NODE1}/stop")), "it is off already"
-    operation = api.good("POST", f"{NODE1}/start")
-    assert api.good("GET", NODE1)["status"] == "STAGING"
+    with held(gce):
+        operation = api.good("POST", f"{NODE1}/start")
+        assert api.good("GET", NODE1)["status"] == "STAGING"
     api.wait(operation)
     assert api.good("GET", NODE1)["status"] == "RUNNING" and gce.cloud.plane.running("node1")
     assert "error" not in api.wait(api.good("POST", f"{NODE1}/reset"))
