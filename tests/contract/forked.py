@@ -22,7 +22,9 @@ from ansible_collections.cloudha.vip.tests.unit import budget
 
 MODULES = "ansible_collections.cloudha.vip.plugins.modules."
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["ansible.module_utils.basic", "openstack.version", "requests", "urllib.request"])
+_context.set_forkserver_preload(
+    ["ansible.module_utils.basic", "google.cloud.compute_v1", "openstack.version", "requests", "urllib.request"]
+)
 
 
 class Module:

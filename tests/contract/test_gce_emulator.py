@@ -139,7 +139,7 @@ def test_a_wrong_answer_of_its_own_is_found(gce: Local, api: Api) -> None:
     ("verb", "path", "body", "said"),
     [
         ("GET", "/projects/lab-project/global/rotes", None, (404, "notFound")),
-        ("GET", f"{PROJECT}/global/addresses", None, (501, "notImplemented")),
+        ("GET", f"{PROJECT}/global/images", None, (501, "notImplemented")),
         ("GET", "/projects/another/global/routes", None, (404, "notFound")),
         ("GET", f"{ROUTES}/missing", None, (404, "notFound")),
         ("GET", f"{ROUTES}/Name", None, (400, "invalid")),
@@ -198,7 +198,7 @@ def test_bad_requests_are_refused_and_change_nothing(
     gce: Local, api: Api, verb: str, path: str, body: object, said: tuple[int, str]
 ) -> None:
     assert api.refused(verb, path, body) == said
-    assert gce.cloud.routes == {} and gce.cloud.operations.all(None) == []
+    assert gce.cloud.routes == {} and gce.cloud.operations.all("global") == []
 
 
 def test_a_name_that_is_taken(api: Api) -> None:
@@ -449,7 +449,6 @@ _SAMPLE = {
     "instance": "node1",
     "network": "ip-failover",
     "subnetwork": "ip-failover-subnet",
-    "firewall": "vrrp",
     "route": "floating",
     "operation": "operation-1",
 }
@@ -464,9 +463,8 @@ def test_every_method_needs_a_permission(gce: Local, api: Api, method: str) -> N
     path = "/" + path.format_map(_SAMPLE)
     if method.endswith("updateNetworkInterface"):
         path += "?networkInterface=nic0"
-    bodies = {"compute.routes.insert": route(), "compute.firewalls.insert": {"name": "x"}}
-    nobody = Api(gce, "nobodys")
-    status, answer = nobody(verb, path, bodies.get(method, {} if "Interface" in method else None))
+    body = route() if method == "compute.routes.insert" else {} if "Interface" in method else None
+    status, answer = Api(gce, "nobodys")(verb, path, body)
     assert (status, answer["error"]["errors"][0]["reason"]) == (403, "forbidden")
     assert answer["error"]["message"].startswith("Required 'compute.")
 
@@ -643,7 +641,7 @@ def test_told_to_be_slow_or_never_to_end(gce: Local, api: Api) -> None:
     assert time.monotonic() - begin >= 0.2
     gce.admin("PATCH", "/behaviour", {"faults": [{"kind": "never-ends", "times": 1}]})
     operation = api.good("DELETE", f"{ROUTES}/floating")
-    assert gce.cloud.operations.wait(operation["name"], PROJECT[1:], None, 0.1)["status"] != "DONE"
+    assert gce.cloud.operations.wait(operation["name"], PROJECT[1:], "global", 0.1)["status"] != "DONE"
     assert "floating" in gce.cloud.routes
     gce.admin("PATCH", "/behaviour", {"faults": []})
     assert api.wait(operation)["status"] == "DONE", "whoever heals the API ends it"

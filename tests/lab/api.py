@@ -78,6 +78,9 @@ class Plane:
         router = site.vpc
         self.program = router.program
         self.permit = router.permit
+        self.firewall = router.firewall
+        self.balance = router.balance
+        self.probe = router.probe
 
     def power(self, instance: str, on: bool) -> None:
         """Boot the machine, or cut its power; the controller is none."""

@@ -11,16 +11,19 @@ so that a drill which is killed heals all the same.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import machine
+from lab import LabError, machine, vpc
 from lab.api import Admin
+from lab.gce.region import CONTROLLER_TOKEN, PROJECT
 from lab.site import Site
 from lab.topology import AGENT, Topology
 
@@ -62,13 +65,37 @@ def _slow(api: Admin) -> None:
         api.fault("slow", match={"verb": verb, "path": path}, seconds=6)
 
 
+def _refuse_all(site: Site, name: str, peers: Sequence[str]) -> None:
+    Admin(site.state).fault("status", status=503)
+
+
+def _let_probes_in(on: bool) -> _Action:
+    """By the firewall rule of each load balancer, as an operator would change it: at the API."""
+
+    def change(site: Site, name: str, peers: Sequence[str]) -> None:
+        rules = [each["name"] for each in Admin(site.state).state()["firewalls"] if each["name"].endswith("-probes")]
+        if not rules and not on:
+            raise LabError("no firewall rule is called NAME-probes: there is no load balancer yet")
+        for rule in rules:
+            request = urllib.request.Request(
+                f"http://{vpc.API}/compute/v1/projects/{PROJECT}/global/firewalls/{rule}",
+                json.dumps({"name": rule, "disabled": not on}).encode(),
+                {"Authorization": f"Bearer {CONTROLLER_TOKEN}", "Content-Type": "application/json"},
+                method="PATCH",
+            )
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                answer.read()
+
+    return change
+
+
 def _lose_zone(site: Site, name: str, peers: Sequence[str]) -> None:
     """The zone of ``name`` is lost for a while: its machines, and whatever the API would do there."""
     arm(site, "zone_outage", name, peers, _OUTAGE_S)
     Admin(site.state).behave(zone_outage=[site.topology.machine(name).variables["gcp_zone"]])
 
 
-def _regain_zone(site: Site, name: str, peers: Sequence[str]) -> None:
+def _heal(site: Site, name: str, peers: Sequence[str]) -> None:
     Admin(site.state).heal()
 
 
@@ -123,9 +150,11 @@ FAULTS = {
         lambda site, name, _: site.fabric.set_carrier(name, up=False),
         lambda site, name, _: site.fabric.set_carrier(name, up=True),
     ),
+    "api_down": Fault(_refuse_all, _heal, in_vpc=True),
+    "probe_firewall_removed": Fault(_let_probes_in(False), _let_probes_in(True), in_vpc=True),
     "api_slow": _with_power_cut(_slow),
     "api_refuse": _with_power_cut(lambda api: api.fault("status", status=503, for_s=10)),
-    "zone_outage": Fault(_lose_zone, _regain_zone, in_vpc=True),
+    "zone_outage": Fault(_lose_zone, _heal, in_vpc=True),
     "token_expired": _with_power_cut(lambda api: api.expire(AGENT)),
     "agent_kill": Fault(_kill_agent, _start_keepalived, in_vpc=True),
 }

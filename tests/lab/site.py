@@ -59,7 +59,7 @@ class Site:
     def vpc(self) -> Vpc:
         """The router, of a topology that has one."""
         assert self.topology.gateway is not None
-        return Vpc(self.topology.gateway, self.topology.instances)
+        return Vpc(self.topology.gateway, self.topology.instances, CONTROLLER)
 
     def build(self) -> None:
         """Make the fabric, the controller's network, and boot every machine."""

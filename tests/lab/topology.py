@@ -16,7 +16,10 @@ from ipaddress import ip_interface
 from lab import LabError, vpc
 from lab.cloudpods import region
 from lab.cloudpods.world import World as Cloudpods
-from lab.gce.world import Firewall, Instance, Network, Principal, Subnetwork, World
+from lab.gce import region as google
+from lab.gce.region import AGENT as AGENT
+from lab.gce.region import ALIAS_PERMISSIONS, CONTROLLER_TOKEN, NETWORK, ROUTE_PERMISSIONS
+from lab.gce.world import World
 from lab.openstack import prepare
 from lab.openstack import region as openstack
 from lab.openstack.world import World as OpenStack
@@ -268,94 +271,52 @@ def _ucloudstack_pair(
     )
 
 
-PROJECT = "lab-project"
-REGION = "us-central1"
-NETWORK, SUBNETWORK = "ip-failover", "ip-failover-subnet"
-CONTROLLER_TOKEN = "lab-controller-token"
-AGENT = f"vip-agent@{PROJECT}.iam.gserviceaccount.com"
-# What the agent needs to move an address, and no more: docs/gcp.md.
-ROUTE_PERMISSIONS = frozenset(
-    {
-        "compute.globalOperations.get",
-        "compute.instances.get",
-        "compute.instances.use",
-        "compute.networks.updatePolicy",
-        "compute.routes.create",
-        "compute.routes.delete",
-        "compute.routes.list",
-    }
-)
-ALIAS_PERMISSIONS = frozenset(
-    {
-        "compute.instances.get",
-        "compute.instances.updateNetworkInterface",
-        "compute.subnetworks.get",
-        "compute.subnetworks.use",
-        "compute.zoneOperations.get",
-    }
-)
-
-
-def _vpc(
-    name: str,
-    nodes: int,
-    permissions: frozenset[str],
-    variables: dict[str, object],
-    can_ip_forward: bool = False,
-    secondary: dict[str, str] | None = None,
-) -> Topology:
-    """Nodes, each in a zone of its own, and a client in a VPC, as in Google's sample."""
-
-    def instance(label: str, address: str, zone: str, tag: str, account: str | None = None) -> Instance:
-        forward = can_ip_forward and tag == "backend"
-        return Instance(label, f"{REGION}-{zone}", NETWORK, SUBNETWORK, address, forward, (tag,), account)
-
-    backends = enumerate("abc"[:nodes], 1)
-    instances = {
-        "vip_nodes": tuple(instance(f"node{n}", f"10.100.2.{n}", zone, "backend", AGENT) for n, zone in backends),
-        # Where no node is: what befalls a node's zone does not befall who asks.
-        "vip_clients": (instance("client1", "10.100.3.10", "f", "client"),),
-    }
-    controller = instance(CONTROLLER, "10.100.0.2", "f", "bastion")
-    world = World(
-        project=PROJECT,
-        networks=(Network(NETWORK),),
-        subnetworks=(Subnetwork(SUBNETWORK, NETWORK, REGION, "10.100.0.0/16", secondary or {}),),
-        instances=(*instances["vip_nodes"], *instances["vip_clients"], controller),
-        firewalls=(
-            Firewall("http", NETWORK, {"tcp": ("80",)}, source_tags=("client",), target_tags=("backend",)),
-            Firewall("vrrp", NETWORK, {"112": ()}, source_tags=("backend",), target_tags=("backend",)),
-            Firewall("ssh", NETWORK, {"tcp": ("22",)}, source_tags=("bastion",)),
-        ),
-        principals=(
-            Principal("controller", (CONTROLLER_TOKEN,)),
-            Principal(AGENT, permissions=permissions),
-        ),
-    )
+def _vpc(name: str, world: World, variables: dict[str, object]) -> Topology:
+    """The machines of a project, and those outside of its network."""
+    controller = next(each for each in world.instances if each.name == CONTROLLER)
+    machines = [
+        Machine(
+            each.name,
+            "vip_nodes" if "backend" in each.tags else "vip_clients" if google.is_near(each) else "vip_remote_clients",
+            (f"{each.address}/32",),
+            vpc.mac_of(each.address),
+            {"gcp_instance": each.name, "gcp_zone": each.zone},
+        )
+        for each in world.instances
+        if each != controller
+    ]
+    machines += [
+        Machine(each.name, "vip_outside_clients", (f"{each.address}/32",), vpc.mac_of(each.address))
+        for each in world.outsiders
+    ]
     return Topology(
         name=name,
-        machines=tuple(
-            Machine(
-                each.name,
-                group,
-                (f"{each.address}/32",),
-                vpc.mac_of(each.address),
-                {"gcp_instance": each.name, "gcp_zone": each.zone},
-            )
-            for group, members in instances.items()
-            for each in members
-        ),
+        machines=tuple(machines),
         controller=(f"{controller.address}/32",),
         gateway="10.100.0.1",
         world=world,
         variables={
             "vip_interface": "eth0",
-            "gcp_project": PROJECT,
+            "gcp_project": world.project,
             "gcp_endpoint": f"http://{vpc.API}/compute/v1",
             "gcp_metadata_url": f"http://{vpc.METADATA}",
             "gcp_auth_kind": "accesstoken",
             "gcp_access_token": CONTROLLER_TOKEN,
             **variables,
+        },
+    )
+
+
+def _balanced(name: str, heartbeat: bool = False) -> Topology:
+    """Two nodes that are to be behind a passthrough load balancer, whose address is that of Google's sample."""
+    return _vpc(
+        name,
+        google.world(CONTROLLER, nodes=2, heartbeat=heartbeat, remote=True),
+        {
+            "vip_address": "10.100.3.1/32",
+            "gcp_network": NETWORK,
+            "gcp_subnetwork": google.SUBNETWORK,
+            "gcp_lb_name": "web",
         },
     )
 
@@ -387,10 +348,8 @@ TOPOLOGIES = {
         # The floating address is in no subnet.
         _vpc(
             "gcp_route_heartbeat",
-            nodes=2,
-            can_ip_forward=True,
-            permissions=ROUTE_PERMISSIONS,
-            variables={
+            google.world(CONTROLLER, nodes=2, permissions=ROUTE_PERMISSIONS, can_ip_forward=True),
+            {
                 "vip_address": "10.200.1.1/32",
                 "gcp_network": NETWORK,
                 "gcp_route_name": "floating-ip-route",
@@ -399,11 +358,12 @@ TOPOLOGIES = {
         # One to many: the address is in a secondary range of the subnet, as in Google's announcement.
         _vpc(
             "gcp_alias_ip",
-            nodes=3,
-            secondary={"range1": "10.10.0.0/24"},
-            permissions=ALIAS_PERMISSIONS,
-            variables={"vip_address": "10.10.0.5/32", "gcp_alias_range_name": "range1"},
+            google.world(CONTROLLER, nodes=3, permissions=ALIAS_PERMISSIONS, secondary={"range1": "10.10.0.0/24"}),
+            {"vip_address": "10.10.0.5/32", "gcp_alias_range_name": "range1"},
         ),
+        _balanced("gcp_lb_active_active"),
+        _balanced("gcp_lb_failover"),
+        _balanced("gcp_lb_heartbeat", heartbeat=True),
     )
 }
 

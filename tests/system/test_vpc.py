@@ -207,6 +207,14 @@ def instances(lab: Lab) -> dict[str, tuple[str, ...]]:
     return {f"{address}/32": (name,) for name, address in lab.topology.instances.items()}
 
 
+def let_everything_in(lab: Lab) -> None:
+    """What firewall rules do has tests of its own, in tests/node."""
+    lab.api.behave(latency_s=0, propagation_s=0)
+    network, allowed = "projects/lab-project/global/networks/ip-failover", [{"IPProtocol": "all"}]
+    body = {"network": network, "allowed": allowed, "sourceRanges": ["10.0.0.0/8"]}
+    request(lab, "POST", "/global/firewalls", name="everything", **body)
+
+
 @pytest.fixture(scope="module")
 def vpc(lab_name: Callable[[str], str]) -> Iterator[Lab]:
     """Two nodes that both have the floating address and say who they are, and a client."""
@@ -216,6 +224,7 @@ def vpc(lab_name: Callable[[str], str]) -> Iterator[Lab]:
             ssh(lab, node, f"cat > /root/who.py <<'SCRIPT'\n{WHO}\nSCRIPT")
             ssh(lab, node, f"cat > /etc/systemd/system/who.service <<'UNIT'\n{WHO_UNIT}\nUNIT")
             ssh(lab, node, "systemctl enable --quiet --now who")
+        let_everything_in(lab)
         yield lab
 
 
@@ -259,6 +268,16 @@ def test_vrrp_passes_as_it_was_sent_but_only_unicast(vpc: Lab) -> None:
 
     assert heard(NODE2) == "ttl 255"
     assert heard("224.0.0.18") == "nothing"
+
+
+def test_what_no_firewall_rule_allows_does_not_come_in(vpc: Lab, api: Admin) -> None:
+    request(vpc, "DELETE", "/global/firewalls/everything")
+    try:
+        until(lambda: not answers(vpc, NODE1))
+        assert ssh(vpc, "node1", "true") == "", "from the controller there is a rule for that"
+    finally:
+        let_everything_in(vpc)
+    until(lambda: answers(vpc, NODE1))
 
 
 @pytest.mark.parametrize("asked", ["10.100.0.1", NODE2, "10.100.77.7", "10.200.1.1"])
@@ -628,6 +647,7 @@ def test_two_vpcs_do_not_meet(vpc: Lab, lab_name: Callable[[str], str]) -> None:
     other = Lab(lab_name("other"))
     other.up("gcp_route_heartbeat")
     try:
+        let_everything_in(other)
         other.fault("node_power_off", "node1")
         assert answers(vpc, NODE1) and answers(other, NODE2)
         assert not answers(other, NODE1), "the other lab's client reached this lab's node1, which has the same address"

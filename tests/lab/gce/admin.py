@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import traceback
 from collections.abc import Mapping
@@ -23,7 +24,12 @@ def _state(emulator: Emulator, _: Any) -> Any:
             "subnetworks": list(cloud.subnetworks.values()),
             "instances": [cloud.instance(name) for name in cloud.instances],
             "routes": cloud.all_routes(),
-            "firewalls": list(cloud.firewalls.values()),
+            "firewalls": cloud.firewall_rules(),
+            "services": [dataclasses.asdict(each) for each in cloud.balancers.services()],
+            "health": [
+                {"service": service, "instance": instance, "state": state}
+                for (service, instance), state in cloud.balancers.health.items()
+            ],
             "operations": cloud.operations.running(),
             "tables": dict(emulator.router.in_force),
             "violations": emulator.violations,
@@ -67,7 +73,9 @@ def _expire(emulator: Emulator, body: Mapping[str, str]) -> Any:
 
 
 def _forget(emulator: Emulator, _: Any) -> Any:
-    for log in (emulator.requests, emulator.metadata_requests, emulator.cloud.history, emulator.router.programmed):
+    router = emulator.router
+    logs = (emulator.requests, emulator.metadata_requests, emulator.cloud.history)
+    for log in (*logs, router.programmed, router.probes.history):
         log.clear()
     return {}
 
@@ -81,5 +89,6 @@ VERBS: Verbs = {
     ("GET", "/log/metadata"): lambda emulator, _: list(emulator.metadata_requests),
     ("GET", "/history"): lambda emulator, _: list(emulator.cloud.history),
     ("GET", "/programmed"): lambda emulator, _: list(emulator.router.programmed),
+    ("GET", "/health"): lambda emulator, _: list(emulator.router.probes.history),
     ("GET", "/state"): _state,
 }

@@ -141,12 +141,12 @@ def check_request(method: Method, values: Mapping[str, str], query: Mapping[str,
     if not isinstance(body, dict):
         raise ApiError(400, "parseError", "The request body is not an object.")
     schema = document()["schemas"][method.request]
-    given: dict[str, Any] = _given(schema, body)
+    given: dict[str, Any] = _given(schema, body, nulls=method.verb == "PATCH")
     for problem in _problems(schema, given, "resource", lenient=True):
         raise ApiError(400, "invalid", problem)
     for name, spec in schema.get("properties", {}).items():
         needed = method.id in spec.get("annotations", {}).get("required", ())
-        if needed and given.get(name, "") == "" and (method.id, name) not in _NOT_REQUIRED:
+        if needed and given.get(name) in (None, "") and (method.id, name) not in _NOT_REQUIRED:
             raise required(f"resource.{name}")
     return given
 
@@ -156,18 +156,18 @@ def problems_of(schema: str, value: object) -> list[str]:
     return list(_problems(document()["schemas"][schema], value, schema))
 
 
-def _given(spec: Mapping[str, Any], value: Any) -> Any:
-    """Without nulls, and without what only the API itself says, as the API ignores both."""
+def _given(spec: Mapping[str, Any], value: Any, nulls: bool = False) -> Any:
+    """Without what only the API itself says, as the API ignores it; without nulls, unless they mean something."""
     spec = _resolve(spec)
     if isinstance(value, dict) and "properties" in spec:
         properties = spec["properties"]
         return {
-            name: _given(properties.get(name, {}), item)
+            name: _given(properties.get(name, {}), item, nulls)
             for name, item in value.items()
-            if item is not None and not properties.get(name, {}).get("readOnly")
+            if (nulls or item is not None) and not properties.get(name, {}).get("readOnly")
         }
     if isinstance(value, list) and "items" in spec:
-        return [_given(spec["items"], item) for item in value]
+        return [_given(spec["items"], item) for item in value]  # nothing can be taken out of those
     return value
 
 
@@ -185,6 +185,8 @@ def _problems(spec: Mapping[str, Any], value: object, where: str, lenient: bool 
             return
         properties = spec.get("properties", {})
         for name, item in value.items():
+            if lenient and item is None and name in properties:
+                continue
             if name in properties:
                 yield from _problems(properties[name], item, f"{where}.{name}", lenient)
             elif "additionalProperties" in spec:

@@ -11,14 +11,16 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lab.emulation import behaviour, emulator
-from lab.gce import discovery
+from lab.gce import discovery, lb_methods, methods
+from lab.gce.calls import Call
 from lab.gce.cloud import Cloud
 from lab.gce.dataplane import DataPlane
 from lab.gce.errors import ApiError, invalid, not_found
-from lab.gce.methods import HANDLERS, Call
 from lab.gce.resources import Resource
 from lab.gce.routing import Router
 from lab.gce.world import World
+
+HANDLERS = {**methods.HANDLERS, **lb_methods.HANDLERS}
 
 
 class Emulator(emulator.Emulator):
@@ -111,8 +113,7 @@ class Emulator(emulator.Emulator):
         project = cloud.relative(f"projects/{values['project']}")
         if project not in cloud.projects:
             raise not_found(project)
-        regions = {name.rpartition("-")[0] for name in cloud.zones}
-        for kind, known in (("zone", cloud.zones.keys()), ("region", regions)):
+        for kind, known in (("zone", cloud.zones.keys()), ("region", cloud.regions.keys())):
             name = values.get(kind)
             if name is None or name in known:
                 continue

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Any
 
 from lab.emulation.emulator import Dropped, Refused
 
 __all__ = ["ApiError", "Dropped", "invalid", "not_found", "required"]
+
+# An operation's words that are not only the answer's written otherwise.
+_CODES = {"notFound": "RESOURCE_NOT_FOUND", "invalid": "INVALID_FIELD_VALUE"}
 
 
 class ApiError(Refused):
@@ -34,6 +38,11 @@ class ApiError(Refused):
         """Retry-After, or how to log in."""
         login = {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'} if self.status == 401 else {}
         return {**login, **({} if self.retry_after is None else {"Retry-After": str(self.retry_after)})}
+
+    def later(self) -> ApiError:
+        """The same, found when an operation ends."""
+        code = _CODES.get(self.reason) or re.sub("(?<=[a-z])(?=[A-Z])", "_", self.reason).upper()
+        return ApiError(self.status, code, str(self))
 
     @property
     def of_operation(self) -> dict[str, Any]:

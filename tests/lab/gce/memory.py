@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from lab.gce.balance import Health, Senders
+from lab.gce.balancers import Check, Service
+from lab.gce.firewall import Filters
 
 
 class MemoryPlane:
@@ -15,6 +19,11 @@ class MemoryPlane:
         self.programmed: list[tuple[str, dict[str, tuple[str, ...]]]] = []
         self.tables: dict[str, dict[str, tuple[str, ...]]] = {}
         self.sources: dict[str, tuple[str, ...] | None] = {}
+        self.filters: Filters = {}
+        self.services: tuple[Service, ...] = ()
+        self.health: Health = {}
+        self.senders: Senders = {}
+        self.answers: dict[str, bool] = {}  # whether an instance's answers to probes are good; of others nobody knows
         self.off: set[str] = set()
 
     def program(self, sender: str, table: Mapping[str, tuple[str, ...]]) -> None:
@@ -25,6 +34,18 @@ class MemoryPlane:
     def permit(self, instance: str, sources: tuple[str, ...] | None) -> None:
         """See `lab.gce.dataplane.DataPlane`."""
         self.sources[instance] = sources
+
+    def firewall(self, filters: Filters) -> None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        self.filters = dict(filters)
+
+    def balance(self, services: Sequence[Service], health: Health, senders: Senders) -> None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        self.services, self.health, self.senders = tuple(services), dict(health), dict(senders)
+
+    def probe(self, instance: str, check: Check, address: str, source: str) -> bool | None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        return self.answers.get(instance)
 
     def power(self, instance: str, on: bool) -> None:
         """See `lab.gce.dataplane.DataPlane`."""

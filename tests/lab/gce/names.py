@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 # Whichever host is asked: the answers name this one.
 HOST = "https://www.googleapis.com/compute/v1/"
 _HOST = re.compile(r"(?:https?://[^/]+/)?(?:compute/[a-z0-9]+/)?(?=projects/|global/|zones/|regions/)|^/+")
+NAME = re.compile("[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _PACIFIC = timezone(timedelta(hours=-8))
 
 

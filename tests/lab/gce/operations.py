@@ -21,13 +21,14 @@ from lab.gce.errors import ApiError, invalid, not_found
 from lab.gce.names import HOST, new_id, now_text
 
 Resource = dict[str, Any]
+GLOBAL = "global"
 
 
 class Change(NamedTuple):
     """What an operation does when it ends. Both are called with the cloud's lock held.
 
     ``effect`` returns warnings, or raises ApiError; ``abandon`` is called if there is none. ``work`` comes before, with
-    no lock held: it may take long.
+    no lock held: it may take long. ``immediate``: the operation has ended when it is answered.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Change(NamedTuple):
     effect: Callable[[], list[Resource] | None]
     abandon: Callable[[], object] = lambda: None
     work: Callable[[], None] | None = None
+    immediate: bool = False
 
 
 class Operation:
@@ -83,15 +85,18 @@ class Operations:
         caller: str,
         request: str = "",
         request_id: str | None = None,
-        zone: str | None = None,
+        scope: str = GLOBAL,
         faults: Sequence[Fault] = (),
     ) -> Resource:
-        """Accept a change. ``request`` says what was asked: a repeated id must not ask for something else."""
+        """Accept a change. ``request`` says what was asked: a repeated id must not ask for something else.
+
+        ``scope`` is "global", or a path such as zones/Z or regions/R; elsewhere too.
+        """
         name = (
             f"operation-{int(time.time() * 1000)}-{secrets.token_hex(7)}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
         )
-        scope = f"zones/{zone}" if zone else "global"
-        seconds = self._behaviour.latency_s + sum(each.seconds for each in faults if each.kind == "slow")
+        latency = 0.0 if change.immediate else self._behaviour.latency_s
+        seconds = latency + sum(each.seconds for each in faults if each.kind == "slow")
         resource: Resource = {
             "kind": "compute#operation",
             "id": new_id(),
@@ -107,8 +112,8 @@ class Operations:
             "startTime": now_text(),
             "selfLink": f"{HOST}{project}/{scope}/operations/{name}",
         }
-        if zone:
-            resource["zone"] = f"{HOST}{project}/zones/{zone}"
+        if scope != GLOBAL:
+            resource[scope.partition("/")[0].removesuffix("s")] = f"{HOST}{project}/{scope}"
         now = time.monotonic()
         operation = Operation(resource, change, request)
         told = next((each for each in faults if each.kind == "error-in-operation"), None)
@@ -123,7 +128,7 @@ class Operations:
                 self.timeline.at(now + seconds, lambda: self._end(operation, error))
         if seconds <= 0 and operation not in self._stuck:
             self._finish(operation, error)
-        return self.get(name, project, zone)
+        return self.get(name, project, scope)
 
     def repeated(self, request: str, request_id: str) -> Resource | None:
         """The operation of an earlier request with this id, if there was one."""
@@ -138,23 +143,23 @@ class Operations:
                 raise invalid("requestId", request_id, "It is the id of another request.")
             return operation.view()
 
-    def get(self, name: str, project: str, zone: str | None) -> Resource:
+    def get(self, name: str, project: str, scope: str) -> Resource:
         """The operation as it is now."""
         with self._changed:
-            return self._find(name, project, zone).view()
+            return self._find(name, project, scope).view()
 
-    def wait(self, name: str, project: str, zone: str | None, timeout: float) -> Resource:
+    def wait(self, name: str, project: str, scope: str, timeout: float) -> Resource:
         """The operation when it has ended, or as it is after the time."""
         with self._changed:
-            operation = self._find(name, project, zone)
+            operation = self._find(name, project, scope)
             self._changed.wait_for(lambda: operation.done or self._closed, timeout)
             return operation.view()
 
-    def all(self, zone: str | None) -> list[Resource]:
-        """Those of a zone, or the global ones."""
+    def all(self, scope: str) -> list[Resource]:
+        """Those of a scope."""
         with self._changed:
             views = [each.view() for each in self._by_name.values()]
-        return [each for each in views if each.get("zone", "").rpartition("/")[2] == (zone or "")]
+        return [each for each in views if f"/{scope}/operations/" in each["selfLink"]]
 
     def running(self) -> list[Resource]:
         """Those that have not ended."""
@@ -168,8 +173,8 @@ class Operations:
         for operation in stuck:
             self._end(operation, None)
 
-    def _find(self, name: str, project: str, zone: str | None) -> Operation:
-        path = f"{project}/{f'zones/{zone}' if zone else 'global'}/operations/{name}"
+    def _find(self, name: str, project: str, scope: str) -> Operation:
+        path = f"{project}/{scope}/operations/{name}"
         operation = self._by_name.get(name)
         if operation is None or operation.resource["selfLink"] != HOST + path:
             raise not_found(path)
@@ -195,7 +200,7 @@ class Operations:
                 try:
                     warnings = change.effect()
                 except ApiError as refused:
-                    error = refused
+                    error = refused.later()
             if error is not None:
                 change.abandon()
                 resource |= error.of_operation

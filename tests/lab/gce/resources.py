@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Network
 from typing import Any
 
 from lab.gce.names import HOST, fingerprint, new_id, now_text
-from lab.gce.world import Firewall, Instance, Network, Route, Subnetwork, World
+from lab.gce.world import INTERNET, Firewall, Instance, Network, Route, Subnetwork, World
 
 Resource = dict[str, Any]
 
@@ -119,21 +120,31 @@ class Maker:
                 for protocol, ports in rule.allowed.items()
             ],
         }
-        lists = {"sourceRanges": rule.source_ranges, "sourceTags": rule.source_tags, "targetTags": rule.target_tags}
+        anywhere = () if rule.source_tags else ("0.0.0.0/0",)
+        lists = {
+            "sourceRanges": rule.source_ranges or anywhere,
+            "sourceTags": rule.source_tags,
+            "targetTags": rule.target_tags,
+        }
         resource |= {key: list(values) for key, values in lists.items() if values}
         return self.stamp("firewall", "global/firewalls", resource)
 
     def of_route(self, route: Route) -> Resource:
         """What a client would ask for to get the route."""
         zones = {each.name: each.zone for each in self.world.instances if not each.project}
-        hop = f"{HOST}{self.project}/zones/{zones.get(route.next_hop)}/instances/{route.next_hop}"
+        hop = {"nextHopIp": route.next_hop}
+        if route.next_hop == INTERNET:
+            hop = {"nextHopGateway": f"{HOST}{self.project}/global/gateways/{INTERNET}"}
+        elif route.next_hop in zones:
+            zone = f"{HOST}{self.project}/zones/{zones[route.next_hop]}"
+            hop = {"nextHopInstance": f"{zone}/instances/{route.next_hop}"}
         resource: Resource = {
             "name": route.name,
             "network": self.network(route.network),
             "destRange": route.destination,
             "priority": route.priority,
             "description": route.description,
-            **({"nextHopInstance": hop} if route.next_hop in zones else {"nextHopIp": route.next_hop}),
+            **hop,
         }
         return {**resource, **({"tags": list(route.tags)} if route.tags else {})}
 
@@ -153,6 +164,12 @@ class Maker:
         """A zone without its status."""
         region = f"{HOST}{project}/regions/{name.rpartition('-')[0]}"
         return self.stamp("zone", "zones", {"name": name, "description": name, "region": region}, project)
+
+    def of_region(self, name: str, zones: Iterable[str], project: str) -> Resource:
+        """A region without its quotas."""
+        own = [f"{HOST}{project}/zones/{zone}" for zone in zones if zone.rpartition("-")[0] == name]
+        resource = {"name": name, "description": name, "status": "UP", "zones": own}
+        return self.stamp("region", "regions", resource, project)
 
     def of_project(self, name: str, number: int) -> Resource:
         """A project without its quotas."""

@@ -14,6 +14,13 @@ from dataclasses import dataclass, field
 
 # Google's default for a project that has asked for nothing.
 STATIC_ROUTES_PER_NETWORK = 250
+QUOTAS = {
+    "STATIC_ROUTES_PER_NETWORK": STATIC_ROUTES_PER_NETWORK,
+    "INTERNAL_FORWARDING_RULES_PER_NETWORK": 300,
+    # Of a region:
+    "INTERNAL_ADDRESSES": 200,
+    "STATIC_ADDRESSES": 8,
+}
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,24 @@ class Instance:
     aliases: tuple[str, ...] = ()
     project: str | None = None
     """The service project that it is in; None: the world's own."""
+    reaches_outside: bool = False
+    """Whether it has a way to the hosts that are outside of the network, as with an external address of its own."""
+
+
+@dataclass(frozen=True)
+class Outsider:
+    """A host on the Internet: in no network, and in no project."""
+
+    name: str
+    address: str
+
+
+INTERNET = "default-internet-gateway"
 
 
 @dataclass(frozen=True)
 class Route:
-    """A static route: to an instance by name, or to an address."""
+    """A static route: to an instance by name, to an address, or to the ``INTERNET``."""
 
     name: str
     network: str
@@ -67,7 +87,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Firewall:
-    """A rule that lets in ``allowed``: protocol (name or number) -> ports (none: all). It is not enforced."""
+    """A rule that lets in ``allowed``: protocol (name or number) -> ports (none: all)."""
 
     name: str
     network: str
@@ -108,11 +128,14 @@ class World:
     networks: tuple[Network, ...] = ()
     subnetworks: tuple[Subnetwork, ...] = ()
     instances: tuple[Instance, ...] = ()
+    outsiders: tuple[Outsider, ...] = ()
     routes: tuple[Route, ...] = ()
     firewalls: tuple[Firewall, ...] = ()
     principals: tuple[Principal, ...] = ()
     zones: tuple[str, ...] = ()
-    quotas: Mapping[str, int] = field(default_factory=lambda: {"STATIC_ROUTES_PER_NETWORK": STATIC_ROUTES_PER_NETWORK})
+    quotas: Mapping[str, int] = field(default_factory=lambda: dict(QUOTAS))
     number: int = 419080500001
     """The project's number."""
     service_projects: tuple[ServiceProject, ...] = ()
+    external_range: str = "203.0.113.0/24"
+    """Where external addresses come from, in every region."""
