@@ -23,10 +23,12 @@ from .run import OptionError, check_seconds, hide_only_secrets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Callable, Mapping
+    from typing import Any, TypeVar
 
     from ansible.module_utils.basic import AnsibleModule
+
+    C = TypeVar("C", bound=Compute)
 
 # The metadata server may be asked whether there are any, and gcloud.
 FIND_TIMEOUT = 60.0
@@ -67,14 +69,25 @@ _KIND = {
 
 def compute(module: AnsibleModule, timeout: float = 120.0) -> Compute:
     """The client of Compute Engine that the options ask for. One connection serves the whole run."""
+    return log_in(module, timeout)(Compute, module.params["endpoint"])
+
+
+def log_in(module: AnsibleModule, timeout: float, *more_scopes: str) -> Callable[[type[C], str], C]:
+    """One login for several clients: a function of a client's class and endpoint that makes it.
+
+    more_scopes: those that the clients need besides that of Compute Engine, if the options name none.
+    """
     params = module.params
     _check(params)
-    settings: dict[str, Any] = dict(endpoint=params["endpoint"], operation_timeout=timeout)
+    settings: dict[str, Any] = dict(operation_timeout=timeout)
     if params["auth_kind"] == "accesstoken":
         # Something else got it, and nothing can refresh it: that needs no library.
         token = FixedToken(params["access_token"].strip())
-        return Compute(StdlibSession(params["endpoint"]), params["project"], tokens=token, **settings)
-    return Compute(GoogleSession(_credentials(module)), params["project"], **settings)
+        return lambda kind, endpoint: kind(
+            StdlibSession(endpoint), params["project"], tokens=token, endpoint=endpoint, **settings
+        )
+    session = GoogleSession(_credentials(module, params["scopes"] or [SCOPE, *more_scopes]))
+    return lambda kind, endpoint: kind(session, params["project"], endpoint=endpoint, **settings)
 
 
 def _check(params: Mapping[str, Any]) -> None:
@@ -107,7 +120,7 @@ def _check(params: Mapping[str, Any]) -> None:
     check_seconds(params, lease=(0.001, 600), settle=(0, 60))
 
 
-def _credentials(module: AnsibleModule) -> Any:
+def _credentials(module: AnsibleModule, scopes: list[str]) -> Any:
     """Credentials of google-auth. No part of a key gets into a message: it names the problem, and does not show the
     text that was read."""
     params = module.params
@@ -119,7 +132,6 @@ def _credentials(module: AnsibleModule) -> Any:
     except ImportError as e:
         library = "requests" if "requests" in str(e) else "google-auth"
         module.fail_json(msg=missing_required_lib(library), exception=traceback.format_exc())
-    scopes = params["scopes"] or [SCOPE]
     if params["auth_kind"] == "serviceaccount":
         return _service_account(module, scopes)
     if params["auth_kind"] == "machineaccount":

@@ -50,6 +50,7 @@ _BY_CODE: dict[str, type[CloudError]] = {
     "dailylimitexceeded": Quota,
     "limitexceeded": Quota,
     "ipinusebyanotherresource": AlreadyExists,
+    "memberalreadyexists": AlreadyExists,
 }
 _BY_STATUS: dict[int, type[CloudError]] = {
     401: Denied,
@@ -184,11 +185,11 @@ class Compute:
         instances = list(self._aggregated(self.project, "instances", silent))
         return instances, sorted({last_part(scope) for scope in silent})
 
-    def test_permissions(self, path: str, permissions: list[str]) -> set[str]:
+    def test_permissions(self, path: str, permissions: list[str], question: str = "/testIamPermissions") -> set[str]:
         """Which of the permissions the caller has on a resource, such as projects/P/zones/Z/instances/I."""
         body, _now = self._call(
             "POST",
-            f"{path}/testIamPermissions",
+            f"{path}{question}",
             {},
             {"permissions": permissions},
             f"ask for the permissions on {path}",
@@ -215,22 +216,22 @@ class Compute:
         """Returns the operation's warnings when the API says that it is done."""
         name = str(body.get("name"))
         path = f"projects/{self.project}/global/routes"
-        return _dicts(self._mutate("POST", path, body, request_id, f"create route {name}", name).get("warnings"))
+        return _dicts(self.change("POST", path, body, request_id, f"create route {name}", name).get("warnings"))
 
     def delete_route(self, name: str, request_id: str) -> None:
         path = f"projects/{self.project}/global/routes/{name}"
-        self._mutate("DELETE", path, None, request_id, f"delete route {name}", name)
+        self.change("DELETE", path, None, request_id, f"delete route {name}", name)
 
     def update_network_interface(self, path: str, interface: str, body: dict[str, Any], request_id: str) -> None:
         """Patch an instance's interface. The body has its fingerprint; a list replaces the whole list."""
         doing = f"update the interface {interface} of {path}"
         query = {"networkInterface": interface}
-        self._mutate("PATCH", f"{path}/updateNetworkInterface", body, request_id, doing, path, query)
+        self.change("PATCH", f"{path}/updateNetworkInterface", body, request_id, doing, path, query)
 
     def stop_instance(self, path: str, request_id: str) -> None:
-        self._mutate("POST", f"{path}/stop", None, request_id, f"stop instance {path}", path)
+        self.change("POST", f"{path}/stop", None, request_id, f"stop instance {path}", path)
 
-    def _mutate(
+    def change(
         self,
         method: str,
         path: str,
@@ -313,11 +314,14 @@ class Compute:
             names = ", ".join(sorted({last_part(scope) for scope in silent}))
             raise Unavailable(f"Cannot {doing}: no answer for {names}. Try again later.", resource=names)
 
-    def _pages(self, path: str, query: dict[str, str], doing: str) -> Iterator[tuple[dict[str, Any], float | None]]:
+    def _pages(
+        self, path: str, query: dict[str, str], doing: str, body: dict[str, Any] | None = None
+    ) -> Iterator[tuple[dict[str, Any], float | None]]:
+        """body: of a list that is asked for by POST."""
         seen = set()
         query = {**query, "maxResults": "500"}
         while True:
-            page, now = self._call("GET", path, query, None, doing, path)
+            page, now = self._call("GET" if body is None else "POST", path, query, body, doing, path)
             yield page, now
             token = page.get("nextPageToken")
             if not token:

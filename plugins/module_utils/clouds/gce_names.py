@@ -32,6 +32,11 @@ def normalise(url: Any, network: str = "") -> str:
     return text
 
 
+def full_url(path: str) -> str:
+    """The URL of a path as the API writes it. Some fields take no shorter spelling."""
+    return f"https://www.googleapis.com/compute/v1/{path}"
+
+
 def project_of(path: str) -> str:
     """The project in a path; "" in anything else."""
     return path.split("/")[1] if path.startswith("projects/") else ""

@@ -48,11 +48,7 @@ def vrrp_problems(
     instances: Mapping[str, Mapping[str, Any]], network: str, rules: Iterable[Mapping[str, Any]]
 ) -> list[str]:
     """Which of the instances do not get VRRP from which other, by the firewall rules of their network."""
-    rules = sorted(
-        (rule for rule in rules if not rule.get("disabled") and normalise(rule.get("network", "")) == network),
-        # The lowest number wins, and of those with the same one, a rule that denies.
-        key=lambda rule: (rule.get("priority", 1000), "denied" not in rule),
-    )
+    rules = _in_order(rules, network)
     problems = []
     for sender_name, sender in instances.items():
         for receiver_name, receiver in instances.items():
@@ -70,6 +66,66 @@ def vrrp_problems(
                     " nodes"
                 )
     return problems
+
+
+def probe_problems(
+    instances: Mapping[str, Mapping[str, Any]],
+    network: str,
+    rules: Iterable[Mapping[str, Any]],
+    port: int,
+    ranges: Iterable[str],
+) -> list[str]:
+    """From which of the ranges health checks' probes do not get to which of the instances, at a TCP port."""
+    rules = _in_order(rules, network)
+    problems = []
+    for path, instance in instances.items():
+        for cidr in ranges:
+            rule = next((each for each in rules if _meets_probes(each, instance, port, cidr)), None)
+            if rule is not None and "denied" not in rule:
+                continue
+            why = f"the rule {rule['name']} forbids it" if rule is not None else "no rule allows it"
+            problems.append(
+                f"the probes from {cidr} do not get to {path} at TCP port {port}: {why}; add a firewall rule to"
+                f" {network} which lets them in"
+            )
+    return problems
+
+
+def _in_order(rules: Iterable[Mapping[str, Any]], network: str) -> list[Mapping[str, Any]]:
+    """The rules of a network: of all that match, the first one counts."""
+    return sorted(
+        (rule for rule in rules if not rule.get("disabled") and normalise(rule.get("network", "")) == network),
+        # The lowest number wins, and of those with the same one, a rule that denies.
+        key=lambda rule: (rule.get("priority", 1000), "denied" not in rule),
+    )
+
+
+def _meets_probes(rule: Mapping[str, Any], instance: Mapping[str, Any], port: int, cidr: str) -> bool:
+    """Whether a rule says something about probes from a range: it lets all of them in, or some of them not."""
+    denies = "denied" in rule
+    sources = [ipaddress.ip_network(each, strict=False) for each in rule.get("sourceRanges") or ()]
+    if not sources and not rule.get("sourceTags") and not rule.get("sourceServiceAccounts"):
+        sources = [ipaddress.ip_network("0.0.0.0/0")]
+    probes = ipaddress.ip_network(cidr)
+    return (
+        rule.get("direction", "INGRESS") == "INGRESS"
+        and any(_is_tcp(entry, port) for entry in rule.get("denied", rule.get("allowed", ())))
+        and _is_target(rule, instance)
+        and any(
+            source.version == 4 and (source.overlaps(probes) if denies else probes.subnet_of(source))  # type: ignore[arg-type]
+            for source in sources
+        )
+    )
+
+
+def _is_tcp(entry: Mapping[str, Any], port: int) -> bool:
+    if str(entry.get("IPProtocol", "")).lower() not in ("all", "tcp", "6"):
+        return False
+    for text in entry.get("ports") or ("0-65535",):
+        first, _dash, last = str(text).partition("-")
+        if int(first) <= port <= int(last or first):
+            return True
+    return False
 
 
 def _first_match(

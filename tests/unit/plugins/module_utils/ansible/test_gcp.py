@@ -106,7 +106,7 @@ def test_option_of_another_kind(kind, option, monkeypatch):
     # From the environment it may be there for something else.
     monkeypatch.setenv(f"GCP_{option.upper()}", "s3kret")
     monkeypatch.setattr(gcp, "GoogleSession", lambda _: None)
-    monkeypatch.setattr(gcp, "_credentials", lambda _: None)
+    monkeypatch.setattr(gcp, "_credentials", lambda *_: None)
     others = {"accesstoken": {"access_token": "t"}, "serviceaccount": {"service_account_contents": "c"}}.get(kind, {})
     assert gcp.compute(Module(auth_kind=kind, **{option: "s3kret"}, **others))
 

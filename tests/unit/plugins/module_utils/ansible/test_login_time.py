@@ -20,6 +20,8 @@ from ansible_collections.cloudha.vip.plugins.modules import (
     alias_ip_move,
     cloudpods_instancegroup_info,
     cloudpods_instancegroup_vip,
+    gcp_passthrough_lb,
+    gcp_passthrough_lb_info,
     gcp_route_failover,
     gcp_route_info,
     havip_bind,
@@ -31,6 +33,7 @@ google_auth = pytest.importorskip("google.auth")
 google_metadata = pytest.importorskip("google.auth.compute_engine._metadata")
 google_credentials = pytest.importorskip("google.oauth2.credentials")
 openstack = pytest.importorskip("openstack")
+compute = pytest.importorskip("google.cloud.compute_v1")
 
 TIMEOUT = 0.3
 # Shorter than any time that a request has by itself: 10 seconds for Google, 30 for the others.
@@ -83,6 +86,7 @@ def environment(monkeypatch):
 
 
 ROUTE = {"project": "p", "name": "r", "destination": "10.9.0.1/32", "network": "n"}
+BALANCER = {"project": "p", "name": "lb", "region": "r"}
 RANGES = {"project": "p", "ranges": ["10.9.0.1/32"]}
 TARGET = {"target_instance": "zones/z-a/instances/i"}
 INSTANCE = {"next_hop_instance": "zones/z-a/instances/i"}
@@ -143,6 +147,8 @@ GOOGLE = (given_token, metadata, oauth, search)
 CASES = [
     *((gcp_route_failover, {**ROUTE, **INSTANCE}, login) for login in GOOGLE),
     *((gcp_route_info, ROUTE, login) for login in GOOGLE),
+    *((gcp_passthrough_lb, {**BALANCER, "subnetwork": "s", "address": "10.0.0.9"}, login) for login in GOOGLE),
+    *((gcp_passthrough_lb_info, BALANCER, login) for login in GOOGLE),
     *((alias_ip_move, {**RANGES, **TARGET}, login) for login in GOOGLE),
     *((alias_ip_info, RANGES, login) for login in GOOGLE),
     *((havip_bind, VIP, login) for login in (keystone, profile, huawei, ucloudstack)),
