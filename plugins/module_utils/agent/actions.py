@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .kinds import Kind
+    from .kinds import Mover
     from .machine import Command
 
 
@@ -37,7 +37,7 @@ class Worker:
 
     def __init__(
         self,
-        kind: Kind,
+        kind: Mover,
         record: Callable[..., None],
         tell: Callable[[str, str | None], None],
         news: Callable[[], None],

@@ -151,7 +151,11 @@ def _print_status(status: dict[str, Any], age: float, running: bool) -> None:
 
 
 def _print_action(name: str, action: dict[str, Any], now: int) -> None:
-    _say(f"{action['type'] + ' ' + name:<28} {action['doing']} for {_span((now - action['since']) / 1e9)}")
+    title = f"{action['type'] + ' ' + name:<28}"
+    if "api" not in action:  # it asks nobody
+        _say(f"{title} {_whereabouts(action)}")
+        return
+    _say(f"{title} {action['doing']} for {_span((now - action['since']) / 1e9)}")
     seen = (
         f"{_whereabouts(action)}, seen {_span((now - action['seen']) / 1e9)} ago" if action["seen"] else "not seen yet"
     )

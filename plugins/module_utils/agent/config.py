@@ -342,8 +342,9 @@ def _action(section: Section, instances: list[Instance]) -> Action:
         section.problem(
             "instance", f"{action.instance!r} is none of the instances: {', '.join(known) or 'there are none'}"
         )
-    action.check_interval = section.number("check_interval_s", 1, 3600, 10)
-    action.timeout = section.number("timeout_s", 5, 3600, 60)
+    if kind is None or not issubclass(kind, kinds.Follower):  # a follower asks nobody, and waits for nobody
+        action.check_interval = section.number("check_interval_s", 1, 3600, 10)
+        action.timeout = section.number("timeout_s", 5, 3600, 60)
     if kind:
         section.end()
     return action

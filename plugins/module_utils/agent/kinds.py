@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from typing import Any, Protocol, TypeVar
 
     from .config import Action, Section
+    from .service import Agent
 
     class Kind(Protocol):
-        """One kind of action. The worker's thread makes all calls, except those of the class itself."""
+        """One kind of action."""
 
         type: str
         """The kind's name in the configuration, which is also the name of its file."""
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
         name: str
         instance: str
-        check_interval: float
-
-        def __init__(self, config: Any) -> None:
-            """config: what ``parse`` returned. Nothing is asked of anybody yet."""
 
         @classmethod
         def parse(cls, section: Section) -> Action:
@@ -42,7 +39,19 @@ if TYPE_CHECKING:
 
         @staticmethod
         def describe(status: dict[str, Any]) -> str:
-            """Where the address is, in words, from what the worker and ``status`` have written into the status file."""
+            """Where the address is, in words, from the status file: what ``status`` and the worker have written."""
+
+        def status(self) -> dict[str, Any]:
+            """The facts that only this kind can tell."""
+
+    class Mover(Kind, Protocol):
+        """A kind that asks an API, which takes time. The worker's thread makes all calls, except those of the class
+        itself."""
+
+        check_interval: float
+
+        def __init__(self, config: Any) -> None:
+            """config: what ``parse`` returned. Nothing is asked of anybody yet."""
 
         def prepare(self) -> None:
             """Find out the identity of this node; raises CloudError until that is known."""
@@ -68,10 +77,24 @@ if TYPE_CHECKING:
             take: also from a live peer.
             """
 
-        def status(self) -> dict[str, Any]:
-            """The facts that only this kind can tell."""
-
     Registered = TypeVar("Registered", bound=type[Kind])
+
+
+class Follower:
+    """A kind that follows the agent's state and waits for nobody, so it needs no thread: the agent's loop makes all
+    calls."""
+
+    def __init__(self, config: Any, agent: Agent) -> None:
+        """config: what ``parse`` returned."""
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """Act on the agent's state. The loop calls this after each change of it, and every quarter of a second."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """The agent ends."""
+        raise NotImplementedError
 
 
 class Seen:

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ADDRESS = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, interface
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _ERROR, _DONE = 2, 3
@@ -38,13 +38,13 @@ class Addresses:
     def reload(self) -> None:
         """Ask for all addresses; news that come meanwhile are not lost, they are in the same stream."""
         held: dict[str, str] = {}
-        request = _HEADER.pack(_HEADER.size + _ADDRESS.size, _GET, _REQUEST_DUMP, 1, 0)
+        request = HEADER.pack(HEADER.size + _ADDRESS.size, _GET, _REQUEST_DUMP, 1, 0)
         self.socket.send(request + _ADDRESS.pack(0, 0, 0, 0, 0))
         self.socket.settimeout(2)
         try:
             done = False
             while not done:
-                for kind, sequence, payload in _messages(self._receive()):
+                for kind, sequence, payload in messages(receive(self.socket)):
                     if kind == _ERROR and len(payload) >= 4:
                         code = -struct.unpack_from("=i", payload)[0]
                         raise OSError(code, os.strerror(code))
@@ -62,7 +62,7 @@ class Addresses:
         try:
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    for kind, _sequence, payload in _messages(self._receive()):
+                    for kind, _sequence, payload in messages(receive(self.socket)):
                         left.update(_apply(self.held, kind, payload))
         except OSError as error:
             if error.errno != errno.ENOBUFS:
@@ -72,21 +72,23 @@ class Addresses:
             left |= before - self.held.keys()
         return left
 
-    def _receive(self) -> bytes:
-        """The messages of the kernel, which has the port 0; none of other processes."""
-        data, (port, _groups) = self.socket.recvfrom(1 << 16)
-        return data if port == 0 else b""
-
     def close(self) -> None:
         self.socket.close()
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    while len(data) >= _HEADER.size:
-        length, kind, _flags, sequence, _port = _HEADER.unpack_from(data)
-        if length < _HEADER.size:
+def receive(source: socket.socket) -> bytes:
+    """The messages of the kernel, which has the port 0; none of other processes."""
+    data, (port, _groups) = source.recvfrom(1 << 16)
+    return data if port == 0 else b""
+
+
+def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The type, sequence number and content of each."""
+    while len(data) >= HEADER.size:
+        length, kind, _flags, sequence, _port = HEADER.unpack_from(data)
+        if length < HEADER.size:
             return
-        yield kind, sequence, data[_HEADER.size : length]
+        yield kind, sequence, data[HEADER.size : length]
         data = data[(length + 3) & ~3 :]
 
 

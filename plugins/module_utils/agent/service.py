@@ -17,7 +17,7 @@ import sys
 import time
 from collections import deque
 
-from . import checks, guard, kinds, lock, verdict
+from . import checks, guard, keepalived, kinds, lock, systemd, verdict
 from .events import EventLog
 from .fifo import Fifo, Spool, parse_line
 from .loop import READ, Loop, in_one_line
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .actions import Worker
-    from .config import Action, Config
+    from .config import Config
 
     Listener = Callable[[dict[str, Any]], None]
 
@@ -60,9 +60,16 @@ class Agent:
         self.addresses = Addresses()
         self.watched = {address: instance.name for instance in config.instances for address in instance.addresses}
         self.held: dict[str, str] = {}
-        self.keepalived: tuple[int, int] | None = None  # process id and a descriptor of it
+        self.keepalived: keepalived.Process | None = None
         self.runners = [Runner(self, check) for check in config.checks]
-        self.workers = [_worker(self, action) for action in config.actions]
+        self.workers: list[Worker] = []
+        self.followers: list[Any] = []
+        for action in config.actions:
+            kind: Any = kinds.find(action.type)
+            if issubclass(kind, kinds.Follower):
+                self.followers.append(kind(action, self))
+            else:
+                self.workers.append(_worker(self, kind(action)))
         self.calls: deque[Callable[[], None]] = deque()  # of other threads
         self.problems: dict[str, str] = {}
         self.news = False  # something that the status file does not tell yet
@@ -90,13 +97,16 @@ class Agent:
             runner.begin()
         self._tick()
         for worker in self.workers:
-            worker.begin(self._mastership(worker.kind.instance), self.asserted.get(worker.kind.name))
+            worker.begin(self.mastership(worker.kind.instance), self.asserted.get(worker.kind.name))
             worker.start()
-        _tell_systemd("READY=1")
+        systemd.tell("READY=1")
         while not self.stopping:
             self.loop.turn()
             if self.news:
+                self._follow()
                 self._write_status()
+        for follower in self.followers:
+            follower.stop()
         self._read_fifo()
         for worker in self.workers:
             worker.stop()
@@ -181,7 +191,7 @@ class Agent:
             }
         self.record(
             "observed",
-            keepalived=self.keepalived[0] if self.keepalived else None,
+            keepalived=self.keepalived.pid if self.keepalived else None,
             addresses={address: self.held.get(address) for address in self.watched},
             instances=instances,
         )
@@ -203,28 +213,15 @@ class Agent:
         """Watch keepalived's process, if there is one that is not watched; true if there was."""
         if self.keepalived:
             return False
-        descriptor = None
-        try:
-            with open(self.config.keepalived_pid_file, encoding="ascii") as file:
-                pid = int(file.read(64))
-            descriptor = os.pidfd_open(pid)
-            with open(f"/proc/{pid}/comm", "rb") as comm:
-                alive = comm.read() == b"keepalived\n"  # a killed keepalived leaves its file, and its id is used again
-        except (OSError, ValueError, OverflowError):
-            alive = False
-        if descriptor is None:
-            return False
-        if not alive:
-            os.close(descriptor)
-            return False
-        self.keepalived = pid, descriptor
-        self.loop.watch(descriptor, READ, self._keepalived_ended)
-        return True
+        self.keepalived = keepalived.find(self.config.keepalived_pid_file)
+        if self.keepalived:
+            self.loop.watch(self.keepalived.descriptor, READ, self._keepalived_ended)
+        return self.keepalived is not None
 
     def _keepalived_ended(self) -> None:
         if self.keepalived is None:
             return
-        pid, descriptor = self.keepalived
+        pid, descriptor = self.keepalived.pid, self.keepalived.descriptor
         self.loop.unwatch(descriptor)
         os.close(descriptor)
         self.keepalived = None
@@ -234,31 +231,35 @@ class Agent:
         self.record("keepalived", running=False, pid=pid)
         self.news = True
 
-    def _mastership(self, instance: str) -> dict[str, Any] | None:
+    def mastership(self, instance: str) -> dict[str, Any] | None:
         """What the log knows of it, if the keepalived that runs now is the one that said so."""
         state = self.states.get(f"INSTANCE {instance}", {})
         if state.get("state") != "MASTER" or not self.keepalived:
             return None
-        try:
-            with open(f"/proc/{self.keepalived[0]}/stat", "rb") as file:
-                ticks = int(file.read().rpartition(b")")[2].split()[19])
-        except OSError:
-            return None
-        started = ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-        return state if started <= state.get("mono", 0) + 1_000_000_000 else None
+        started = self.keepalived.started_ns()
+        return state if started is not None and started <= state.get("mono", 0) + 1_000_000_000 else None
+
+    def keepalived_stopped(self) -> bool:
+        """Whether it cannot say anything, as somebody has stopped it: the others have another master soon."""
+        return self.keepalived is not None and self.keepalived.stopped()
+
+    def _follow(self) -> None:
+        for follower in self.followers:
+            follower.look()
 
     # --- every quarter of a second
 
     def _tick(self) -> None:
         now = time.monotonic()
         self.loop.at(now + TICK, self._tick)
-        _tell_systemd("WATCHDOG=1")
+        systemd.tell("WATCHDOG=1")
         self._reopen_fifo()
         if self.fifo.fd is not None and self.fifo_watched is None:
             self._read_fifo()  # the log could not be written a moment ago
         if self._find_keepalived() and self.keepalived:
-            self.record("keepalived", running=True, pid=self.keepalived[0])
+            self.record("keepalived", running=True, pid=self.keepalived.pid)
         checks.reap()
+        self._follow()
         renewed = self.renew()
         if now >= self.status_due:
             self.status_due = now + STATUS_EVERY
@@ -339,11 +340,17 @@ class Agent:
             "rss_peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
             "node": self.config.node,
             "seq": self.log.seq,
-            "keepalived": self.keepalived[0] if self.keepalived else None,
+            "keepalived": self.keepalived.pid if self.keepalived else None,
             "states": self.states,
             "addresses": {address: self.held.get(address) for address in self.watched},
             "checks": {runner.check.name: runner.status() for runner in self.runners},
-            "actions": {worker.kind.name: worker.status() for worker in self.workers},
+            "actions": {
+                **{worker.kind.name: worker.status() for worker in self.workers},
+                **{
+                    each.name: {"type": each.type, "instance": each.instance, **each.status()}
+                    for each in self.followers
+                },
+            },
             "drain": read_number(self.config.drain_file),
             "problems": self.problems,
         }
@@ -420,19 +427,14 @@ class Agent:
         signal.signal(signal.SIGINT, stop)
 
 
-def _worker(agent: Agent, action: Action) -> Worker:
-    # Imported only for who has an action: HTTP and TLS cost 8 MiB.
+def _worker(agent: Agent, kind: kinds.Mover) -> Worker:
+    # Imported only for who has such an action: HTTP and TLS cost 8 MiB.
     from .actions import Worker
 
     def tell(what: str, text: str | None) -> None:
-        agent.call(lambda: agent.problem(f"{action.name}: {what}", text))
+        agent.call(lambda: agent.problem(f"{kind.name}: {what}", text))
 
-    return Worker(
-        kinds.find(action.type)(action),
-        agent.record_of_thread,
-        tell,
-        lambda: agent.call(agent._has_news),
-    )
+    return Worker(kind, agent.record_of_thread, tell, lambda: agent.call(agent._has_news))
 
 
 def _say(text: str) -> None:
@@ -453,12 +455,3 @@ def read_number(path: str) -> int | None:
 def _resident_kib() -> int:
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * resource.getpagesize() // 1024
-
-
-def _tell_systemd(message: str) -> None:
-    path = os.environ.get("NOTIFY_SOCKET")
-    if path:
-        address = "\0" + path[1:] if path.startswith("@") else path
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.setblocking(False)
-            sock.sendto(message.encode(), address)

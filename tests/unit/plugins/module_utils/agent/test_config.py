@@ -183,7 +183,7 @@ def test_an_action_for_alias_ranges():
         ({"checks": [{"name": "a", "type": "tcp"}]}, "checks[0].port: is required"),
         ({"checks": check()["checks"] * 2}, "checks: the name 'web' is used more than once"),
         ({"instances": [{"name": "a", "addresses": ["x"]}]}, 'instances[0].addresses[0]: "x" is not an IP address'),
-        (action(type="alias"), "actions[0].type: must be one of gcp_alias_ip, gcp_route, not 'alias'"),
+        (action(type="alias"), "actions[0].type: must be one of gcp_alias_ip, gcp_route, health_port, not 'alias'"),
         (action(name="Route_1"), "actions[0].name: 'Route_1' is no name of a route: 1 to 63 small letters"),
         (action(name=None), "actions[0].name: is required"),
         (action(name=""), "actions[0].name: must be a text in one line, not ''"),

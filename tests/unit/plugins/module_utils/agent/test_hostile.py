@@ -360,10 +360,10 @@ def test_netlink_of_any_bytes():
     payload = struct.pack("=BBBBI", 2, 24, 0, 0, 1) + attribute
     message = struct.pack("=IHHII", 16 + len(payload), 20, 0, 1, 0) + payload
     held = {}
-    for kind, _sequence, body in netlink._messages(message):
+    for kind, _sequence, body in netlink.messages(message):
         netlink._apply(held, kind, body)
     assert held == {"10.0.0.1": "lo"}
     for _turn in range(3000):
-        for number, (kind, _sequence, body) in enumerate(netlink._messages(mangled(dice, [message, message * 3]))):
+        for number, (kind, _sequence, body) in enumerate(netlink.messages(mangled(dice, [message, message * 3]))):
             netlink._apply(held, kind, body)
             assert number < 100_000, "no message may be read again and again"

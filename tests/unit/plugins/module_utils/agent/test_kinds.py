@@ -126,7 +126,7 @@ def test_the_agent_checks_its_options_carries_it_out_and_tells_of_it(node):
         ({"size": "2"}, 'actions[0].size: must be a whole number, not "2"'),
         ({"file": "toy"}, "actions[0].file: must be an absolute path, not 'toy'"),
         ({"colour": "red"}, "actions[0].colour: is not a known key"),
-        ({"type": "tyo"}, "actions[0].type: must be one of gcp_alias_ip, gcp_route, toy, not 'tyo'"),
+        ({"type": "tyo"}, "actions[0].type: must be one of gcp_alias_ip, gcp_route, health_port, toy, not 'tyo'"),
     ):
         node.act(**changes)
         refused = node.vip_agent("run", "--check-config", str(node.path / "config.json"))
@@ -168,7 +168,7 @@ def test_the_role_knows_its_types(library, tmp_path):
 
 def test_a_name_that_is_no_kind_is_refused_whatever_file_it_names():
     for name in ("service", "gcp", "cli", "os", "../agent/gcp_route", "agent.gcp_route", "", "gcp_route ", "Gcp_route"):
-        with pytest.raises(kinds.UnknownKind, match=r"^must be one of gcp_alias_ip, gcp_route, not "):
+        with pytest.raises(kinds.UnknownKind, match=r"^must be one of gcp_alias_ip, gcp_route, health_port, not "):
             kinds.find(name)
 
 
