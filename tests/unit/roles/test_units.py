@@ -24,6 +24,7 @@ SERVICES = {
     "health_check/files/cloudha-vip-restart@.service": "cloudha-vip-restart@.service",
     "keepalived/templates/guard.service.j2": "cloudha-vip-guard.service",
     "local_address/templates/address.service.j2": "cloudha-vip-address@.service",
+    "local_address/templates/keeper.service.j2": "cloudha-vip-address-keeper@.service",
     "vip_agent/templates/vip-agent-watch.service.j2": "vip-agent-watch.service",
     "vip_agent/templates/vip-agent.service.j2": "vip-agent.service",
 }
@@ -39,6 +40,7 @@ VALUES = {
     "__keepalived_companion": "/usr/local/lib/cloudha-vip/keepalived",
     "__keepalived_drain": "/run/cloudha-vip/drain",
     "__keepalived_guard": "/etc/systemd/system/cloudha-vip-guard.service",
+    "local_address_protocol": 112,
     "nginx_listen_addresses": [],
     "vip_agent_memory_max": "64M",
     "vip_agent_nice": -10,
