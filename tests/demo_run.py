@@ -26,6 +26,7 @@ from typing import Any
 import yaml
 
 from ansible_collections.cloudha.vip.plugins.module_utils.drill import choice
+from ansible_collections.cloudha.vip.plugins.module_utils.topology import record
 
 ROOT = Path(__file__).resolve().parents[1]
 # Seconds that parts take, until they are known: measured with two processors, with the lab's image in the cache.
@@ -343,7 +344,8 @@ def refusal(topology: str, faults: list[str]) -> str:
     """Why the drill will not inject these faults into this topology, before any machine is there to ask."""
     said = yaml.safe_load((ROOT / f"playbooks/vars/{topology}.yml").read_text(encoding="utf-8"))
     role = ROOT / "roles" / said["topology_mechanism"]
-    traits = yaml.safe_load((role / "meta/mechanism.yml").read_text(encoding="utf-8"))
+    mechanism = yaml.safe_load((role / "meta/mechanism.yml").read_text(encoding="utf-8"))
+    traits = record.traits(mechanism, topology, {})
     catalog = yaml.safe_load((ROOT / "roles/drill/vars/main.yml").read_text(encoding="utf-8"))["drill_catalog"]
     chosen = choice.choose(catalog, faults, traits, "vip_real_servers" in said["topology_parts"], {}, {})
     return ". ".join(chosen["problems"]).replace("drill_faults", "FAULTS")

@@ -20,9 +20,10 @@ def drill_objective(
     lossless_ms: Any,
     operations: Any,
     unheld_ms: Any,
+    gradual: bool = False,
 ) -> int:
     times = (float(rto_ms), float(lossless_ms), int(operations), float(unheld_ms))
-    return choice.objective_ms(fault, catalog[fault], own, *times)
+    return choice.objective_ms(fault, catalog[fault], own, *times, gradual)
 
 
 class FilterModule:

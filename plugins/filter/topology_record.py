@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.cloudha.vip.plugins.module_utils.topology.record import agreed
+from ansible_collections.cloudha.vip.plugins.module_utils.topology.record import agreed, traits
 
 
 def topology_record(
@@ -20,15 +20,16 @@ def topology_record(
     roles: str,
     mechanism: str = "",
     earlier: dict[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    traits = {file.parents[1].name: file for file in Path(roles).glob("*/meta/mechanism.yml")}
+    files = {file.parents[1].name: file for file in Path(roles).glob("*/meta/mechanism.yml")}
     try:
-        record = agreed(looks, mechanism, list(traits), earlier)
+        record = agreed(looks, mechanism, list(files), earlier)
+        said = yaml.safe_load(files[record["mechanism"]].read_text())
+        # A node may say otherwise of what its mechanism could.
+        return {**traits(said, record["topology"], variables or {}), **record}
     except ValueError as e:
         raise AnsibleFilterError(f"topology_record: {e}") from e
-    its = yaml.safe_load(traits[record["mechanism"]].read_text())
-    # A topology may say otherwise of what its mechanism could.
-    return {**its, **record}
 
 
 class FilterModule:

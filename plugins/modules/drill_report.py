@@ -82,6 +82,14 @@ options:
       - If the answers before a fault were spread less evenly, the fault counts as failed.
     type: float
     default: 1.5
+  shared:
+    description:
+      - Whether O(nodes) serve the addresses at once, each some of the clients. Then answers from several of them are no
+        split brain.
+      - Of a lost node, clients lose its share of the requests until that is noticed. The gap is that time, and no more
+        than the share may be lost.
+    type: bool
+    default: false
   phases:
     description:
       - The actions of the drill and their times. One entry for each fault and trial.
@@ -131,6 +139,13 @@ options:
       objective_ms:
         description: The objective for this fault, if it differs.
         type: int
+      undecided:
+        description:
+          - The policy for what clients get after a fault that leaves no node healthy. Leave out for other faults.
+          - With V(served) several nodes may answer in turn. With V(dropped) nobody is to be answered until the repair,
+            so the gap begins there, and an answer just before it is a failure.
+        type: str
+        choices: [served, dropped]
       rolled_back:
         description:
           - Whether the fault was undone and the topology was healthy at the end.
@@ -319,6 +334,7 @@ PHASE = dict(
     failback_at=dict(type="int"),
     ended_at=dict(type="int", required=True),
     objective_ms=dict(type="int"),
+    undecided=dict(type="str", choices=["served", "dropped"]),
     rolled_back=dict(type="bool", required=True),
     audit=dict(
         type="list",
@@ -346,6 +362,7 @@ SPEC = dict(
     spread=dict(type="float", default=1.5),
     slow_ms=dict(type="int", default=100),
     nodes=dict(type="list", elements="str", default=[]),
+    shared=dict(type="bool", default=False),
     phases=dict(type="list", elements="dict", required=True, options=PHASE),
     records=dict(type="list", elements="path", required=True),
     events=dict(type="list", elements="path", default=[]),

@@ -51,8 +51,12 @@ ENTRY = re.compile(r"Validating arguments against arg spec '(\w+)'")
 # What is done to a node by a fault of the drill's catalog.
 FAULTS = {
     "agent_kill": "keepalived stops, and the new holder's agent is killed at work",
+    "all_backends_unhealthy": "whoever asks for the health of any node gets no answer",
+    "api_down": "the cloud's API answers nobody",
     "api_refuse": "the node is lost, and the cloud's API refuses for a while",
     "api_slow": "the node is lost, and the cloud's API is slow",
+    "backend_drained": "the node fails its health check on purpose, and goes on serving",
+    "health_endpoint_broken": "whoever asks for the node's health gets no answer",
     "keepalived_kill": "keepalived is killed",
     "keepalived_stop": "keepalived is stopped",
     "link_down": "the node's network interface goes down",
@@ -61,6 +65,7 @@ FAULTS = {
     "partition": "the network around the node drops everything",
     "partition_peers": "the nodes lose sight of each other",
     "planned_switchover": "the address is moved as planned",
+    "probe_firewall_removed": "no firewall rule lets in who asks for the nodes' health",
     "real_server_drain": "a real server is drained",
     "real_server_hang": "the service on a real server hangs",
     "real_server_kill": "the service on a real server is killed",
@@ -91,6 +96,7 @@ AROUND = {
 EACH_FAULT = "Break, measure, mend"
 BEGIN, END = "Begin", "Keep the record"
 ANSWERS = "Wait until clients get good answers"
+NOBODY = "no more"
 
 
 class Progress:
@@ -168,7 +174,8 @@ class Progress:
                 by = found["by"] or "another node"
             except (ValueError, KeyError, TypeError):
                 return
-            self._answered = f"{by} answers after {max(after, 0):,.0f} ms, {lost} of {found['requests']} requests lost"
+            who = "nobody is served" if NOBODY in name else f"{by} answers"
+            self._answered = f"{who} after {max(after, 0):,.0f} ms, {lost} of {found['requests']} requests lost"
 
     def failed(self, task: str, host: str, result: Mapping[str, Any]) -> None:
         """A task has failed, and that matters."""

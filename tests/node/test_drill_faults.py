@@ -19,6 +19,8 @@ import pytest
 import yaml
 from busy import Watch
 
+from ansible_collections.cloudha.vip.plugins.module_utils.drill import choice
+
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = yaml.safe_load((ROOT / "roles/drill/vars/main.yml").read_text())
 
@@ -45,6 +47,7 @@ def render(text, **given):
     names = {"drill_interface": "eth0", "drill_service": "nginx", "drill_target": "node1", "hostvars": {"node1": {}}}
     names.update(given)
     environment.filters["quote"] = shlex.quote
+    environment.filters["cloudha.vip.drill_deafness"] = choice.deaf_rules
     for name in ("drill_unit", "drill_unit_dir", "drill_continue", "drill_keep_addresses", "drill_drain_file"):
         names[name] = environment.from_string(VARIABLES[name]).render(names)
     return environment.from_string(text).render(names)
@@ -179,12 +182,30 @@ def test_a_real_server_has_a_drain_file_of_its_own():
     assert drains == "touch /run/its"
 
 
+def test_what_is_done_to_a_node_names_its_own_interface():
+    """A task that sets both facts would take the commands for the target before."""
+    facts = [set(task.get("ansible.builtin.set_fact", ())) for task in tasks("fault")]
+    (target,), (fault,) = (
+        [n for n, its in enumerate(facts) if name in its] for name in ("drill_target", "drill_fault")
+    )
+    assert target < fault
+
+
 def test_a_node_that_lost_its_power_is_locked_again_once_it_is_mended():
     tasks = yaml.safe_load((ROOT / "roles/drill/tasks/repair.yml").read_text())
     done = [task.get("ansible.builtin.include_tasks") or next(key for key in task if "." in key) for task in tasks]
     assert done[-4:] == ["ansible.builtin.shell", "told.yml", "lease.yml", "settle.yml"]
     (power_off, lease) = VARIABLES["drill_catalog"]["node_power_off"], tasks[-2]
     assert power_off["isolated"] and lease["when"] == "drill_fault.isolated | default(false)"
+
+
+def test_what_is_done_everywhere_is_mended_everywhere():
+    (inject,) = [task for task in tasks("inject") if task["name"].startswith("Arm the undo")]
+    (repair,) = [task for task in tasks("repair") if task["name"].startswith("Repair it, and disarm")]
+    assert all("drill_victims" in task["loop"] and task["delegate_to"] == "{{ item }}" for task in (inject, repair))
+    for fault, victims in (({"everywhere": True}, "['node2', 'node1', 'node3']"), ({}, "['node2']")):
+        nodes = {"drill_target": "node2", "drill_nodes": ["node1", "node2", "node3"], "hostvars": {"node2": {}}}
+        assert render(VARIABLES["drill_victims"], drill_fault=fault, **nodes) == victims
 
 
 PROBERS = """#!/bin/sh
@@ -272,3 +293,63 @@ def test_two_drills_may_share_a_client(tmp_path):
         names["drill_client_unit", others["drill_id"]] + "-client1.service", stopped + ".service"
     )
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == [kept]
+
+
+# A connection from one address to another; it fails if nobody answers in time.
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[2], 80), 1, (sys.argv[1], 0))"
+
+
+def test_who_asks_for_the_health_of_a_node_gets_no_answer_and_its_clients_do(new_namespace, tmp_path):
+    node, others = new_namespace(), new_namespace()
+    node.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", others.pid)
+    for namespace, addresses in ((node, ["192.0.2.1/24"]), (others, ["192.0.2.2/24", "35.191.7.7/32"])):
+        for device in ("lo", "eth0"):
+            namespace.run("ip", "link", "set", device, "up")
+        for address in addresses:
+            namespace.run("ip", "address", "add", address, "dev", "eth0")
+    node.run("ip", "route", "add", "default", "via", "192.0.2.2")
+    servers = [
+        subprocess.Popen(
+            [*each.enter, "/usr/bin/python3", "-m", "http.server", "80"], cwd=tmp_path, stderr=subprocess.DEVNULL
+        )
+        for each in (node, others)
+    ]
+
+    def heard(namespace, source, target, *prefix):
+        command = [*namespace.enter, *prefix, "/usr/bin/python3", "-c", CONNECT, source, target]
+        return subprocess.run(command, stderr=subprocess.DEVNULL, timeout=30, check=False).returncode == 0
+
+    def all_heard():
+        agent = ("setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups")
+        return {
+            "the agent": heard(node, "127.0.0.1", "127.0.0.1", *agent),
+            "the agent by the address": heard(node, "192.0.2.1", "192.0.2.1", *agent),
+            "the agent elsewhere": heard(node, "192.0.2.1", "192.0.2.2", *agent),
+            "another program": heard(node, "127.0.0.1", "127.0.0.1"),
+            "the load balancer": heard(others, "35.191.7.7", "192.0.2.1"),
+            "a client": heard(others, "192.0.2.2", "192.0.2.1"),
+        }
+
+    fault = Fault(
+        tmp_path,
+        "health_endpoint_broken",
+        node.enter,
+        drill_node_dir=tmp_path,
+        drill_askers=["daemon", "no-such-user"],
+        holder_topology={"probes_from": ["35.191.0.0/16", "130.211.0.0/22"]},
+    )
+    try:
+        before = dict.fromkeys(all_heard(), True)
+        awaited(all_heard, before)
+        fault("prepare")
+        assert all_heard() == before, "nothing is broken yet"
+        fault("inject")
+        deaf = dict.fromkeys(["the agent", "the agent by the address", "the load balancer"], False)
+        assert all_heard() == {**before, **deaf}
+        for _time in range(2):
+            fault("undo")
+            assert all_heard() == before
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()

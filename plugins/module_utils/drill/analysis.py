@@ -73,6 +73,11 @@ def number(value: float | None) -> str:
     return ("%.1f ms" % value if 0 < abs(value) < 10 else "%s ms" % format(round(value), ",d")).replace("-", "−")
 
 
+def percent(value: float | None) -> str:
+    """A part of a whole for people: 49 %."""
+    return "–" if value is None else "%d %%" % round(value * 100)
+
+
 def percentile(values: t.Sequence[float], share: float) -> float | None:
     """The nearest-rank percentile."""
     if not values:
@@ -137,11 +142,32 @@ def longest_gap(ends: t.Sequence[float], start: float, end: float) -> Gap:
     return max((Gap(a, b) for a, b in zip(edges, edges[1:])), key=lambda gap: gap.ms)
 
 
+def time_of_losses(points: t.Sequence[Point], start: float, end: float) -> Gap:
+    """From the last good answer before the first lost request to the first one after the last; without a lost one, as
+    longest_gap.
+
+    Where several nodes serve at once, one is lost, and the others answer all the time.
+    """
+    lost = [p.sent for p in points if not p.ok and start < p.ended <= end]
+    if not lost:
+        return longest_gap(good_ends(points), start, end)
+    before = [p.ended for p in points if p.ok and p.ended <= min(lost)]
+    after = [p.ended for p in points if p.ok and p.sent > max(lost) and p.ended <= end]
+    return Gap(max(before, default=start), min(after, default=end))
+
+
+def share_of(node: str, points: t.Iterable[Point]) -> float | None:
+    """The part of the good answers that a node gave; None if none of them has a name."""
+    named = [p.by for p in points if p.ok and p.by]
+    return named.count(node) / len(named) if named else None
+
+
 def split_brain(points: t.Iterable[Point]) -> Gap | None:
     """When clients got answers from two holders in turn.
 
     From the first answer by the new holder to the last one by the old. If the holder is the same in the end, another
-    one may have had the address meanwhile. That counts only if the two took turns.
+    one may have had the address meanwhile. That counts only if the two took turns: when it got the address, or when it
+    gave it back, whichever took longer; or all the time, if it never had it for longer than that by itself.
     """
     answers = sorted((p.sent, p.by) for p in points if p.ok and p.by)
     if not answers:
@@ -151,9 +177,15 @@ def split_brain(points: t.Iterable[Point]) -> Gap | None:
     if first != last:
         old = [sent for sent, by in answers if by != last]
         return Gap(others[0], old[-1]) if others[0] < old[-1] else None
-    if others and any(others[0] < sent < others[-1] for sent, by in answers if by == first):
-        return Gap(others[0], others[-1])
-    return None
+    firsts = [sent for sent, by in answers if by == first]
+    if not others or not any(others[0] < sent < others[-1] for sent in firsts):
+        return None
+    turns = Gap(others[0], others[-1])
+    between = [others[0], *(sent for sent in firsts if others[0] < sent < others[-1]), others[-1]]
+    alone = max((Gap(*ends) for ends in zip(between, between[1:])), key=lambda span: span.ms)
+    if alone.ms < turns.ms / 2:
+        return turns
+    return max(Gap(turns.start, alone.start), Gap(alone.end, turns.end), key=lambda span: span.ms)
 
 
 def in_flight(points: t.Iterable[Point]) -> int:
@@ -227,8 +259,13 @@ def measure(
     phase: t.Mapping[str, t.Any],
     slow_ms: float,
     pool: t.Container[str | None] = (),
+    shared: bool = False,
 ) -> dict[str, t.Any]:
-    """The observations of one client in one phase."""
+    """The observations of one client in one phase.
+
+    pool: the hosts that answer side by side. shared: they are the nodes themselves, so that whoever asks loses only the
+    share of a lost one.
+    """
     start, end = clock.of_wall(phase["started_at"]), clock.of_wall(phase["ended_at"])
     failback = clock.of_wall(phase["failback_at"]) if phase.get("failback_at") else None
     everything = place(recording.requests, clock, recording.client)
@@ -243,11 +280,23 @@ def measure(
     after = [p for p in points if failback is not None and p.ended > failback]
     ends = good_ends(points)
 
-    gap = longest_gap(ends, 0.0, max(fault_end, 0.0))
+    def gap_in(start: float, end: float) -> Gap:
+        return time_of_losses(points, start, end) if shared else longest_gap(ends, start, end)
+
+    def well_at(end: float, part: t.Iterable[Point]) -> bool:
+        """Whether there were good answers in the end, and only such where others answer for a lost node."""
+        late = [p.ok for p in part if p.ended <= end and end - p.ended <= recording.timeout_ms]
+        return all(late) if shared and late else any(late)
+
+    gap = gap_in(0.0, max(fault_end, 0.0))
     last_good = max((e for e in ends if e <= fault_end), default=None)
-    recovered = last_good is not None and last_good > 0 and fault_end - last_good <= recording.timeout_ms
+    recovered = well_at(fault_end, during)
     if not recovered:
-        gap = Gap(gap.start if last_good is None else last_good, max(fault_end, 0.0))
+        gap = Gap(gap.start if shared or last_good is None else last_good, max(fault_end, 0.0))
+    if phase.get("undecided") == "dropped" and phase.get("repaired_at"):
+        repaired = clock.of_wall(phase["repaired_at"])
+        # Nobody was to be answered before: clients wait from here on.
+        gap = Gap(repaired, gap.end) if gap.start <= repaired < gap.end else gap
     held = [unnamed(part, pool) for part in (before, during, after)]
     holder_before = next((p.by for p in reversed(held[0]) if p.ok and p.by), None)
     holder_after = next((p.by for p in sorted(held[1], key=lambda p: -p.ended) if p.ok and p.by), None)
@@ -297,12 +346,16 @@ def measure(
         "baseline": baseline(before),
         "timeline": runs(points),
     }
+    if shared:
+        share = share_of(phase["target"], before)
+        exposed = sum(p.sent <= gap.end for p in during) if result["requests_lost"] else 0
+        result["share"] = None if share is None else round(share, 3)
+        result["share_requests"] = None if share is None else round(share * exposed)
     # What came after the record's end is not known.
     if failback is not None and recorded_until > failback:
         back_end = max(failback, min(end, recorded_until))
-        last_back = max((e for e in ends if failback < e <= back_end), default=None)
-        result["failback_recovered"] = last_back is not None and back_end - last_back <= recording.timeout_ms
-        back = longest_gap(ends, failback, back_end)
+        result["failback_recovered"] = well_at(back_end, after)
+        back = gap_in(failback, back_end)
         result.update(failback_gap_ms=ms(back.ms), failback_gap_from_ms=ms(back.start), failback_gap_to_ms=ms(back.end))
         result["failback_host_waits_ms"] = ms(host_waits_ms(recording, zero, back))
         result["failback_lost"] = sum(not p.ok for p in after)

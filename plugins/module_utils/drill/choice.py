@@ -32,10 +32,16 @@ def why_not(
     """Why a fault cannot be injected here."""
     if what.get("api") and not topology["operations"]:
         return "it is for topologies whose address a cloud's API moves"
+    if what.get("apart") and topology["on_interface"]:
+        return "it is for topologies whose address something else than the nodes leads to one of them"
     if what.get("elected") and not topology["elected"]:
         return "it is for topologies whose holder keepalived elects"
     if not (what.get("planned") or what.get("pool") or topology["fails_over"]):
         return "it is for topologies whose address moves by itself when its holder fails"
+    if what.get("probed") and not topology.get("probes_from"):
+        return "it is for topologies whose mechanism itself asks nodes for their health"
+    if what.get("leaves") and not (topology.get("probes_from") and topology.get("moves")):
+        return "it is for topologies whose nodes leave by failing the mechanism's health check on purpose"
     if what.get("pool") and not pool:
         return "it is for topologies with servers behind the node that holds the address"
     if what.get("own_service") and pool:
@@ -94,14 +100,16 @@ def objective_ms(
     lossless_ms: float,
     operations: int,
     unheld_ms: float,
+    gradual: bool = False,
 ) -> int:
     """How long clients may wait after a fault. own: the objectives that the inventory has for faults.
 
-    unheld_ms: how long a cloud's API leaves the address without a holder.
+    unheld_ms: how long a cloud's API leaves the address without a holder. gradual: a node that still serves is left
+    connection by connection, as all fit nodes serve at once, or as the mechanism asks each for its health.
     """
     if fault in own:
         return int(float(own[fault]))
-    if what.get("drains"):
+    if what.get("drains") or what.get("harmless") or (gradual and what.get("serving")):
         return int(lossless_ms)
     if operations and what.get("serving"):
         return int(min(rto_ms, unheld_ms + lossless_ms))
@@ -146,6 +154,11 @@ def probes(
                 }
             )
     return found
+
+
+def deaf_rules(networks: t.Iterable[str]) -> list[str]:
+    """Rules of nftables that drop what comes from these networks: of a chain of inet."""
+    return ["%s saddr %s drop" % ("ip6" if ":" in network else "ip", network) for network in networks]
 
 
 def silent_rules(addresses: t.Iterable[str]) -> list[str]:

@@ -23,6 +23,8 @@ MEASURED = (
     "requests_sent", "requests_lost", "requests_slow", "requests_broken", "requests_in_flight", "errors", "served",
     "split_brain_ms", "failback_gap_ms", "failback_lost", "failback_in_flight", "failback_holder",
 )  # fmt: skip
+# And those where several nodes serve at once.
+SHARED = ("share", "share_requests")
 
 
 def analyse(
@@ -47,7 +49,8 @@ def analyse(
         )
         offsets_ms, pool = params["clock_offsets_ms"], params["pool"]
         probes = params.get("probes") or ()
-        faults.append(analyse_phase(phase, recordings, events, objectives, offsets_ms, pool, probes))
+        shared_by = params["nodes"] if params.get("shared") else ()
+        faults.append(analyse_phase(phase, recordings, events, objectives, offsets_ms, pool, probes, shared_by))
     named = [by for f in faults for client in f["clients"] for by in client["served"] if by != UNKNOWN]
     nodes = list(dict.fromkeys([*params["nodes"], *(e["node"] for e in events), *named]))
     clients: dict[str, dict[str, t.Any]] = {}
@@ -72,6 +75,7 @@ def analyse(
         "topology": params["topology"],
         "drill_id": params["drill_id"],
         "addresses": list(params.get("addresses") or ()),
+        **({"shared": True} if params.get("shared") else {}),
         "started": iso(min(p["started_at"] for p in params["phases"])) if faults else None,
         "ended": iso(max(p["ended_at"] for p in params["phases"])) if faults else None,
         "objective_ms": params["objective_ms"],
@@ -99,8 +103,10 @@ def analyse_phase(
     offsets_ms: t.Mapping[str, float],
     pool: t.Sequence[str] = (),
     probes: t.Sequence[str] = (),
+    shared_by: t.Sequence[str] = (),
 ) -> dict[str, t.Any]:
-    """One entry of the report's ``faults``. probes: the clients that should have recorded."""
+    """One entry of the report's ``faults``. probes: the clients that should have recorded. shared_by: the nodes, if all
+    of them serve at once."""
     found: list[str] = []
     unknown: list[str] = []
     if phase.get("error"):
@@ -123,6 +129,7 @@ def analyse_phase(
         "failback_ms": ms(clock.of_wall(phase["failback_at"])) if phase.get("failback_at") else None,
         "ended_ms": ms(clock.of_wall(phase["ended_at"])),
         "rolled_back": phase["rolled_back"],
+        **({"undecided": phase["undecided"]} if phase.get("undecided") else {}),
         "audit": [{k: v for k, v in entry.items() if v is not None} for entry in phase.get("audit") or []],
     }
     fault["events"] = events_of_phase(events, clock, fault["started_ms"], fault["ended_ms"])
@@ -132,13 +139,15 @@ def analyse_phase(
             (r for r in recordings if r.client == client), clock, fault["started_ms"], fault["ended_ms"]
         )
         if best:
-            seen.append(measure(best, clock, phase, objectives.slow_ms, pool))
+            seen.append(measure(best, clock, phase, objectives.slow_ms, shared_by or pool, bool(shared_by)))
         else:
             unknown.append("%s recorded nothing during this phase." % client)
     if injected and not recordings:
         unknown.append("No client recorded anything.")
 
-    fault.update(worst_of(seen))
+    fault.update(worst_of(seen, (*MEASURED, *SHARED) if shared_by else MEASURED))
+    if {one["share"] for one in seen if shared_by} == {0}:
+        unknown.append("%s answered no client before the fault, so its loss cost none of them." % phase["target"])
     if pool:
         # Answers do not tell who has the address, but the nodes were asked.
         for moment, name in (("before", "holder_before"), ("during", "holder_after")):
@@ -172,14 +181,14 @@ def analyse_phase(
     return fault
 
 
-def worst_of(seen: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+def worst_of(seen: t.Sequence[t.Mapping[str, t.Any]], fields: t.Sequence[str] = MEASURED) -> dict[str, t.Any]:
     """The numbers of the fault in the report: the client with the worst gap; the worst fail-back and split brain of
     any."""
     if not seen:
-        return dict.fromkeys(MEASURED)
+        return dict.fromkeys(fields)
     worst = max(seen, key=lambda one: (not one["recovered"], one["gap_ms"]))
     back = max(seen, key=lambda one: (one["failback_recovered"] is False, one["failback_gap_ms"] or 0.0))
-    result = {name: (back if name.startswith("failback") else worst)[name] for name in MEASURED}
+    result = {name: (back if name.startswith("failback") else worst)[name] for name in fields}
     result["split_brain_ms"] = max(one["split_brain_ms"] for one in seen)
     return result
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import typing as t
 from html import escape
 
-from . import picture, svg
-from .analysis import number
+from . import picture, svg, wording
+from .analysis import number, percent
 from .picture import moment
 
 Report = t.Mapping[str, t.Any]
@@ -60,16 +60,6 @@ grid-template-columns:1fr 1fr;gap:4px 12px;padding:12px 0;border-bottom:1px soli
 .stacked td.b{grid-column:1/-1} .stacked td.v{text-align:right}
 details .scroll,details table{width:100%} details td{padding-right:12px}}
 """.replace("LIGHT", svg.COLOURS["light"])
-
-EXPLANATION = """
-<p><b>Gap</b>: the longest time between two good answers in a row, as a client saw it. Without any fault it is about as
-long as the time between two requests.
-<b>Detected</b>: the first sign in the nodes' own event logs that the fault was noticed.
-<b>Moved</b>: another node became master. <b>First good answer</b>: that node's first answer was complete at the client.
-These three count from the moment just before the fault was injected.
-<b>Two holders</b>: from the first answer by the new holder to the last one by the old.
-Numbers are those of the worst client.</p>
-"""
 
 
 def verdict(value: str) -> str:
@@ -173,25 +163,29 @@ MEANT_MS = 20  # a gap as short as any without a fault may lie anywhere
 
 
 def stages(fault: Report) -> list[tuple[float, float, str, str]]:
-    """How the time from the fault to the first good answer was spent: from, to, kind, words."""
+    """How the time from the fault to the first good answer was spent: from, to, kind, wording."""
     result, at = [], 0.0
     # What the nodes noticed after clients had good answers again kept nobody waiting.
     over = fault["first_good_ms"] if fault["first_good_ms"] is not None else float("inf")
     for field, kind, words in (
         ("detected_ms", "d", "until detected"),
         ("moved_ms", "m", "until moved"),
-        ("first_good_ms", "a", "until the first good answer"),
+        ("first_good_ms", "a", "until " + end_of_gap(fault)),
     ):
         until = None if fault[field] is None else min(fault[field], over)
         if until is not None and until > at:
             result.append((at, until, kind, words))
             at = until
     if fault["recovered"] is False:
-        result.append((max(at, fault["gap_from_ms"]), fault["gap_to_ms"], "none", "no answer"))
+        result.append((max(at, fault["gap_from_ms"]), fault["gap_to_ms"], "none", wording.outage(fault)))
     elif fault["gap_ms"] is not None and fault["gap_ms"] > MEANT_MS and fault["gap_from_ms"] >= at:
         # Somebody had answered, and then nobody did, for longer than before.
         result.append((fault["gap_from_ms"], fault["gap_to_ms"], "none", "no answer once more"))
     return result
+
+
+def end_of_gap(part: Report) -> str:
+    return wording.recovery(part) if wording.shared(part) else "the " + wording.recovery(part)
 
 
 def bars(fault: Report, longest: float) -> str:
@@ -214,6 +208,7 @@ def overview(report: Report) -> str:
     ends = [end for f in faults for _start, end, _kind, _words in stages(f)]
     longest = max([*ends, *(f["objective_ms"] for f in faults), 1.0]) * 1.03
     with_trend = len(report["history"]) > 1
+    last = wording.beside(report).capitalize()
     rows = []
     for i, f in enumerate(faults):
         lost = (
@@ -227,7 +222,7 @@ def overview(report: Report) -> str:
             '<td class="b">%s</td>' % bars(f, longest),
             cell(lost, name="Requests lost"),
             cell(number(f["failback_gap_ms"]), name="Gap at fail-back"),
-            cell(number(f["split_brain_ms"]), name="Two holders"),
+            cell(wording.seen_beside(f), name=last),
         ]
         if with_trend:
             gaps = [line["faults"].get(f["fault"], {}).get("gap_ms") for line in report["history"]]
@@ -238,17 +233,22 @@ def overview(report: Report) -> str:
         ("Fault", ""),
         ("Verdict", ""),
         ("Gap", "r"),
-        ("Fault to first good answer (0 to %s)" % number(longest), ""),
+        ("Fault to %s (0 to %s)" % (wording.recovery(report), number(longest)), ""),
     ]
-    head += [("Requests lost", "r"), ("Gap at fail-back", "r"), ("Two holders", "r")]
+    head += [("Requests lost", "r"), ("Gap at fail-back", "r"), (last, "r")]
     head += [("Last %d drills" % len(report["history"]), "")] if with_trend else []
     return (
         '<section><div class="scroll"><table class="stacked"><thead><tr>%s</tr></thead><tbody>%s</tbody></table></div>'
         '<div class="legend"><span><i class="d"></i>until detected</span><span><i class="m"></i>until moved</span>'
-        '<span><i class="a"></i>until the first good answer</span><span><i class="none"></i>no answer</span>'
+        '<span><i class="a"></i>until %s</span><span><i class="none"></i>%s</span>'
         '<span><i class="limit"></i>objective</span></div>'
         "</section>"
-        % ("".join('<th scope="col" class="%s">%s</th>' % (css, escape(words)) for words, css in head), "".join(rows))
+        % (
+            "".join('<th scope="col" class="%s">%s</th>' % (css, escape(words)) for words, css in head),
+            "".join(rows),
+            end_of_gap(report),
+            wording.outage(report),
+        )
     )
 
 
@@ -267,18 +267,31 @@ def facts(fault: Report) -> str:
         ("Gap", number(fault["gap_ms"])),
         ("Detected after", number(fault["detected_ms"])),
         ("Moved after", number(fault["moved_ms"])),
-        ("First good answer after", number(fault["first_good_ms"])),
+        (wording.recovery(fault).capitalize() + " after", number(fault["first_good_ms"])),
         ("Requests lost", lost),
         ("Of them under way when reset", str(fault["requests_in_flight"] or 0)),
         ("Why lost", pairs(fault["errors"])),
         ("Slow answers", str(fault["requests_slow"])),
         ("Answered by", pairs(fault["served"])),
-        ("Holder", "%s → %s" % (fault["holder_before"] or "?", fault["holder_after"] or "?")),
-        ("Two holders for", number(fault["split_brain_ms"])),
+        *beside(fault),
         ("Gap at fail-back", number(fault["failback_gap_ms"])),
         ("Rolled back", "yes" if fault["rolled_back"] else "no"),
     ]
     return "<dl>%s</dl>" % "".join("<div><dt>%s</dt><dd>%s</dd></div>" % (escape(a), prose(b)) for a, b in shown)
+
+
+def beside(fault: Report) -> list[tuple[str, str]]:
+    """What there is to say of nodes that answered one after the other, or beside each other."""
+    if wording.shared(fault):
+        asked = fault["share_requests"]
+        return [
+            ("Share of the target before", percent(fault["share"])),
+            ("Requests of that share", "–" if asked is None else format(asked, ",d")),
+        ]
+    return [
+        ("Holder", "%s → %s" % (fault["holder_before"] or "?", fault["holder_after"] or "?")),
+        ("Two holders for", number(fault["split_brain_ms"])),
+    ]
 
 
 def fault_section(index: int, fault: Report, report: Report) -> str:
@@ -306,22 +319,24 @@ def fault_section(index: int, fault: Report, report: Report) -> str:
         )
     if fault["audit"]:
         items = "".join(
-            "<li%s>%s: held by %s%s</li>"
+            "<li%s>%s: %s%s</li>"
             % (
                 "" if entry["ok"] else ' class="bad"',
                 escape(entry["when"]),
-                escape(" and ".join(entry["holders"]) or "nobody"),
+                escape(wording.holders(entry, fault)),
                 escape(" (%s)" % entry["problem"] if entry.get("problem") else ""),
             )
             for entry in fault["audit"]
         )
-        parts.append("<details%s><summary>Who held the address</summary><ul>%s</ul></details>"
-                     % ("" if all(e["ok"] for e in fault["audit"]) else " open", items))  # fmt: skip
+        state = "" if all(e["ok"] for e in fault["audit"]) else " open"
+        what = "Who served" if wording.shared(fault) else "Who held the address"
+        parts.append("<details%s><summary>%s</summary><ul>%s</ul></details>" % (state, what, items))
     parts.append("</section>")
     return "".join(parts)
 
 
 def clients_table(fault: Report) -> str:
+    last = wording.beside(fault).capitalize()
     rows = "".join(
         "<tr>%s</tr>"
         % "".join(
@@ -330,7 +345,7 @@ def clients_table(fault: Report) -> str:
                 cell(number(c["gap_ms"]), name="Gap"),
                 cell("%d of %d" % (c["requests_lost"], c["requests_sent"]), name="Requests lost"),
                 cell(number(c["failback_gap_ms"]), name="Gap at fail-back"),
-                cell(number(c["split_brain_ms"]), name="Two holders"),
+                cell(wording.seen_beside(c), name=last),
                 cell(pairs(c["served"]), "b", "Answered by"),
             ]
         )
@@ -340,13 +355,13 @@ def clients_table(fault: Report) -> str:
         '<h3>Each client</h3><table class="stacked"><thead><tr><th scope="col">Client</th>'
         '<th class="r" scope="col">Gap</th>'
         '<th class="r" scope="col">Requests lost</th><th class="r" scope="col">Gap at fail-back</th>'
-        '<th class="r" scope="col">Two holders</th><th scope="col">Answered by</th></tr></thead>'
-        "<tbody>%s</tbody></table>" % rows
+        '<th class="r" scope="col">%s</th><th scope="col">Answered by</th></tr></thead>'
+        "<tbody>%s</tbody></table>" % (last, rows)
     )
 
 
 def footer(report: Report) -> str:
-    lines = [EXPLANATION]
+    lines = [wording.explanation(report)]
     for c in report["clients"]:
         lines.append(
             "<p>%s sent a request to %s every %g ms, each over its own connection, whatever became of the ones before. "

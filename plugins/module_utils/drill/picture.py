@@ -13,6 +13,7 @@ import math
 import typing as t
 from html import escape
 
+from . import wording
 from .analysis import UNKNOWN, number
 from .svg import STYLE, drawing, palette, plain, step_for, text, text_width
 
@@ -102,7 +103,7 @@ def markers_of(fault: Fault) -> list[Marker]:
         (0.0 if fault["injected_at"] else None, "fault", "var(--lost)"),
         (fault["detected_ms"], "detected", "var(--detect)"),
         (fault["moved_ms"], "moved", "var(--move)"),
-        (fault["first_good_ms"], "first good answer", "var(--answer)"),
+        (fault["first_good_ms"], wording.recovery(fault), "var(--answer)"),
         (fault["repaired_ms"], "repair", "var(--muted)"),
         (fault["failback_ms"], "fail-back", "var(--muted)"),
     )
@@ -149,7 +150,7 @@ def draw_lanes(panel: Panel, seen: Fault, nodes: Names, lanes: Names, y: float, 
     ]
     for name in ("gap", "failback_gap"):
         if seen[name + "_ms"] is not None:
-            words = "no good answer for %s" % number(seen[name + "_ms"])
+            words = wording.gap(seen, seen[name + "_ms"])
             start, end = seen[name + "_from_ms"], seen[name + "_to_ms"]
             parts.append(panel.band(start, end, y - 4, bottom - y + 8, "gap", words))
     for span in seen["split_brains"]:
@@ -180,13 +181,13 @@ def draw_events(panel: Panel, fault: Fault, lanes: Names, nodes: Names, y: float
     return "".join(parts)
 
 
-def bracket(panel: Panel, start: float, end: float, y: float) -> str:
+def bracket(panel: Panel, seen: Fault, start: float, end: float, y: float) -> str:
     """The gap with its length, under the lanes."""
     edges = panel.clip(start, end)
     if not edges:
         return ""
     left, right = edges
-    label = "no good answer for %s" % number(end - start)
+    label = wording.gap(seen, end - start)
     if text_width(label) + 12 > right - left:
         label = number(end - start)
     middle = (left + right) / 2
@@ -215,8 +216,9 @@ def in_words(fault: Fault, seen: Fault) -> str:
     parts = ["%s on %s, seen from %s." % (fault["fault"].replace("_", " "), fault["target"], seen["client"])]
     parts += ["%s at %s." % (name, moment(at)) for at, name, _paint in markers_of(fault)]
     parts.append(
-        "Longest time without a good answer: %s, from %s to %s. %d of %d requests lost."
+        "%s: %s, from %s to %s. %d of %d requests lost."
         % (
+            "Requests lost" if wording.shared(seen) else "Longest time without a good answer",
             number(seen["gap_ms"]),
             moment(seen["gap_from_ms"]),
             moment(seen["gap_to_ms"]),
@@ -270,7 +272,7 @@ def timeline(fault: Fault, nodes: Names, client: str | None = None, overview: bo
         parts.append(draw_lanes(panel, seen, nodes, lanes, y, height, space))
         parts.append(draw_events(panel, fault, lanes, nodes, y, height, space))
         parts.append(draw_markers(panel, chosen, zero, y, bottom + 4))
-        parts.append(bracket(panel, *one_gap, bottom + 30))
+        parts.append(bracket(panel, seen, *one_gap, bottom + 30))
     end_y = bottom + 56
     if overview:
         whole = Panel(left, right - left, fault["started_ms"], fault["ended_ms"])

@@ -10,7 +10,7 @@ import os
 import typing as t
 from xml.sax.saxutils import quoteattr
 
-from . import faults, page, schema
+from . import faults, page, schema, wording
 from .analysis import number
 from .records import RecordError, read_events, read_recording
 
@@ -27,7 +27,7 @@ def title(fault: t.Mapping[str, t.Any], report: Report) -> str:
 
 def table(report: Report) -> list[str]:
     """The result as lines of plain text."""
-    head = ("fault", "target", "gap", "detected", "moved", "lost", "fail-back", "two holders", "verdict")
+    head = ("fault", "target", "gap", "detected", "moved", "lost", "fail-back", wording.beside(report), "verdict")
     rows = [
         (
             title(f, report),
@@ -37,7 +37,7 @@ def table(report: Report) -> list[str]:
             number(f["moved_ms"]),
             "–" if f["requests_sent"] is None else "%d of %d" % (f["requests_lost"], f["requests_sent"]),
             number(f["failback_gap_ms"]),
-            number(f["split_brain_ms"]),
+            wording.seen_beside(f),
             f["verdict"],
         )
         for f in report["faults"]
@@ -67,25 +67,19 @@ def markdown(report: Report) -> str:
             len(report["faults"]),
         ),
         "",
-        "| fault | target | gap | detected | moved | first good answer | requests lost | fail-back gap | two holders"
-        " | verdict |",
+        "| fault | target | gap | detected | moved | first good answer | requests lost | fail-back gap | %s"
+        " | verdict |" % wording.beside(report),
         "|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for f in report["faults"]:
         lost = "–" if f["requests_sent"] is None else "%d of %d" % (f["requests_lost"], f["requests_sent"])
         numbers = [number(f[name]) for name in ("gap_ms", "detected_ms", "moved_ms", "first_good_ms")]
         cells = [title(f, report), f["target"], *numbers, lost]
-        cells += [number(f["failback_gap_ms"]), number(f["split_brain_ms"])]
+        cells += [number(f["failback_gap_ms"]), wording.seen_beside(f)]
         cells.append("passed" if f["verdict"] == "passed" else "**%s**" % f["verdict"])
         lines.append("| %s |" % " | ".join(cells))
     lines += ["", *("- **%s**: %s" % (title(f, report), f["reason"]) for f in report["faults"]), ""]
-    lines += [
-        "*Gap*: the longest time between two good answers in a row, as a client saw it. *Detected*, *moved* and *first "
-        "good answer*: time after the fault until a node noticed, until another node took the address, and until that "
-        "node's first answer reached a client. *Two holders*: how long clients got answers from both. The numbers are "
-        "those of the worst client.",
-        "",
-    ]
+    lines += [wording.columns(report), ""]
     for client in report["clients"]:
         lines.append(
             "- Client %s sent a request to %s every %g ms, %d in all; one without an answer after %g ms counts as lost."

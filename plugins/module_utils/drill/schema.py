@@ -37,11 +37,11 @@ def texts(description: str) -> Schema:
     return one("array", description, items={"type": "string"})
 
 
-def objects(description: str, properties: Schema, optional: t.Sequence[str] = (), **more: t.Any) -> Schema:
+def objects(description: str, properties: Schema, optional: t.Collection[str] = (), **more: t.Any) -> Schema:
     return one("array", description, items=record(properties, optional, **more))
 
 
-def record(properties: Schema, optional: t.Sequence[str] = (), **more: t.Any) -> Schema:
+def record(properties: Schema, optional: t.Collection[str] = (), **more: t.Any) -> Schema:
     required = [name for name in properties if name not in optional]
     more.setdefault("additionalProperties", False)
     return {"type": "object", "required": required, "properties": properties, **more}
@@ -70,21 +70,32 @@ TIMELINE = {
     "err": maybe("string", "Why the requests were lost; null if they were answered."),
 }  # fmt: skip
 
+# Only where several nodes serve the addresses at once.
+SHARE = {
+    "share": maybe("number", "The part of the good answers before the fault that came from the target, from 0 to 1;"
+                   " null if answers carry no name. Only with `shared`."),
+    "share_requests": maybe("integer", "Requests that the target would have answered, by its share, from the injection"
+                            " until the last one was lost. As many may be lost. Only with `shared`."),
+}  # fmt: skip
+
 # What a client saw, and what a fault takes over from its clients; null throughout if nothing was measured.
 SEEN = {
     "client": maybe("string", "The client; of a fault: the one with the longest gap, which the numbers are from, but"
                     " for split_brain_ms and failback_..., which are the worst of any client."),
     "gap_ms": maybe("number", "Longest time between two good answers in a row, from the injection to the fail-back (or"
-                    " the end), in ms. If the clients never recovered: from the last good answer to the end of that."),
+                    " the end), in ms. If the clients never recovered: from the last good answer to the end of that."
+                    " With `shared`: the time in which requests were lost, from the last good answer before the first"
+                    " lost one to the first good answer after the last."),
     "gap_from_ms": maybe("number", "When the last good answer before this gap was complete, in ms."),
     "gap_to_ms": maybe("number", "When the first good answer after this gap was complete, in ms."),
     "recovered": maybe("boolean", "Whether there was a good answer within the prober's timeout before the fail-back (or"
-                       " the end)."),
+                       " the end); with `shared`, and no request was lost in that time."),
     "first_good_ms": maybe("number", "When the new holder's first good answer was complete, in ms. If the holder did"
                            " not change: the end of the gap, or, if nothing was lost, the first answer after the"
                            " injection. Null if not recovered."),
     "holder_before": maybe("string", "The node that gave the last good answer before the fault; null if answers carry"
-                           " no name, or that of a pool. Of a fault with a pool: the node that held the address."),
+                           " no name, or that of a pool, and with `shared`. Of a fault with a pool: the node that"
+                           " held the address."),
     "holder_after": maybe("string", "The same before the fail-back (or the end)."),
     "requests_sent": maybe("integer", "Requests that ended between the injection and the fail-back (or the end)."),
     "requests_lost": maybe("integer", "Those without a good answer: none in time, refused, broken or with an error"
@@ -98,12 +109,14 @@ SEEN = {
     "served": {"type": ["object", "null"], "description": "Good answers by node.",
                "additionalProperties": {"type": "integer"}},
     "split_brain_ms": maybe("number", "From the first answer by the new holder to the last one by the old, in ms; the"
-                            " longer one of fault and fail-back. 0 if the address changed hands cleanly."),
+                            " longer one of fault and fail-back. 0 if the address changed hands cleanly, and with"
+                            " `shared`."),
     "failback_gap_ms": maybe("number", "Longest time between two good answers in a row after the fail-back began, in"
                              " ms; null if there was no fail-back."),
     "failback_lost": maybe("integer", "Requests lost after the fail-back began."),
     "failback_in_flight": maybe("integer", "Those of them that were under way when the first was reset."),
     "failback_holder": maybe("string", "The node that gave the last good answer of the phase."),
+    **SHARE,
 }  # fmt: skip
 
 CLIENT_SEEN = {
@@ -157,6 +170,10 @@ FAULT = {
     "failback_ms": maybe("number", "When the address was told to go back, in ms; null if it was not."),
     "ended_ms": one("number", "End of the phase, in ms."),
     "rolled_back": one("boolean", "Whether the fault was undone and all was healthy at the end."),
+    "undecided": one("string", "Only of a fault that left no node healthy, or several that each were to be the only"
+                     " one: whether clients were to be served all the same, by any node, or dropped until the repair,"
+                     " from which the gap then counts.",
+                     enum=["served", "dropped"]),
     "audit": objects("The holders of the address, at moments.", AUDIT, optional=("at", "problem")),
     "events": objects("Events of the nodes' agents in this phase, with all of their fields.", EVENT,
                       additionalProperties=True),
@@ -164,7 +181,7 @@ FAULT = {
     "detected_ms": maybe("number", "When a node first noticed the fault, in ms; null if no event says so."),
     "moved_ms": maybe("number", "When another node became master, or the cloud had moved the address to it, in ms;"
                       " null if no event says so."),
-    "clients": objects("The record of each client.", CLIENT_SEEN),
+    "clients": objects("The record of each client.", CLIENT_SEEN, optional=SHARE),
 }  # fmt: skip
 
 SUMMARY = {
@@ -208,6 +225,7 @@ SCHEMA: Schema = {
             "topology": one("string", "Name of the topology that was drilled."),
             "drill_id": one("string", "Name of the drill."),
             "addresses": texts("The addresses that were drilled."),
+            "shared": one("boolean", "Whether several nodes serve the addresses at once: only then it is here."),
             "started": maybe("string", "Start of the first phase, UTC."),
             "ended": maybe("string", "End of the last phase, UTC."),
             "objective_ms": one("number", "Longest gap that is allowed after a fault, in ms."),
@@ -220,9 +238,11 @@ SCHEMA: Schema = {
             "clients": objects("The clients that measured.", CLIENT),
             "nodes": texts("The nodes, in the order in which they are shown."),
             "summary": objects("Each fault over all its trials.", SUMMARY),
-            "faults": objects("Each fault and trial, in the order in which they were injected.", FAULT),
+            "faults": objects("Each fault and trial, in the order in which they were injected.", FAULT,
+                              optional=(*SHARE, "undecided")),
             "history": objects("The last drills of this topology, the newest (this one) last.", HISTORY),
-        }
+        },
+        optional=("shared",),
     ),
 }  # fmt: skip
 

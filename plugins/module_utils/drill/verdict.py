@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 
-from .analysis import number
+from .analysis import number, percent
 
 
 class Objectives(t.NamedTuple):
@@ -39,10 +40,35 @@ def uneven(seen: t.Mapping[str, t.Any], pool: t.Sequence[str], spread: float) ->
     )
 
 
+def suffered(seen: t.Mapping[str, t.Any]) -> str:
+    """What a gap means to a client: of nodes that serve at once, the others answer meanwhile."""
+    return "lost requests" if "share" in seen else "was without an answer"
+
+
+def beyond_share(seen: t.Mapping[str, t.Any], target: str) -> str | None:
+    """Whether a client lost more than the share of the node that was lost, in a sentence."""
+    share = seen.get("share")
+    if share is None:
+        return None
+    expected, known = seen["share_requests"], sum(seen["baseline"]["served"].values())
+    # By chance it gets a few more, and so it did before the fault, when its share was measured.
+    chance = expected * (1 - share) + (expected * (1 - share) * expected / share / known if share else 0)
+    if seen["requests_lost"] <= expected + 4 * math.sqrt(chance) + 1:
+        return None
+    return "%s lost %d requests; %s had answered %s, which is about %d: others were lost, too." % (
+        seen["client"],
+        seen["requests_lost"],
+        target,
+        percent(share),
+        expected,
+    )
+
+
 def too_long(seen: t.Mapping[str, t.Any], gap: float, waits: float, objective: float, when: str) -> tuple[str, bool]:
     """A gap that misses the objective, in a sentence; and whether that may be the fault of the host that measured."""
-    text = "%s was without an answer for %s%s; the objective is %s." % (
+    text = "%s %s for %s%s; the objective is %s." % (
         seen["client"],
+        suffered(seen),
         number(gap),
         when,
         number(objective),
@@ -60,7 +86,9 @@ def shortcomings(
 ) -> Findings:
     """The failures in the measurements of one client."""
     unknown: list[str] = []
-    found = [text for text in (uneven(seen, pool, objectives.spread),) if text]
+    unserved = fault.get("undecided") == "dropped"
+    suspects = (uneven(seen, pool, objectives.spread), beyond_share(seen, fault["target"]))
+    found = [text for text in suspects if text]
     client = seen["client"]
     if seen["recorded_until_ms"] < fault["ended_ms"] - 1000:
         missing = fault["ended_ms"] - seen["recorded_until_ms"]
@@ -72,17 +100,20 @@ def shortcomings(
         found.append("%s had no good answer before the fault, so nothing can be said about it." % client)
     if not seen["recovered"]:
         until = "the phase ended" if fault["failback_ms"] is None else "the fail-back began"
-        found.append(
-            "%s was still without an answer when %s, %s after the last one." % (client, until, number(seen["gap_ms"]))
-        )
+        still, after = ("was still without an answer", "last")
+        if "share" in seen:
+            still, after = ("still lost requests", "first")
+        found.append("%s %s when %s, %s after the %s one." % (client, still, until, number(seen["gap_ms"]), after))
     elif seen["gap_ms"] > objectives.gap_ms:
         gap, doubtful = too_long(seen, seen["gap_ms"], seen["host_waits_ms"], objectives.gap_ms, "")
-        if fault["repaired_ms"] is not None and seen["gap_to_ms"] > fault["repaired_ms"]:
+        if fault["repaired_ms"] is not None and seen["gap_to_ms"] > fault["repaired_ms"] and not unserved:
             gap += " It got one again only after the repair had begun."
             doubtful = False
         (unknown if doubtful else found).append(gap)
+    if unserved and seen["gap_from_ms"] != fault["repaired_ms"]:
+        found.append("%s was answered when the repair began; until then nobody was to be." % client)
     if seen["failback_recovered"] is False:
-        found.append("%s was without an answer at the end of the fail-back." % client)
+        found.append("%s %s at the end of the fail-back." % (client, suffered(seen)))
     elif seen["failback_gap_ms"] is not None and seen["failback_gap_ms"] > objectives.failback_gap_ms:
         gap, doubtful = too_long(
             seen,
@@ -92,7 +123,7 @@ def shortcomings(
             " during the fail-back",
         )
         (unknown if doubtful else found).append(gap)
-    if seen["split_brain_ms"] > objectives.split_brain_ms:
+    if seen["split_brain_ms"] > objectives.split_brain_ms and fault.get("undecided") != "served":
         found.append(
             "%s got answers from two nodes in turn for %s; at most %s is allowed."
             % (client, number(seen["split_brain_ms"]), number(objectives.split_brain_ms))
@@ -101,10 +132,16 @@ def shortcomings(
 
 
 def good_news(fault: t.Mapping[str, t.Any], objectives: Objectives) -> str:
-    text = "Clients were without an answer for at most %s; the objective is %s." % (
+    text = "Clients %s for at most %s%s; the objective is %s." % (
+        "lost requests" if "share" in fault else "were without an answer",
         number(fault["gap_ms"]),
+        " after the repair; until then nobody was to be answered" if fault.get("undecided") == "dropped" else "",
         number(objectives.gap_ms),
     )
+    if "share" in fault and not any(one["requests_lost"] for one in fault["clients"]):
+        text = "No client lost a request."
+    elif fault.get("share") is not None:
+        text += " %s had answered %s of them before." % (fault["target"], percent(fault["share"]))
     if fault["holder_after"] and fault["holder_after"] != fault["holder_before"]:
         text += " %s took over" % fault["holder_after"]
         text += " after %s." % number(fault["moved_ms"]) if fault["moved_ms"] is not None else "."

@@ -159,6 +159,35 @@ def _first_of(mechanism: str, looks: Iterable[Mapping[str, Any]]) -> Record:
     return {}
 
 
+def traits(said: Mapping[str, Any], topology: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What the verbs must know of a mechanism in this topology.
+
+    said: the content of its meta/mechanism.yml. variables: those of a node, where detection and drops_unhealthy name
+    some. In place of of_topology and detection it has detection_s, the seconds in which the mechanism notices a lost
+    node. 0: something else notices it. drops_unhealthy: whether nobody is served while no node passes its health check.
+
+    Raises ValueError if the variable of detection is no time.
+    """
+    its = {"fails_back": False, **said, **said.get("of_topology", {}).get(topology, {})}
+    its.pop("of_topology", None)
+
+    def value(trait: str, otherwise: object) -> object:
+        """Of the variable that the mechanism names."""
+        named = its.pop(trait, None)
+        return variables.get(named["variable"], named["default"]) if named else otherwise
+
+    name = (its.get("detection") or {}).get("variable")
+    seconds, drops = value("detection", 0), value("drops_unhealthy", False)
+    if not str(seconds).isdigit():
+        raise ValueError(f"{name} is {seconds!r}; it must be a whole number of seconds")
+    # As Ansible's own filter bool reads it.
+    return {
+        **its,
+        "detection_s": int(str(seconds)),
+        "drops_unhealthy": str(drops).lower() in ("true", "yes", "on", "1"),
+    }
+
+
 def unclear(looks: Iterable[Mapping[str, Any]], by_hand: str = "") -> str:
     """Why the nodes' records do not tell how the address moves; empty if they do, or if there is none.
 

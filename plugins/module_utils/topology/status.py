@@ -13,6 +13,7 @@ from .record import unclear
 
 _AT_WORK = ("MASTER", "BACKUP")
 _ROW = "%-14s %-8s %-11s %-22s %-8s %s"
+_IDLE = "does not serve"
 
 Look = Mapping[str, Any]
 
@@ -53,6 +54,16 @@ def unfit_sentences(found: Mapping[str, Sequence[str]], without: Sequence[str] =
     return [f"{node}: {', '.join(why)}" for node, why in found.items() if node not in without]
 
 
+def served_well(holders: Sequence[str], shared: bool = False) -> bool:
+    """Whether as many nodes as should serve the addresses: one, or any number if all fit nodes share them."""
+    return len(holders) > 0 if shared else len(holders) == 1
+
+
+def by_whom(holders: Sequence[str], shared: bool = False) -> str:
+    """The nodes that serve the addresses, in words."""
+    return f"{'served' if shared else 'held'} by {' and '.join(holders) or 'no node'}"
+
+
 def trouble(
     looks: Sequence[Look],
     holders: Sequence[str],
@@ -60,20 +71,48 @@ def trouble(
     addresses: Sequence[str] = (),
     all_well: bool = True,
     elected: bool = True,
+    shared: bool = False,
+    away: Sequence[str] = (),
 ) -> list[str]:
     """Why this is no steady state, in sentences: not exactly one node holds the addresses, or a node does not answer.
     With all_well, also the notes, and the reasons why a node could not hold them.
 
-    looks: those of the role holder, of each node that was asked, each with its item.
+    looks: those of the role holder, of each node that was asked, each with its item. shared: all fit nodes serve at
+    once, so that one is enough and, with all_well, none may be missing. away: nodes that are to serve no longer.
     """
     # Without all_well, a node that answers need not be fit.
     counted = looks if all_well else [look for look in looks if "keepalived" not in look]
-    found = unfit_sentences(unfit_nodes([look["item"] for look in counted], counted, elected))
-    if all_well or len(holders) != 1:
+    unable = unfit_nodes([look["item"] for look in counted], counted, elected)
+    found = unfit_sentences(unable)
+    if all_well or not served_well(holders, shared):
         found += notes
-    if len(holders) != 1:
-        found.append(f"{', '.join(addresses)}: held by {' and '.join(holders) or 'no node'}")
-    return found
+    if not served_well(holders, shared):
+        found.append(f"{', '.join(addresses)}: {by_whom(holders, shared)}")
+    elif shared and all_well:
+        nodes = [look["item"] for look in looks]
+        found += [f"{node}: {_IDLE}" for node in nodes if node not in holders and node not in unable]
+    return found + [f"{node} still serves" for node in away if node in holders]
+
+
+def at_rest(
+    looks: Sequence[Look],
+    holders: Sequence[str],
+    notes: Sequence[str],
+    wanted: str = "",
+    without: str = "",
+    elected: bool = True,
+    shared: bool = False,
+) -> bool:
+    """Whether nobody needs to wait any longer: one node holds the addresses, and there is no note.
+
+    wanted: the node that is to hold them. without: one that is to hold them no longer. shared: all fit nodes serve at
+    once; without a wish for one of them, all that were asked are to be fit and to serve.
+    """
+    if notes or not served_well(holders, shared):
+        return False
+    if wanted or without:
+        return (not wanted or wanted in holders) and without not in holders
+    return not shared or trouble(looks, holders, elected=elected, shared=True) == []
 
 
 def masters(looks: Sequence[Look], hosts: Sequence[str] | None = None) -> list[str]:
@@ -96,34 +135,40 @@ def status_report(
     by_node: bool = True,
     mechanism: str = "",
     elected: bool = True,
+    shared: bool = False,
 ) -> dict[str, Any]:
     """lines: the table. problems: why not exactly one node serves the address. redundancy: the nodes that could not
     take over.
 
     by_node: the nodes themselves know who holds the addresses, and may hold a part of them. mechanism: the one that
-    moves the addresses, in place of the one in the nodes' records.
+    moves the addresses, in place of the one in the nodes' records. shared: all fit nodes serve at once; each that does
+    not is missing.
     """
     unknown = _unknown(looks, mechanism)
     partly = [node for node in holders if by_node and not looks.get(node, {}).get("holds_all")]
     reasons = {node: unfit(looks.get(node), elected) for node in nodes}
     lines = [_ROW % ("node", "address", "keepalived", "checks", "drain", "versions")]
-    lines += [_line(node, looks.get(node), holders, partly, (versions or {}).get(node, [])) for node in nodes]
+    does = {node: "partly" if node in partly else "serves" if shared else "holds" for node in holders}
+    lines += [
+        _line(node, looks.get(node), does.get(node, "-"), elected, (versions or {}).get(node, [])) for node in nodes
+    ]
     problems = [unknown] if unknown else []
-    if len(holders) != 1:
-        problems += [] if unknown else [f"held by {' and '.join(holders) or 'no node'}"]
+    if not served_well(holders, shared):
+        problems += [] if unknown else [by_whom(holders, shared)]
         if not holders:
             problems += [f"{node}: {', '.join(why)}" for node, why in reasons.items() if why]
     problems += [f"{node} holds it, but not all of {', '.join(addresses)}" for node in partly]
     problems += [note for note in notes if not (unknown and unknown in note)]
-    problems += [f"{node} holds it, though {', '.join(reasons[node])}" for node in holders if reasons.get(node)]
-    others = [node for node in nodes if node not in holders]
-    redundancy = [f"{node}: {', '.join(reasons[node])}" for node in others if reasons[node]] if holders else []
+    what = "serves" if shared else "holds it"
+    problems += [f"{node} {what}, though {', '.join(reasons[node])}" for node in holders if reasons.get(node)]
+    missing = {node: reasons[node] or [_IDLE] * shared for node in nodes if node not in holders}
+    redundancy = unfit_sentences({node: why for node, why in missing.items() if why}) if holders else []
     if len(nodes) < 2:
         redundancy.append("there is no other node")
     return {"lines": lines, "problems": problems, "redundancy": redundancy}
 
 
-def _line(node: str, look: Look | None, holders: Sequence[str], partly: Sequence[str], versions: Sequence[str]) -> str:
+def _line(node: str, look: Look | None, does: str, elected: bool, versions: Sequence[str]) -> str:
     if look is None or "keepalived" not in look:
         return ("%-14s %s" % (node, "; ".join(unfit(look)))).rstrip()
     keepalived = look["keepalived"]
@@ -134,8 +179,8 @@ def _line(node: str, look: Look | None, holders: Sequence[str], partly: Sequence
         _ROW
         % (
             node,
-            "partly" if node in partly else "holds" if node in holders else "-",
-            ",".join([states, *trouble]) if keepalived["active"] else "stopped",
+            does,
+            ",".join([states, *trouble]) if keepalived["active"] else "stopped" if elected else "-",
             ", ".join(f"{name} {'ok' if well else 'FAILED'}" for name, well in checks.items()) or "-",
             look.get("drain") or "no",
             ", ".join(versions),
@@ -151,12 +196,13 @@ def unserved(
     notes: Sequence[str] = (),
     mechanism: str = "",
     elected: bool = True,
+    shared: bool = False,
 ) -> dict[str, Any]:
     """problems: why clients are not served. silent: the hosts that could not ask, which is a problem only if no other
     could. served: in one line, by whom and to whom; empty if there is a problem, or nobody asked.
 
     asked: for each host that asked (item) what cloudha.vip.service_ask returned, or what Ansible said in its place.
-    mechanism: as for status_report.
+    mechanism: as for status_report. shared: all fit nodes serve at once; one is enough for clients.
     """
     unknown = _unknown(looks, mechanism)
     silent, failed = [], []
@@ -168,18 +214,25 @@ def unserved(
         ]
     if len(silent) == len(asked):
         failed += silent
-    at_rest = len(holders) == 1 and not notes and not unknown
-    if not failed and at_rest:
+    if not failed and served_well(holders, shared) and not notes and not unknown:
         answers = [f"{one['item']} asked {_shown(a['url'])}" for one in asked for a in one.get("answers", [])]
-        served = f"{holders[0]} holds the address: {', '.join(answers)}, and got an answer" if answers else ""
+        who = _servers(nodes, holders) if shared else f"{holders[0]} holds the address"
+        served = f"{who}: {', '.join(answers)}, and got an answer" if answers else ""
         return {"problems": [], "silent": silent, "served": served}
-    found = [unknown or f"the address is held by {' and '.join(holders) or 'no node'}", *notes]
+    found = [unknown or f"the address is {by_whom(holders, shared)}", *notes]
     for node in nodes:
         look = looks.get(node) or {}
         states = list(dict.fromkeys(look.get("instances", {}).values()))
         passed = [f"check {name} ok" for name, well in look.get("checks", {}).items() if well]
         found.append(f"{node}: {', '.join([*unfit(looks.get(node), elected), *states, *passed]) or 'well'}")
     return {"problems": failed + found, "silent": silent, "served": ""}
+
+
+def _servers(nodes: Sequence[str], holders: Sequence[str]) -> str:
+    """Which nodes serve together, and which do not."""
+    missing = [node for node in nodes if node not in holders]
+    text = f"{' and '.join(holders)} {'serve' if len(holders) > 1 else 'serves'} the address"
+    return f"{text} without {' and '.join(missing)}" if missing else text
 
 
 def _unknown(looks: Mapping[str, Look], mechanism: str) -> str:

@@ -176,6 +176,7 @@ _VALUES: dict[str, Any] = {
         "restart": _unit,
     },
     "health_check_user": _user,
+    "local_address_python": _path,
     "lvs_director_schedulers": _scheduler,
     "lvs_real_server_addresses": _address,
     "lvs_real_server_drain_file": _path,

@@ -21,7 +21,7 @@ It writes one JSON object a line, in the order in which the requests ended:
 ``skipped`` counts the sends that this process missed because the client host did not let it run. They are not made
 up for, as a burst would disturb what is measured; the analysis sees the hole and says so.
 
-``prober.py wait`` follows such a file until the answers have been good for a while.
+``prober.py wait`` follows such a file until the answers have been good, or none, for a while.
 
 Gaps are measured with the monotonic clock; the wall clock only lines them up with what the nodes recorded.
 
@@ -418,7 +418,7 @@ def command_run(args: argparse.Namespace) -> int:
 
 
 class Follower:
-    """Finds, in a growing record, the first unbroken run of good answers that is long enough.
+    """Finds, in a growing record, the first unbroken run of good answers, or of lost requests, that is long enough.
 
     Lines come in the order in which requests ended, and a lost one ends late. So a result counts only when every
     request sent before it must have ended too: one timeout later.
@@ -431,11 +431,13 @@ class Follower:
         by: str | None = None,
         not_by: str | None = None,
         each_by: t.Iterable[str] = (),
+        unanswered: bool = False,
     ) -> None:
         self.since = since
         self.good_ns = int(good_ms * MS)
         self.by = by
         self.not_by = not_by
+        self.unanswered = unanswered
         self.each_by = dict.fromkeys(each_by, since - self.good_ns)  # when each has answered last
         self.timeout_ns = 0
         self.waiting: list[tuple[int, int, bool, str | None]] = []
@@ -471,7 +473,7 @@ class Follower:
         self.requests += 1
         self.lost += not ok
         self.seen[who or "a node that gave no name"] += 1
-        if not ok or (self.by and who != self.by) or (self.not_by and who == self.not_by):
+        if ok == self.unanswered or (self.by and who != self.by) or (self.not_by and who == self.not_by):
             self.run = None
             return None
         self.run = self.run or (mono, wall)
@@ -506,7 +508,8 @@ def follow(path: str, deadline: float) -> t.Iterator[bytes]:
 
 
 def command_wait(args: argparse.Namespace) -> int:
-    follower = Follower(args.since, args.good_ms, args.by, args.not_by, args.each_by.split(",") if args.each_by else ())
+    each_by = args.each_by.split(",") if args.each_by else ()
+    follower = Follower(args.since, args.good_ms, args.by, args.not_by, each_by, args.unanswered)
     found = None
     for line in follow(args.input, time.monotonic() + args.timeout):
         try:
@@ -518,7 +521,7 @@ def command_wait(args: argparse.Namespace) -> int:
     if found:
         tell(found)
         return 0
-    wanted = "%g ms of unbroken good answers" % args.good_ms
+    wanted = "%g ms %s" % (args.good_ms, "without an answer" if args.unanswered else "of unbroken good answers")
     wanted += " by %s" % args.by if args.by else ""
     wanted += " not by %s" % args.not_by if args.not_by else ""
     wanted += " with some by each of %s" % args.each_by if args.each_by else ""
@@ -555,6 +558,7 @@ def main(argv: list[str] | None = None) -> int:
     who.add_argument("--by", help="every answer of the run must come from this node")
     who.add_argument("--not-by", help="no answer of the run may come from this node")
     who.add_argument("--each-by", help="each of these nodes (A,B) must have answered within the run's length")
+    who.add_argument("--unanswered", action="store_true", help="there must be no good answer instead")
     two.add_argument("--timeout", type=float, default=30, help="give up after this many seconds (%(default)s)")
     args = parser.parse_args(argv)
     try:

@@ -120,6 +120,42 @@ def test_recovered_only_by_the_repair():
     assert fault["holder_after"] == "node1"
 
 
+@pytest.mark.parametrize(
+    ("answered", "verdict", "gap_ms", "reason"),
+    [
+        # Repaired at 2000.
+        (
+            lambda at: at < 700 or at >= 2300,
+            "passed",
+            301,
+            "Clients were without an answer for at most 301 ms after the repair; until then nobody was to be answered;"
+            " the objective is 1,000 ms.",
+        ),
+        (lambda at: at < 700 or at >= 3200, "failed", 1201, "client1 was without an answer for 1,201 ms;"),
+        (lambda at: at < 700 or at >= 1500, "failed", 804, "client1 was answered when the repair began;"),
+        (lambda at: True, "failed", 4, "client1 was answered when the repair began;"),
+        (lambda at: at < 700, "failed", 2000, "client1 was still without an answer when the phase ended,"),
+    ],
+)
+def test_where_clients_are_to_be_dropped_nobody_answers_until_the_repair(answered, verdict, gap_ms, reason):
+    unserved = phase("all_backends_unhealthy", failback=None, undecided="dropped")
+    fault = one([recording(lambda at: "node1" if answered(at) else lost("timeout"))], phases=[unserved])
+    assert (fault["verdict"], fault["gap_ms"]) == (verdict, gap_ms), fault["reason"]
+    assert fault["reason"].startswith(reason) and fault["undecided"] == "dropped"
+
+
+def test_as_a_last_resort_any_node_may_serve():
+    def turns(at):
+        return "node%d" % (1 + int(0 < at < 2500 and at % 8 == 0))
+
+    served, other = (
+        one([recording(turns)], phases=[phase("all_backends_unhealthy", failback=None, **more)])
+        for more in ({"undecided": "served"}, {})
+    )
+    assert (served["verdict"], other["verdict"]) == ("passed", "failed"), "of another fault it is a split brain"
+    assert served["split_brain_ms"] == other["split_brain_ms"] > 1000
+
+
 def test_recovered_and_lost_again():
     fault = one([recording(lambda at: lost("timeout") if 0 <= at < 400 or 2500 <= at < 3000 else "node1")])
     assert not fault["recovered"]
@@ -184,6 +220,17 @@ def test_split_brain_is_from_the_first_new_to_the_last_old_answer():
 def test_an_address_that_comes_back_by_itself_is_no_split_brain():
     fault = one([recording(lambda at: "node2" if 100 <= at < 2100 else "node1")])
     assert (fault["split_brain_ms"], fault["verdict"]) == (0, "passed")
+
+
+def test_of_an_address_that_comes_back_by_itself_the_longer_hand_over_counts():
+    """A load balancer may find one node healthy before it finds the other one ill, both times."""
+
+    def outcome(at):
+        return "node2" if 100 <= at < 2100 and at not in (160, 2000, 2040) else "node1"
+
+    fault = one([recording(outcome)], split_brain_objective_ms=150)
+    assert (fault["split_brain_ms"], fault["verdict"]) == (96, "passed")
+    assert fault["clients"][0]["split_brains"] == [{"from_ms": 2000, "to_ms": 2096}]
 
 
 def test_two_that_take_turns_and_end_where_they_began_are():

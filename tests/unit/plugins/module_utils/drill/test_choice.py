@@ -23,18 +23,18 @@ CATALOG = {
     "partition": {},
 }
 HOOK = {"inject": "a", "undo": "b"}
-BY_HAND = {"operations": 0, "elected": False, "fails_over": False}
+BY_HAND = {"operations": 0, "elected": False, "fails_over": False, "on_interface": True}
 CONTAINER = {"node2": {"node_power_off": "it is a container"}}
 
 
 def choose(wanted=(), operations=0, pool=False, hooks=None, lacking=None):
-    pair = {"operations": operations, "elected": True, "fails_over": True}
+    pair = {"operations": operations, "elected": True, "fails_over": True, "on_interface": not operations}
     return choice.choose(CATALOG, wanted, pair, pool, hooks or {"node1": {}, "node2": {}}, lacking or {})
 
 
 def possible(pool=False, **topology):
     """Of the role's catalog, where hooks can do everything."""
-    topology = {"operations": 0, "elected": True, "fails_over": True, **topology}
+    topology = {"operations": 0, "elected": True, "fails_over": True, "on_interface": True, **topology}
     return choice.choose(OURS, [], topology, pool, {"node1": dict.fromkeys(OURS, HOOK)}, {})["faults"]
 
 
@@ -48,13 +48,22 @@ def test_keepalived_is_left_alone_where_it_elects_nobody():
     """It may not be there, so stopping it fails, and so does the undo."""
     needs = {"keepalived_stop", "keepalived_kill", "agent_kill", "partition_peers"}
     for operations in (0, 1):
-        all_of_them, without = (possible(operations=operations, elected=elected) for elected in (True, False))
+        all_of_them, without = (
+            possible(operations=operations, on_interface=False, elected=elected) for elected in (True, False)
+        )
         assert set(without) == set(all_of_them) - needs
     commands = {
         fault: " ".join(str(what.get(word, "")) for word in ("prepare", "others", "inject", "undo"))
         for fault, what in OURS.items()
     }
     assert {fault for fault in commands if re.search(r"systemctl .*\bkeepalived", commands[fault])} <= needs
+
+
+def test_nodes_are_cut_from_each_other_only_where_something_else_leads_clients_to_them():
+    """Where each of them would take the address, that is a split brain by all means."""
+    for traits in ({"operations": 1}, {"probes_from": ["35.191.0.0/16"]}):
+        assert "partition_peers" in possible(on_interface=False, **traits)
+    assert "partition_peers" not in possible(on_interface=True)
 
 
 def test_nobody_breaks_the_holder_where_no_other_node_takes_over():
@@ -71,6 +80,24 @@ def test_nobody_breaks_the_holder_where_no_other_node_takes_over():
 
 
 @pytest.mark.parametrize(
+    ("topology", "added"),
+    [
+        ({}, set()),
+        ({"probes_from": ["35.191.0.0/16"]}, {"all_backends_unhealthy", "probe_firewall_removed"}),
+        (
+            {"probes_from": ["35.191.0.0/16"], "moves": True},
+            {"all_backends_unhealthy", "probe_firewall_removed", "backend_drained"},
+        ),
+        ({"moves": True}, set()),
+    ],
+)
+def test_a_mechanism_that_asks_nodes_for_their_health_has_faults_of_its_own(topology, added):
+    assert set(possible(**topology)) - set(possible()) == added
+    without = choice.choose(OURS, [], {**BY_HAND, "fails_over": True, **topology}, False, {"node1": {}}, {})["faults"]
+    assert added - set(without) == added & {"probe_firewall_removed"}, "that one needs a hook"
+
+
+@pytest.mark.parametrize(
     ("fault", "operations", "own", "objective"),
     [
         ("service_kill", 0, {}, 1000),
@@ -80,12 +107,22 @@ def test_nobody_breaks_the_holder_where_no_other_node_takes_over():
         ("keepalived_stop", 1, {}, 400),
         ("keepalived_stop", 1, {"service_kill": 700}, 400),
         ("real_server_drain", 0, {}, 100),
+        ("backend_drained", 0, {}, 100),
+        ("api_down", 1, {}, 100),
+        ("health_endpoint_broken", 0, {}, 1000),
+        ("health_endpoint_broken", 1, {}, 400),
         ("node_lost", 1, {}, 7000),
     ],
 )
 def test_the_objective_of_a_fault(fault, operations, own, objective):
     what = {**OURS, "node_lost": {"slack_ms": "6000"}}[fault]
     assert choice.objective_ms(fault, what, own, 1000, 100, operations, 300) == objective
+
+
+@pytest.mark.parametrize("fault", ["planned_switchover", "health_endpoint_broken", "api_down", "service_kill"])
+def test_of_nodes_that_serve_at_once_one_that_still_serves_costs_nothing(fault):
+    objective = choice.objective_ms(fault, OURS[fault], {}, 3000, 100, 0, 0, gradual=True)
+    assert objective == (3000 if fault == "service_kill" else 100)
 
 
 def test_an_api_that_is_fast_gives_no_more_time_than_the_topology_has():
@@ -153,6 +190,26 @@ def test_every_address_is_asked_for_by_every_client_that_has_no_way_of_its_own()
 def test_many_addresses_share_the_requests_of_a_client():
     probes = choice.probes(["a"], {}, ["http://192.0.2.%d/" % i for i in range(9)], 4)
     assert {each["interval_ms"] for each in probes} == {12}
+
+
+def test_who_asks_for_the_health_of_a_node_hears_nothing():
+    rules = choice.deaf_rules(["35.191.0.0/16", "2600:2d00:1:b029::/64"])
+    assert rules == ["ip saddr 35.191.0.0/16 drop", "ip6 saddr 2600:2d00:1:b029::/64 drop"]
+
+
+def test_the_api_alone_is_taken_away_by_hooks_only():
+    assert (
+        "api_down" in possible()
+        and "api_down"
+        not in choice.choose(
+            OURS,
+            [],
+            {"operations": 1, "elected": True, "fails_over": True, "on_interface": False},
+            False,
+            {"node1": {}},
+            {},
+        )["faults"]
+    )
 
 
 def test_an_isolated_node_says_nothing_about_the_addresses():

@@ -120,6 +120,12 @@ def test_wait_for_each_of_those_who_answer_side_by_side():
     assert follow(once, each_by=["real1", "real2"])[0] is None
 
 
+def test_wait_until_nobody_answers():
+    lines = [line(at, *((None, "timeout") if 200 <= at < 260 or at >= 300 else ("node1",))) for at in range(0, 600, 10)]
+    assert follow(lines, unanswered=True)[1]["first"] == 300_000_000
+    assert follow(lines[:38], unanswered=True)[0] is None, "not long enough"
+
+
 def test_wait_counts_the_tail_when_the_prober_has_stopped():
     lines = [line(at) for at in range(0, 110, 10)]
     assert follow(lines)[0] is None

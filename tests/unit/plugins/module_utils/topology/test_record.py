@@ -163,3 +163,30 @@ def test_what_cannot_be_known_is_an_error(looks, by_hand, message):
 def test_what_was_said_before_has_to_name_a_mechanism():
     with pytest.raises(ValueError, match="deploy the topology first"):
         record.agreed([], "", KNOWN, {"on_interface": True})
+
+
+SAID = {"operations": 0, "shared": False}
+
+
+def test_a_mechanism_may_be_another_in_a_topology():
+    said = {**SAID, "of_topology": {"many": {"shared": True}, "one": {"fails_back": True}}}
+    without = {"fails_back": False, "detection_s": 0, "drops_unhealthy": False}
+    assert record.traits(said, "many", {}) == {"operations": 0, "shared": True, **without}
+    assert record.traits(said, "one", {})["fails_back"] and not record.traits(said, "one", {})["shared"]
+    assert record.traits(said, "other", {}) == record.traits(SAID, "other", {})
+
+
+def test_the_inventory_says_how_soon_a_mechanism_notices():
+    said = {**SAID, "detection": {"variable": "soon_s", "default": 3}}
+    assert [record.traits(said, "one", it)["detection_s"] for it in ({}, {"soon_s": 15}, {"soon_s": "9"})] == [3, 15, 9]
+    assert "detection" not in record.traits(said, "one", {})
+    with pytest.raises(ValueError, match=r"^soon_s is 'soon'; it must be a whole number of seconds"):
+        record.traits(said, "one", {"soon_s": "soon"})
+
+
+@pytest.mark.parametrize(
+    ("given", "drops"), [({}, False), ({"drop": True}, True), ({"drop": "yes"}, True), ({"drop": "no"}, False)]
+)
+def test_the_inventory_says_what_becomes_of_clients_without_a_healthy_node(given, drops):
+    said = {**SAID, "drops_unhealthy": {"variable": "drop", "default": False}}
+    assert record.traits(said, "one", given)["drops_unhealthy"] is drops
