@@ -28,6 +28,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Clo
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds import bounded, session
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.cloudpods import Cloudpods, Login
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_lb import LoadBalancers
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.huaweicloud import HuaweiCloud
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.neutron import Neutron
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
@@ -43,6 +44,13 @@ HANG = 30.0
 def _compute(session: Any, url: str, **options: Any) -> Any:
     client = Compute(session, "p", endpoint=f"{url}/compute/v1", timeout=TIMEOUT, operation_timeout=TIMEOUT, **options)
     return client.list_routes("10.0.0.1/32")
+
+
+def _balancers(url: str) -> Any:
+    client = LoadBalancers(
+        StdlibSession(url), "p", tokens=FixedToken("t0ken"), endpoint=f"{url}/compute/v1", timeout=TIMEOUT
+    )
+    return client.list_all("projects/p/regions/r/addresses")
 
 
 def _google(url: str, timeout: float = TIMEOUT) -> Any:
@@ -95,6 +103,7 @@ CLIENTS: dict[str, Callable[[str], Any]] = {
     "the session of the standard library": lambda url: StdlibSession(url).request("GET", f"{url}/x", timeout=TIMEOUT),
     "the metadata server": lambda url: MetadataToken(metadata=Metadata(url, timeout=TIMEOUT)).get(),
     "Google with a given token": lambda url: _compute(StdlibSession(url), url, tokens=FixedToken("t0ken")),
+    "google-cloud-compute": _balancers,
     "google-auth": _google,
     "google-auth's token": _google_token,
     "google-auth's metadata server": _google_metadata,

@@ -133,6 +133,7 @@ SERVER = {"address": "192.168.7.10", "port": 80}
 ROUTE = {"type": "gcp_route", "instance": "VI_1", "name": "r", "destination": "10.2.1.1/32", "network": "n"}
 RANGE = {"type": "gcp_alias_ip", "instance": "VI_1", "name": "r", "ranges": ["10.1.1.1"]}
 RANGE["peers"] = ["projects/p-roject/zones/z/instances/i"]
+PORT = {"type": "health_port", "instance": "VI_1", "name": "p", "port": 6000}
 INSTANCE = {"name": "VI_1", "interface": "eth0", "virtual_router_id": 66, "addresses": ["192.168.7.246/22"]}
 INSTANCE["unicast"] = False
 OTHER = {**INSTANCE, "name": "VI_2", "virtual_router_id": 67, "addresses": ["192.168.7.245/22"]}
@@ -162,6 +163,8 @@ GOOD = {
     "instance": "VI_1",
     "vip_agent_actions.type": "gcp_route",
     "on_source_failure": "stop",
+    "vip_agent_actions.port": "6000",
+    "mode": "http",
     "destination": "10.2.1.1/32",
     "project": "p-roject",
     "network": "n",
@@ -251,8 +254,8 @@ def problems(option: Option, value: str) -> list[str]:
     if not refuses_first(option.role, option.entry):
         return []
     wanted = {name: variable}
-    if option.role == "local_address":
-        return local_address_problems(variable) if name == "local_address_addresses" else []
+    if name == "local_address_addresses":
+        return local_address_problems(variable)
     if option.role == "vip_agent" and name in ("vip_agent_checks", "vip_agent_actions"):
         config = agent_config(name.removeprefix("vip_agent_"), variable, option.path[-1])
         return vip_agent_problems(vip_agent_config(config))
@@ -310,6 +313,8 @@ def agent_config(key: str, value: Any, option: str) -> dict[str, Any]:
     }
     if key == "actions" and option in ("ranges", "range_name", "interface", "peers", "on_source_failure"):
         value = [{**RANGE, option: value[0][option]}]
+    if key == "actions" and option in ("port", "address", "mode"):
+        value = [{**PORT, option: value[0][option]}]
     if key == "checks" and option in ("host", "port"):
         value = [{"name": "app", "type": "tcp", "port": 80, option: value[0][option]}]
     if key == "checks" and option == "command":
@@ -336,10 +341,9 @@ def refuses_first(role: str, entry: str) -> bool:
             return refuses_first(role, task["ansible.builtin.import_tasks"].removesuffix(".yml"))
         if task.get("ansible.builtin.assert", {}).get("that") == f"{role}_mistakes == []":
             rule = str({**role_variables(role), **own}[f"{role}_mistakes"])
-            wanted = (
-                "local_address_problems" if role == "local_address" else f"{role}_values | cloudha.vip.value_problems"
+            return f"{role}_values | cloudha.vip.value_problems" in rule and (
+                role != "local_address" or "local_address_problems" in rule
             )
-            return wanted in rule
         if not {"ansible.builtin.assert", "ansible.builtin.stat", "cloudha.vip.vip_info"} & set(task):
             return False
     return False

@@ -128,12 +128,18 @@ ONE_PRIORITY: tuple[dict[str, Any], list[str]] = (
 )
 
 
-def in_google_cloud(scratch: Path, playbook: str, variables: dict[str, Any], says: list[str]) -> None:
-    """Before the API is asked: it is at no address that anybody has."""
+def in_google_cloud(
+    scratch: Path,
+    playbook: str,
+    variables: dict[str, Any],
+    says: list[str],
+    more: dict[str, dict[str, str]] | None = None,
+) -> None:
+    """Before the API is asked: it is at no address that anybody has. more: nodes besides those of the lab."""
     plan = topology.get(playbook)
     common = {**plan.variables, "vip_interface": "lo"}
     nodes = {each.name: each.variables for each in plan.machines if each.group == "vip_nodes"}
-    refused(scratch, playbook, common, variables, says, nodes)
+    refused(scratch, playbook, common, variables, says, {**nodes, **(more or {})})
 
 
 @pytest.mark.parametrize(
@@ -160,3 +166,43 @@ def test_a_route(tmp_path: Path, variables: dict[str, Any], says: list[str]) -> 
 )
 def test_an_alias_range(tmp_path: Path, variables: dict[str, Any], says: list[str]) -> None:
     in_google_cloud(tmp_path, "gcp_alias_ip", variables, says)
+
+
+@pytest.mark.parametrize(
+    ("playbook", "variables", "says"),
+    [
+        ("gcp_lb_active_active", {"gcp_lb_backups": ["node2"]}, ["gcp_lb_backups names nodes that wait"]),
+        (
+            "gcp_lb_failover",
+            {"gcp_lb_name": "", "gcp_subnetwork": "", "gcp_zone": "", "vip_address": "10.100.3.0/24"},
+            [
+                "gcp_lb_name is not set",
+                "gcp_subnetwork is not set",
+                "gcp_zone is not set",
+                "vip_address is 10.100.3.0/24",
+            ],
+        ),
+        (
+            "gcp_lb_failover",
+            {"gcp_lb_backups": ["node1", "node2"], "gcp_region": "europe-west1"},
+            ["gcp_lb_backups has all nodes", "gcp_region is europe-west1, and the nodes are in us-central1"],
+        ),
+        (
+            "gcp_lb_heartbeat",
+            {"gcp_lb_objective_s": 1, "gcp_lb_check_url": "ftp://127.0.0.1/", "gcp_lb_name": "w" * 58},
+            [
+                "gcp_lb_objective_s is 1; it must be a whole number of seconds, and 2 or more",
+                "gcp_lb_check_url is 'ftp://127.0.0.1/'",
+                "too long: the group of node1 would be called",
+            ],
+        ),
+    ],
+)
+def test_a_load_balancer(tmp_path: Path, playbook: str, variables: dict[str, Any], says: list[str]) -> None:
+    in_google_cloud(tmp_path, playbook, variables, says)
+
+
+def test_a_load_balancer_with_one_node_too_many(tmp_path: Path) -> None:
+    third = {"node3": {"gcp_instance": "node3", "gcp_zone": "us-central1-c"}}
+    says = ["the group vip_nodes has 3 hosts; for more, use the playbook gcp_lb_active_active or gcp_lb_heartbeat"]
+    in_google_cloud(tmp_path, "gcp_lb_failover", {}, says, third)

@@ -96,13 +96,16 @@ def test_modules_with_common_options_are_in_the_action_group_of_these() -> None:
         assert sorted(using) == members
 
 
-def test_every_python_package_that_a_fragment_requires_is_in_execution_environments() -> None:
+def test_every_python_package_that_is_required_is_in_execution_environments() -> None:
     lines = (ROOT / "meta/ee-requirements.txt").read_text().splitlines()
     packaged = {re.split(r"[<>=~!]", line)[0] for line in lines if not line.startswith("#")}
     required: set[str] = set()
     for path in (ROOT / "plugins/doc_fragments").glob("*.py"):
         for block in re.findall(r"^requirements:\n((?:  .*\n)+)", path.read_text(), flags=re.MULTILINE):
             required |= set(re.findall(r"C\(([a-z][\w-]+)\)", block))
+    for documentation in MODULES.values():
+        # Programs, such as C(ip), have no version there.
+        required |= set(re.findall(r"C\(([a-z][\w-]+)\) \d", "\n".join(documentation.get("requirements", []))))
     assert required == packaged
 
 

@@ -36,8 +36,15 @@ OF_NO_ROLE = {
     "cloudpods": {"compute_endpoint", "client_cert", "client_key"},
     "gcp_route": {"scopes"},
     "gcp_alias_ip": {"scopes"},
+    "gcp_lb": {"scopes"},
 }
-MODULES = {"havip": BIND_SPEC, "cloudpods": cloudpods.SPEC, "gcp_route": gcp.SPEC, "gcp_alias_ip": gcp.SPEC}
+MODULES = {
+    "havip": BIND_SPEC,
+    "cloudpods": cloudpods.SPEC,
+    "gcp_route": gcp.SPEC,
+    "gcp_alias_ip": gcp.SPEC,
+    "gcp_lb": gcp.SPEC,
+}
 OTHER_NAMES = {
     "cloudpods_domain_name": "domain",
     "cloudpods_project_name": "project",
@@ -101,6 +108,8 @@ BAD = [
         {"gcp_auth_kind": "password"},
         "value of gcp_auth_kind must be one of: application, machineaccount",
     ),
+    ("gcp_lb", {"gcp_lb_scheme": "private"}, "value of gcp_lb_scheme must be one of: internal, external"),
+    ("gcp_lb", {"gcp_lb_objective_s": "3.5"}, "gcp_lb_objective_s"),
 ]
 SECRETS = {"havip_private_key": "Hush-1", "cloudpods_password": "Hush-2", "gcp_access_token": "Hush-3"}
 
@@ -227,6 +236,35 @@ WHOLE: dict[str, dict[str, Any]] = {
         **GOOGLE,
         "gcp_alias_ip_seen": {"ranges": [{"holder": None}]},
     },
+    "gcp_lb": {
+        "vip_address": "10.100.3.1/32",
+        "vip_interface": "eth0",
+        "gcp_lb_name": "a",
+        "gcp_lb_region": "k",
+        "gcp_region": "not this one",
+        "gcp_network": "b",
+        "gcp_subnetwork": "c",
+        "gcp_lb_scheme": "internal",
+        "gcp_lb_protocols": ["tcp", "udp"],
+        "gcp_lb_ports": ["80", "443"],
+        "gcp_lb_global_access": True,
+        "gcp_lb_objective_s": 7,
+        "gcp_lb_check_url": "http://127.0.0.1:81/m",
+        "gcp_lb_health_check": {"host": "n"},
+        "gcp_lb_backups": ["node1"],
+        "gcp_lb_failover_ratio": 0.5,
+        "gcp_lb_drop_if_unhealthy": True,
+        "gcp_lb_draining_timeout_s": 8,
+        "gcp_lb_session_affinity": "client_ip",
+        "gcp_lb_tracking_mode": "per_session",
+        "gcp_lb_persistence": "always_persist",
+        "gcp_lb_idle_timeout_s": 601,
+        "gcp_lb_target_tags": ["o"],
+        "gcp_lb_allow_replace": True,
+        **GOOGLE,
+        # It has been checked in this run.
+        "gcp_lb_checked": {},
+    },
 }
 
 
@@ -256,6 +294,35 @@ WORKED_OUT: dict[str, dict[str, Any]] = {
                 "instances": ["projects/f/zones/d/instances/e"],
             }
         ]
+    },
+    "gcp_lb": {
+        "name": "a",
+        "region": "k",
+        "network": "b",
+        "subnetwork": "c",
+        "address": "10.100.3.1",
+        "scheme": "internal",
+        "protocols": ["tcp", "udp"],
+        "ports": ["80", "443"],
+        "global_access": True,
+        "health_check": {
+            "interval_s": 2,
+            "timeout_s": 2,
+            "unhealthy_threshold": 2,
+            "type": "http",
+            "port": 81,
+            "path": "/m",
+            "host": "n",
+        },
+        "groups": [{"name": "a-e", "zone": "d", "instances": ["projects/f/zones/d/instances/e"], "failover": True}],
+        "failover": {"ratio": 0.5, "drop_if_unhealthy": True, "drain": True},
+        "draining_timeout_s": 8,
+        "session_affinity": "client_ip",
+        "tracking_mode": "per_session",
+        "persistence": "always_persist",
+        "idle_timeout_s": 601,
+        "firewall": {"target_tags": ["o"]},
+        "allow_replace": True,
     },
 }
 

@@ -119,6 +119,8 @@ class Echo:
 SECONDS = 3
 ROUTE = {"name": "vip", "project": "p", "network": "n", "destination": "10.0.0.1/32", "timeout": SECONDS}
 ALIAS = {"ranges": ["10.0.0.9/32"], "project": "p", "timeout": SECONDS}
+# A library is imported first, which takes its time.
+BALANCER = {"name": "lb", "project": "p", "region": "r", "timeout": 2 * SECONDS}
 TOKEN = {"auth_kind": "accesstoken", "access_token": GIVEN}
 HAVIP = {"network": "n", "address": "10.0.0.9", "timeout": SECONDS, "api_timeout": 10}
 USER = {"username": "operator", "password": PASSWORD, "project_name": "p", "user_domain_id": "default"}
@@ -146,6 +148,16 @@ RUNS: dict[str, tuple[str, dict[str, Any], bool]] = {
         "alias_ip_move",
         {**ALIAS, **TOKEN, "endpoint": "URL/compute/v1", "target_instance": "i", "target_zone": "z"},
         False,
+    ),
+    "a load balancer": (
+        "gcp_passthrough_lb",
+        {**BALANCER, **TOKEN, "endpoint": "URL/compute/v1", "subnetwork": "s", "address": "10.0.0.9"},
+        False,
+    ),
+    "a load balancer, service account": (
+        "gcp_passthrough_lb_info",
+        {**BALANCER, "auth_kind": "serviceaccount", "service_account_contents": "KEY", "endpoint": "URL/compute/v1"},
+        True,
     ),
     "a group, no login": ("cloudpods_instancegroup_info", {**POD, "password": PASSWORD, "auth_url": "URL/v3"}, False),
     "a group": ("cloudpods_instancegroup_vip", {**POD, "password": PASSWORD, "auth_url": "URL/v3"}, True),

@@ -46,13 +46,13 @@ class AliasNodes(Pair):
         (machine,) = self.ranges()[RANGE]
         return machine
 
-    def api(self, path: str, **body: object) -> None:
+    def api(self, method: str, path: str, **body: object) -> None:
         """What somebody else does with the API, from client1."""
         code = (
             "import json, urllib.request as u; "
             f"u.urlopen(u.Request('http://199.36.153.8/compute/v1/projects/lab-project/{path}', "
             f"json.dumps({body!r}).encode(), {{'Authorization': 'Bearer lab-controller-token', "
-            "'Content-Type': 'application/json'}, method='PATCH')).read()"
+            f"'Content-Type': 'application/json'}}, method='{method}')).read()"
         )
         self.ssh("client1", f'python3 -c "{code}"')
 
@@ -61,6 +61,7 @@ class AliasNodes(Pair):
         interface = self.interface(machine)
         zone = interface["zone"]
         self.api(
+            "PATCH",
             f"zones/{zone}/instances/{machine}/updateNetworkInterface?networkInterface=nic0",
             fingerprint=interface["fingerprint"],
             aliasIpRanges=[{"ipCidrRange": each, "subnetworkRangeName": "range1"} for each in ranges],
@@ -100,6 +101,9 @@ def test_the_range_is_on_the_first_node_and_each_has_the_address(nodes: AliasNod
 
 def test_only_the_holder_may_send_from_the_range(nodes: AliasNodes) -> None:
     holder = nodes.holder()
+    network, allowed = "global/networks/ip-failover", [{"IPProtocol": "udp", "ports": ["9999"]}]
+    nodes.api("POST", "global/firewalls", name="ear", network=network, allowed=allowed, sourceRanges=["10.0.0.0/8"])
+    until(lambda: "ear" in [each["name"] for each in nodes.lab.api.state()["firewalls"]], 20)
     ear = "import socket as s; e = s.socket(2, 2); e.bind(('', 9999)); open('/run/ear', 'wb').write(e.recv(99))"
     nodes.ssh("client1", f'systemd-run --quiet --collect --unit=ear --property=RuntimeMaxSec=60 python3 -c "{ear}"')
     nodes.until("client1", "ss -Hlun sport = 9999 | grep -q 9999", 10)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
-from busy import passed, until
+from busy import passed, short_enough, until
 from logs import kept
 from pair import ROOT, Pair, changes
 
@@ -30,8 +30,19 @@ FAULTS = (
     "agent_kill",
 )
 # The first deployment has these, and the second one the usual ones.
-OPTIONS: dict[str, object] = {"gcp_route_priority": 900, "keepalived_detection_ms": 700, "nginx_page": "first\n"}
-PATHS = ("/etc/keepalived/keepalived.conf", "/etc/vip-agent", "/usr/local/lib/vip-agent", "/run/cloudha-vip")
+OPTIONS: dict[str, object] = {
+    "gcp_route_priority": 900,
+    "keepalived_detection_ms": 700,
+    "local_address_python": "/bin/python3",
+    "nginx_page": "first\n",
+}
+PATHS = (
+    "/etc/keepalived/keepalived.conf",
+    "/etc/vip-agent",
+    "/usr/local/lib/vip-agent",
+    "/usr/local/lib/cloudha-vip-address",
+    "/run/cloudha-vip",
+)
 
 
 class RoutePair(Pair):
@@ -68,6 +79,7 @@ def test_the_route_leads_to_the_first_node_and_both_have_the_address(pair: Route
     assert pair.holder(900) == "node1"
     for node in NODES:
         assert f"{VIP}/32" in pair.ssh(node, "ip -oneline address show lo")
+        assert pair.ssh(node, "head -1 /usr/local/lib/cloudha-vip-address/keep") == "#!/bin/python3 -sE\n"
     with pair.client() as seen:
         pass
     assert seen.answered_by == {"node1"}
@@ -170,6 +182,38 @@ def test_an_address_that_cannot_be_added_at_once_comes_a_little_later(pair: Rout
         pair.until(standby, f"ip -oneline address show lo | grep -q {VIP}/32", 20)
     finally:
         pair.ssh(standby, f"rm -rf {drop_in} /run/test-once; systemctl daemon-reload")
+    pair.until_well()
+
+
+def test_an_address_that_somebody_removes_is_back_at_once_and_stays_away_once_its_service_is_stopped(
+    pair: RoutePair,
+) -> None:
+    holder = pair.holder()
+    standby = next(node for node in NODES if node != holder)
+    there = f"ip -oneline address show lo | grep -q {VIP}/32 && ip route show table local {VIP} | grep -q 'proto 112'"
+    # As one program, so that the keeper does not put back one of them before the other is gone.
+    both = f"address delete {VIP}/32 dev lo\\nroute delete local {VIP} dev lo table local proto 112\\n"
+    away = f"printf '{both}' | ip -batch -"
+    unit, keeper = f"cloudha-vip-address@{VIP}", f"cloudha-vip-address-keeper@{VIP}"
+    # As Google's guest agent has one for an address of a forwarding rule.
+    guests = f"local {VIP} dev eth0 table local proto 66 scope host metric 7"
+    pair.ssh(standby, f"{there} && ip route add {guests}")
+    kept_alone = f"ip route show table local proto 66 | grep -q {VIP} && ip route delete {guests}"
+    pair.ssh(standby, f"{away}; sleep 0.5; {there} && {kept_alone}")
+    with pair.client() as seen:
+        pair.ssh(holder, f"for i in $(seq 5); do {there} && {away} || exit 1; sleep 0.3; done")
+    assert f"{VIP}: put back the address on lo and its route" in pair.ssh(holder, f"journalctl --unit {keeper}")
+    short_enough(seen.gap_ms, 100, seen.waited_ms)
+    assert pair.holder() == holder
+    pair.ssh(standby, f"systemctl kill --signal=KILL {keeper}; {there}")
+    pair.until(standby, f"systemctl is-active {keeper}", 10)
+    try:
+        pair.ssh(standby, f"systemctl stop {unit}; sleep 0.5; ! ip -oneline address show lo | grep {VIP}/32")
+        left = pair.ssh(standby, f"ip route show table local {VIP}; systemctl is-active {keeper} || :")
+        assert left.split() == ["inactive"]
+    finally:
+        pair.ssh(standby, f"systemctl start {unit}")
+    pair.until(standby, f"{there} && systemctl is-active {keeper}", 10)
     pair.until_well()
 
 

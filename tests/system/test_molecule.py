@@ -22,8 +22,15 @@ from releases import ALL
 from lab.lab import Lab
 
 ROOT = TESTS.parent
-# CI leaves these to make versions: test_onprem, test_gcp_route and test_gcp_alias run the same playbooks and ask more.
-LEFT_OUT = {"onprem_active_standby", "gcp_route_heartbeat", "gcp_alias_ip"}
+# CI leaves these to make versions: tests of whole topologies run the same playbooks, and ask more.
+LEFT_OUT = {
+    "onprem_active_standby",
+    "gcp_route_heartbeat",
+    "gcp_alias_ip",
+    "gcp_lb_active_active",
+    "gcp_lb_failover",
+    "gcp_lb_heartbeat",
+}
 # Its directors have kernels that are processes, so it takes the longest.
 LVS = "huawei_lvs_dr"
 # On a busy machine; others need half of what LVS does.

@@ -12,13 +12,15 @@ from typing import Any
 from ..clouds.gce_names import parse_range
 
 
-def _elsewhere(subject: str, holders: Sequence[str], masters: Sequence[str]) -> list[str]:
+def elsewhere(subject: str, holders: Sequence[str], masters: Sequence[str]) -> list[str]:
+    """A sentence if keepalived is MASTER on others than the holders, of which there are some. subject: what says so."""
     if not holders or list(masters) == list(holders):
         return []
-    return [f"{subject} {holders[0]}, and keepalived is MASTER on {' and '.join(masters) or 'no node'}"]
+    return [f"{subject} {' and '.join(holders)}, and keepalived is MASTER on {' and '.join(masters) or 'no node'}"]
 
 
-def _silent(answer: Mapping[str, Any]) -> dict[str, list[str]]:
+def silent(answer: Mapping[str, Any]) -> dict[str, list[str]]:
+    """No hosts, and why: the API gave no answer."""
     return {"hosts": [], "notes": [f"the API does not tell: {answer.get('msg') or 'no answer'}"]}
 
 
@@ -29,7 +31,7 @@ def route_holder(
     cloudha.vip.gcp_route_info. paths: each node's instance. masters: where keepalived is MASTER.
     """
     if "holder" not in answer:
-        return _silent(answer)
+        return silent(answer)
     holder, leftovers = answer["holder"], answer.get("leftovers") or []
     hosts = [host for host, path in paths.items() if holder is not None and path == holder]
     notes = [] if answer["exists"] else [f"there is no route {name}"]
@@ -40,7 +42,7 @@ def route_holder(
         notes.append(f"the traffic follows another route, {effective}")
     if leftovers:
         notes.append(f"temporary routes: {', '.join(leftovers)}")
-    return {"hosts": hosts, "notes": notes + _elsewhere("the route leads to", hosts, masters)}
+    return {"hosts": hosts, "notes": notes + elsewhere("the route leads to", hosts, masters)}
 
 
 def alias_holder(answer: Mapping[str, Any], paths: Mapping[str, str], masters: Sequence[str]) -> dict[str, list[str]]:
@@ -48,7 +50,7 @@ def alias_holder(answer: Mapping[str, Any], paths: Mapping[str, str], masters: S
     cloudha.vip.alias_ip_info. paths: each node's instance. masters: where keepalived is MASTER.
     """
     if "ranges" not in answer:
-        return _silent(answer)
+        return silent(answer)
     holding = [one["holder"] for one in answer["ranges"]]
     hosts = [host for host, path in paths.items() if path in holding]
     notes = [
@@ -61,7 +63,7 @@ def alias_holder(answer: Mapping[str, Any], paths: Mapping[str, str], masters: S
     if answer.get("silent_zones"):
         notes.append(f"no answer from {', '.join(answer['silent_zones'])}")
     if len(hosts) == 1:
-        notes += _elsewhere("the range is on", hosts, masters)
+        notes += elsewhere("the range is on", hosts, masters)
     return {"hosts": hosts, "notes": notes}
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 
@@ -24,6 +25,9 @@ VERBS = [
     ROOT / "playbooks/vars/service.yml",
 ]
 MECHANISMS = sorted((ROOT / "roles").glob("*/meta/mechanism.yml"))
+TOPOLOGIES = sorted(
+    path for path in (ROOT / "playbooks/vars").glob("*.yml") if "topology_parts" in yaml.safe_load(path.read_text())
+)
 
 
 @pytest.mark.parametrize("path", VERBS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -39,17 +43,19 @@ def test_the_verbs_are_found():
 @pytest.mark.parametrize("path", MECHANISMS, ids=lambda path: path.parents[1].name)
 def test_a_mechanism_says_what_the_verbs_must_know(path):
     traits = yaml.safe_load(path.read_text())
-    flags = {"elected", "fails_over", "on_interface", "standby_asks", "waits_for_zone", "moves"}
-    assert set(traits) == {"operations", "unheld_operations", *flags}
+    few = {"of_topology", "detection", "drops_unhealthy", "fails_back"}
+    flags = {"shared", "elected", "fails_over", "on_interface", "standby_asks", "waits_for_zone", "moves"}
+    assert set(traits) - few == {"operations", "unheld_operations", "probes_from", *flags}
     assert all(isinstance(traits[flag], bool) for flag in flags)
     assert 0 <= traits["unheld_operations"] <= traits["operations"]
     assert traits["moves"] is (path.parents[1] / "tasks/move.yml").is_file()
+    for its in ({}, *traits.get("of_topology", {}).values()):
+        assert set(its) <= {*flags, "fails_back"}
+        said = {**traits, **its}
+        assert said["moves"] or not said["shared"], "keepalived's election cannot take out one of several"
+    assert set(traits.get("of_topology", {})) <= {topology.stem for topology in TOPOLOGIES}
+    assert all(ipaddress.ip_network(network) for network in traits["probes_from"])
     assert {"main", "absent", "check", "holder"} <= {task.stem for task in (path.parents[1] / "tasks").iterdir()}
-
-
-TOPOLOGIES = sorted(
-    path for path in (ROOT / "playbooks/vars").glob("*.yml") if "topology_parts" in yaml.safe_load(path.read_text())
-)
 
 
 def test_the_topologies_are_found():
