@@ -51,6 +51,8 @@ class Unfit(Exception):
 class Stage(ABC):
     """The lab, its API, and the client. parts: the directory with deploy.yml."""
 
+    broken: Sequence[str] = (OLD,)  # the machines that trials break
+
     def __init__(self, lab: Lab, plan: topology.Topology, parts: Path) -> None:
         self.lab = lab
         self.plan = plan
@@ -64,21 +66,30 @@ class Stage(ABC):
         # A network namespace is a thread's own: this one sends what the controller sends.
         self._controller.submit(enter_network, self.lab.keeper.network(topology.CONTROLLER)).result()
         begin = time.monotonic()
-        command = ["ansible-playbook", "-i", str(self.lab.inventory), str(self.parts / "deploy.yml")]
+        playbook, *options = self.deployment()
+        command = ["ansible-playbook", "-i", str(self.lab.inventory), str(playbook), *map(str, options)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
-            sys.exit(f"deploy.yml failed\n{done.stdout}{done.stderr}")
+            sys.exit(f"{Path(playbook).name} failed\n{done.stdout}{done.stderr}")
         self.ssh("client1", f"cat > /root/prober.py <<'PROBER'\n{PROBER.read_text()}\nPROBER")
         say(f"deployed in {time.monotonic() - begin:.0f} s")
+
+    def deployment(self) -> Sequence[str | Path]:
+        """The playbook that deploys the nodes, and its options."""
+        return [self.parts / "deploy.yml"]
 
     def down(self) -> None:
         self._controller.shutdown()
         self.lab.down()
 
-    def ssh(self, machine: str, script: str, check: bool = True) -> str:
+    def ssh_command(self, machine: str, script: str) -> list[str]:
         command = ["ssh", "-F", str(self.lab.state / "ssh_config"), machine, script]
-        if machine != OLD:  # never broken: one connection serves all
+        if machine not in self.broken:  # one connection serves all
             command[1:1] = ["-oControlMaster=auto", f"-oControlPath={self.lab.state}/mux/%C", "-oControlPersist=60"]
+        return command
+
+    def ssh(self, machine: str, script: str, check: bool = True) -> str:
+        command = self.ssh_command(machine, script)
         if check:
             return run(*command)
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
@@ -118,21 +129,23 @@ class Stage(ABC):
             (call for call in self.lab.api.log() if call["mono_ns"] >= since), key=operator.itemgetter("mono_ns")
         )
 
-    def probe(self) -> None:
-        """Start the prober; return when node1 answers it."""
+    def probe(self, answering: str = f"--by {OLD}", options: str = "") -> None:
+        """Start the prober; return when node1 answers it, or whoever else is ``answering``."""
         self.ssh(
             "client1",
             # The prober of a trial that failed may still run.
             f"systemctl stop bench-prober 2>&-; rm -f {RECORDS}; "
             "systemd-run --quiet --collect --unit=bench-prober python3 /root/prober.py run "
-            f"--url http://{self.address}/ --output {RECORDS} --max-seconds {GIVE_UP_S + 60:.0f} && "
-            f"python3 /root/prober.py wait --input {RECORDS} --by {OLD} --good-ms {GOOD_MS} --timeout 40",
+            f"--url http://{self.address}/ --output {RECORDS} --max-seconds {GIVE_UP_S + 60:.0f} {options} && "
+            f"python3 /root/prober.py wait --input {RECORDS} {answering} --good-ms {GOOD_MS} --timeout 40",
         )
 
-    def probed(self, since_wall: int) -> records.Recording:
-        """Wait until node2 answers, stop the prober; what it recorded."""
-        wait = f"python3 /root/prober.py wait --input {RECORDS} --since {since_wall} --by {NEW} --good-ms {GOOD_MS}"
-        self.ssh("client1", f"{wait} --timeout 20; systemctl stop bench-prober", check=False)
+    def probed(
+        self, since_wall: int, answering: str = f"--by {NEW}", good_ms: int = GOOD_MS, timeout: float = 20.0
+    ) -> records.Recording:
+        """Wait until node2 answers, or whoever else is ``answering``; stop the prober; what it recorded."""
+        wait = f"python3 /root/prober.py wait --input {RECORDS} --since {since_wall} {answering} --good-ms {good_ms}"
+        self.ssh("client1", f"{wait} --timeout {timeout:g}; systemctl stop bench-prober", check=False)
         recording = self.lab.state / "records"
         recording.write_text(self.ssh("client1", f"cat {RECORDS}"))
         return records.read_recording(str(recording))
@@ -324,17 +337,9 @@ class ResourceAgent(Command):
     def missing(self) -> str | None:
         if self._agent.exists():
             return None
-        if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-            return "this is no Debian, which it would come from"
         scratch = self.root.with_suffix(".new")
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        fetched = subprocess.run(
-            ["apt-get", "-q", "download", *self.packages], cwd=scratch, capture_output=True, text=True, check=False
-        )
-        if fetched.returncode != 0:
-            shutil.rmtree(scratch)
-            return f"apt-get cannot download {' and '.join(self.packages)}: {fetched.stderr.strip()[-300:]}"
+        if reason := download(self.packages, scratch):
+            return reason
         for package in scratch.glob("*.deb"):
             run("dpkg-deb", "-x", str(package), str(scratch))
             (scratch / f"{package.name.split('_')[0]}.version").write_text(
@@ -375,6 +380,21 @@ class ResourceAgent(Command):
         super().get_ready()
 
 
+def download(packages: Sequence[str], directory: Path) -> str | None:
+    """Debian's packages, into a new directory; the reason if that cannot be."""
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        return "this is no Debian, which it would come from"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    done = subprocess.run(
+        ["apt-get", "-q", "download", *packages], cwd=directory, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        shutil.rmtree(directory)
+        return f"apt-get cannot download {' and '.join(packages)}: {done.stderr.strip()[-300:]}"
+    return None
+
+
 def ms(nanoseconds: float) -> float:
     return round(nanoseconds / 1e6, 1)
 
@@ -404,59 +424,22 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-class Contest:
-    """Rounds of trials: each contestant in each case, in turn. Whoever fails twice in a row is left out from then on.
+class Results:
+    """What a run has found. results: by case and contestant. out: who is left out, and why.
 
-    results: by case and contestant. out: who is left out, and why.
+    kinds: classes of contestants, of which each has a name, and says whether it is ours.
     """
 
-    def __init__(self, kinds: Sequence[type[Contestant]], stage: Stage, only: Sequence[str] | None = None) -> None:
+    def __init__(self, kinds: Sequence[type[Any]]) -> None:
         self.kinds = kinds
         self.results: dict[tuple[Any, ...], list[Any]] = {}
+        self.out: dict[str, str] = {}
+        self.versions: dict[str, str] = {}
         self.load = [os.getloadavg()[0]]
-        everyone = [kind(stage) for kind in kinds if not only or kind.name in only]
-        self.out = {each.name: reason for each in everyone if (reason := each.missing())}
-        for name, reason in self.out.items():
-            say(f"left out: {name}: {reason}")
-        self.there = [each for each in everyone if each.name not in self.out]
-        self.versions = {key: value for each in self.there for key, value in each.version().items()}
 
-    def rounds(
-        self,
-        trials: int,
-        cases: Sequence[tuple[Any, ...]],
-        trial: Callable[..., NamedTuple],
-        line: Callable[[Any], str],
-    ) -> Iterator[int]:
-        """trial() gets the contestant and the case. Yields the number of rounds that are done after each."""
-        for number in range(1, trials + 1):
-            for case in cases:
-                for contestant in self._in_turn(number):
-                    try:
-                        got = self._attempt(trial, contestant, case)
-                    except (Unfit, LabError) as error:
-                        why = str(error).strip().splitlines()[-1][:300]
-                        self.out[contestant.name] = f"{'  '.join(map(str, case))}: {why}"
-                        self.there.remove(contestant)
-                        say(f"left out from now on: {contestant.name}: {error}")
-                        continue
-                    self.results.setdefault((*case, contestant.name), []).append(got)
-                    say(f"{number}/{trials}  {'  '.join(map(str, case)):<16}  {contestant.name:<22}  {line(got)}")
-            yield number
-
-    def _in_turn(self, number: int) -> list[Contestant]:
-        """Each round begins with another one."""
-        first = number % max(1, len(self.there))
-        return self.there[first:] + self.there[:first]
-
-    @staticmethod
-    def _attempt(trial: Callable[..., NamedTuple], contestant: Contestant, case: tuple[Any, ...]) -> NamedTuple:
-        """It may fail for a reason that has nothing to do with the contestant: once more, then that is it."""
-        try:
-            return trial(contestant, *case)
-        except (Unfit, LabError) as error:
-            say(f"{contestant.name}: once more: {error}")
-        return trial(contestant, *case)
+    def leave_out(self, name: str, reason: str) -> None:
+        self.out[name] = reason
+        say(f"left out: {name}: {reason}")
 
     def cases(self) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
         """Each case that has results, and for each of its contestants their columns."""
@@ -493,6 +476,55 @@ class Contest:
         """Ours have to have a result."""
         if ours := [kind.name for kind in self.kinds if kind.ours and kind.name in self.out]:
             sys.exit(f"{' and '.join(sorted(ours))}: no result")
+
+
+class Contest(Results):
+    """Rounds of trials: each contestant in each case, in turn. Whoever fails twice in a row is left out afterwards."""
+
+    def __init__(self, kinds: Sequence[type[Contestant]], stage: Stage, only: Sequence[str] | None = None) -> None:
+        super().__init__(kinds)
+        everyone = [kind(stage) for kind in kinds if not only or kind.name in only]
+        for each in everyone:
+            if reason := each.missing():
+                self.leave_out(each.name, reason)
+        self.there = [each for each in everyone if each.name not in self.out]
+        self.versions = {key: value for each in self.there for key, value in each.version().items()}
+
+    def rounds(
+        self,
+        trials: int,
+        cases: Sequence[tuple[Any, ...]],
+        trial: Callable[..., NamedTuple],
+        line: Callable[[Any], str],
+    ) -> Iterator[int]:
+        """trial() gets the contestant and the case. Yields the number of rounds that are done after each."""
+        for number in range(1, trials + 1):
+            for case in cases:
+                for contestant in self._in_turn(number):
+                    try:
+                        got = self._attempt(trial, contestant, case)
+                    except (Unfit, LabError) as error:
+                        why = str(error).strip().splitlines()[-1][:300]
+                        self.there.remove(contestant)
+                        self.leave_out(contestant.name, f"{'  '.join(map(str, case))}: {why}")
+                        continue
+                    self.results.setdefault((*case, contestant.name), []).append(got)
+                    say(f"{number}/{trials}  {'  '.join(map(str, case)):<16}  {contestant.name:<22}  {line(got)}")
+            yield number
+
+    def _in_turn(self, number: int) -> list[Contestant]:
+        """Each round begins with another one."""
+        first = number % max(1, len(self.there))
+        return self.there[first:] + self.there[:first]
+
+    @staticmethod
+    def _attempt(trial: Callable[..., NamedTuple], contestant: Contestant, case: tuple[Any, ...]) -> NamedTuple:
+        """It may fail for a reason that has nothing to do with the contestant: once more, then that is it."""
+        try:
+            return trial(contestant, *case)
+        except (Unfit, LabError) as error:
+            say(f"{contestant.name}: once more: {error}")
+        return trial(contestant, *case)
 
 
 # --- the files
@@ -554,10 +586,11 @@ def write(directory: Path, name: str, record: dict[str, Any], tables: str, bars:
     (directory / f"{name}.svg").write_text(picture.alone(picture.comparison(bars)))
 
 
-def options(about: str, kinds: Sequence[type[Contestant]]) -> argparse.ArgumentParser:
+def options(about: str, kinds: Sequence[type[Any]], latencies: bool = True) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--trials", type=int, default=5)
-    parser.add_argument("--latencies", type=float, nargs="+", default=[2.0, 0.2], help="seconds an operation takes")
+    if latencies:
+        parser.add_argument("--latencies", type=float, nargs="+", default=[2.0, 0.2], help="seconds an operation takes")
     parser.add_argument("--only", nargs="+", choices=[kind.name for kind in kinds], help="these contestants")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="directory (%(default)s)")
     return parser

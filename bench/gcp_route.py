@@ -173,6 +173,10 @@ class Gcloud(contest.Gcloud):
 class ResourceAgent(contest.ResourceAgent):
     agent = "gcp-vpc-move-route"
 
+    @property
+    def keeper(self) -> str:
+        return f"cloudha-vip-address-keeper@{self.stage.address}"
+
     def environment(self) -> dict[str, str]:
         return {
             **super().environment(),
@@ -183,14 +187,15 @@ class ResourceAgent(contest.ResourceAgent):
         }
 
     def get_ready(self) -> None:
-        # It gives the node the address by itself, when the route is there.
-        self.stage.ssh(NEW, f"ip address delete {self.stage.address}/32 dev lo")
+        # It gives the node the address by itself, when the route is there; the keeper would be before it.
+        self.stage.ssh(NEW, f"systemctl stop {self.keeper}; ip address delete {self.stage.address}/32 dev lo")
         super().get_ready()
 
     def clean_up(self) -> None:
         super().clean_up()
         address = f"{self.stage.address}/32"
-        self.stage.ssh(NEW, f"ip address delete {address} dev eth0; ip address replace {address} dev lo", check=False)
+        back = f"ip address replace {address} dev lo; systemctl start {self.keeper}"
+        self.stage.ssh(NEW, f"ip address delete {address} dev eth0; {back}", check=False)
 
 
 class Agent(Contestant):

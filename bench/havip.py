@@ -232,7 +232,7 @@ def document(match: Contest, trials: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = contest.options(__doc__ or "", CONTESTANTS)  # type: ignore[arg-type]
+    parser = contest.options(__doc__ or "", CONTESTANTS, latencies=False)
     parser.add_argument("--writers", type=int, nargs="+", default=WRITERS, help="so many at once")
     parser.set_defaults(trials=20)
     options = parser.parse_args()

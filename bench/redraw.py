@@ -11,7 +11,7 @@ import json
 import contest
 
 BARS = {"failover": lambda record: record} | {
-    name: importlib.import_module(name).bars for name in ("gcp_route", "alias_ip", "havip")
+    name: importlib.import_module(name).bars for name in ("gcp_route", "gcp_lb", "alias_ip", "havip")
 }
 
 
