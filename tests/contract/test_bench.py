@@ -38,6 +38,7 @@ def test_the_commands_of_the_drill_are_known(monkeypatch: pytest.MonkeyPatch) ->
         for part in ("prepare", "inject", "undo")
         if fault not in failover.MACHINE_FAULTS
     }
-    assert commands["keepalived_kill", "inject"] == "systemctl kill --kill-who=all --signal=KILL keepalived"
+    kill = "systemctl kill --kill-who=all --signal={} keepalived"  # stopped first: no part of it sees another one die
+    assert commands["keepalived_kill", "inject"] == f"{kill.format('STOP')} && {kill.format('KILL')}"
     assert commands["service_hang", "inject"] == "systemctl kill --kill-who=all --signal=STOP nginx.service"
     assert not [text for text in commands.values() if "{{" in text]
