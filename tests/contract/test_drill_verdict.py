@@ -57,7 +57,7 @@ def test_the_play_fails_unless_the_objective_was_met_and_says_why(
         "drill_id": "drill-1",
         "drill_rto_ms": 1000,
         "drill_operations": 0,
-        "drill_detection_s": 0,
+        "drill_probed": False,
         "drill_plain": ["192.0.2.1"],
         "drill_probes": [{"client": "client1"}],
         "drill_nodes": ["node1", "node2"],

@@ -194,8 +194,8 @@ def test_a_drill_keeps_nodes_and_clients_for_as_long_as_one_fault_may_take(tmp_p
     given = {"drill_recover_s": 100, "drill_probes": [{}, {}], "drill_healthy_s": 600, "drill_undo_after_s": 45}
     of_the_drill = {"ansible.builtin.include_vars": {"file": DRILL, "name": "of_the_drill"}}
     lease = {"ansible.builtin.debug": {"msg": "lease {{ of_the_drill.drill_lease_s }} s"}}
-    for operations, detection_s, more in ((0, 0, 80), (2, 0, 240), (0, 3, 240)):
-        tell = {**lease, "vars": {**given, "drill_operations": operations, "drill_detection_s": detection_s}}
+    for operations, probed, more in ((0, False, 80), (2, False, 240), (0, True, 240)):
+        tell = {**lease, "vars": {**given, "drill_operations": operations, "drill_probed": probed}}
         play = {"hosts": "vip_nodes", "gather_facts": False, "tasks": [of_the_drill, tell]}
         done = plays.run(tmp_path, {"vip_nodes": {"hosts": {"node1": {}}}}, [play], {})
         assert f"lease {120 + 3 * 100 * 2 + 3 * 600 + 45 + more} s" in done.stdout, done.stdout
