@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.lb_fields import PROBE_RANGES
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = re.compile("gcp|alias|havip|huawei|openstack|ucloud|cloudpods|neutron|lvs", re.IGNORECASE)
@@ -56,6 +57,11 @@ def test_a_mechanism_says_what_the_verbs_must_know(path):
     assert set(traits.get("of_topology", {})) <= {topology.stem for topology in TOPOLOGIES}
     assert all(ipaddress.ip_network(network) for network in traits["probes_from"])
     assert {"main", "absent", "check", "holder"} <= {task.stem for task in (path.parents[1] / "tasks").iterdir()}
+
+
+def test_a_drill_keeps_away_the_probes_of_every_scheme():
+    traits = yaml.safe_load((ROOT / "roles/gcp_lb/meta/mechanism.yml").read_text())
+    assert sorted(traits["probes_from"]) == sorted(set().union(*PROBE_RANGES.values()))
 
 
 def test_the_topologies_are_found():
