@@ -266,7 +266,7 @@ class TestHeartbeat(Topology):
 
 class TestActiveActive(Topology):
     name = "gcp_lb_active_active"
-    faults = ("service_hang", "node_power_off")
+    faults = ("service_hang", "zone_outage")
     options: ClassVar[dict[str, object]] = {
         "vip_drain_file": "/run/test-away",
         "gcp_lb_global_access": True,
