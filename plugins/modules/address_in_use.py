@@ -65,7 +65,7 @@ EXAMPLES = r"""
 - name: Refuse an address that a stranger has
   ansible.builtin.assert:
     that: not asked.in_use
-    fail_msg: "{{ asked.answers }}"
+    fail_msg: "{{ asked.answers | map(attribute='mac') | join(' and ') }} answers already"
 """
 
 RETURN = r"""
