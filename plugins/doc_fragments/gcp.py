@@ -31,7 +31,7 @@ options:
         impersonation.
       - V(machineaccount) is a service account of the machine in Google Cloud that the module runs on.
       - V(serviceaccount) is a service account's key, in O(service_account_file) or O(service_account_contents).
-      - V(accesstoken) is a token that another tool obtained, in O(access_token). It needs nothing but Python.
+      - V(accesstoken) is a token that another tool obtained, in O(access_token). This login needs nothing but Python.
       - If it is not set, the environment variable E(GCP_AUTH_KIND) is used.
     type: str
     choices: [application, machineaccount, serviceaccount, accesstoken]

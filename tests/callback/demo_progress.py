@@ -51,12 +51,12 @@ ENTRY = re.compile(r"Validating arguments against arg spec '(\w+)'")
 # What is done to a node by a fault of the drill's catalog.
 FAULTS = {
     "agent_kill": "keepalived stops, and the new holder's agent is killed at work",
-    "all_backends_unhealthy": "whoever asks for the health of any node gets no answer",
+    "all_backends_unhealthy": "the health checks of all nodes get no answer",
     "api_down": "the cloud's API answers nobody",
     "api_refuse": "the node is lost, and the cloud's API refuses for a while",
     "api_slow": "the node is lost, and the cloud's API is slow",
     "backend_drained": "the node fails its health check on purpose, and goes on serving",
-    "health_endpoint_broken": "whoever asks for the node's health gets no answer",
+    "health_endpoint_broken": "the node's health checks get no answer",
     "keepalived_kill": "keepalived is killed",
     "keepalived_stop": "keepalived is stopped",
     "link_down": "the node's network interface goes down",
@@ -65,7 +65,7 @@ FAULTS = {
     "partition": "the network around the node drops everything",
     "partition_peers": "the nodes lose sight of each other",
     "planned_switchover": "the address is moved as planned",
-    "probe_firewall_removed": "no firewall rule lets in who asks for the nodes' health",
+    "probe_firewall_removed": "no firewall rule lets in the load balancer's health checks",
     "real_server_drain": "a real server is drained",
     "real_server_hang": "the service on a real server hangs",
     "real_server_kill": "the service on a real server is killed",
@@ -77,7 +77,7 @@ FAULTS = {
 # Tasks of the role drill, up to the colon: of a fault, and outside of faults.
 PHASES = {
     "Inject": "breaking it",
-    "Wait for another node to answer": "waiting for another node to answer",
+    "Wait for another node to answer": "watching the clients' answers",
     "Audit": "counting which nodes hold the address",
     "Repair": "repairing it",
     "Fail back": "moving the address back",

@@ -187,7 +187,7 @@ def test_an_alias_range(tmp_path: Path, variables: dict[str, Any], says: list[st
             {"gcp_lb_backups": ["node1", "node2"], "gcp_region": "europe-west1"},
             ["gcp_lb_backups has all nodes", "gcp_region is europe-west1, and the nodes are in us-central1"],
         ),
-        ("gcp_lb_heartbeat", {"gcp_lb_backups": ["node2"]}, ["here keepalived elects which node serves"]),
+        ("gcp_lb_heartbeat", {"gcp_lb_backups": ["node2"]}, ["gcp_lb_backups names nodes that wait"]),
         (
             "gcp_lb_heartbeat",
             {"gcp_lb_objective_s": 1, "gcp_lb_check_url": "ftp://127.0.0.1/", "gcp_lb_name": "w" * 58},

@@ -140,7 +140,10 @@ def _contradictions(given: Mapping[str, Any], paths: Mapping[str, str]) -> Itera
     elif len(set(given["backups"])) == len(paths):
         yield "gcp_lb_backups has all nodes; leave out the one that is to serve first"
     elif not given["backups"] and given["drop_if_unhealthy"]:
-        yield "gcp_lb_drop_if_unhealthy is part of a failover policy, which needs a node in gcp_lb_backups"
+        yield (
+            "gcp_lb_drop_if_unhealthy is part of a failover policy, which needs a node in gcp_lb_backups: "
+            "see the playbook gcp_lb_failover"
+        )
     for path in paths.values():
         if len(group_name(given["name"], path)) > 63:
             yield (

@@ -150,7 +150,7 @@ def test_a_good_inventory_has_no_mistake():
         ({"region": ""}, {}, "gcp_region is not set, and the nodes are in r"),
         ({"backups": ["n3"]}, {}, "gcp_lb_backups has n3, which the group vip_nodes does not have"),
         ({"backups": ["n1", "n2"]}, {}, "gcp_lb_backups has all nodes"),
-        ({"drop_if_unhealthy": True}, {}, "gcp_lb_drop_if_unhealthy is part of a failover policy"),
+        ({"drop_if_unhealthy": True}, {}, "a node in gcp_lb_backups: see the playbook gcp_lb_failover"),
         ({"name": "w" * 61}, {}, "is too long: the group of n1 would be called"),
         ({"objective_s": 1}, {}, "gcp_lb_objective_s is 1"),
         ({"check_url": "127.0.0.1"}, {}, "gcp_lb_check_url is '127.0.0.1'"),
