@@ -14,6 +14,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 
+from ansible_collections.cloudha.vip.tests.contract import forked  # noqa: E402
 from ansible_collections.cloudha.vip.tests.unit import budget  # noqa: E402
 from lab import topology  # noqa: E402
 from lab.cloudpods.region import WORLD  # noqa: E402
@@ -26,6 +27,7 @@ from lab.openstack import server as openstack  # noqa: E402
 
 def pytest_configure(config: pytest.Config) -> None:
     again.register(config)
+    forked.import_ours()
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,12 @@ import pytest
 from busy import Watch, until
 
 from ansible_collections.cloudha.vip.tests.contract.proxy import Proxy
-from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import Kill, Module, token_without
+from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import (
+    PASSING,
+    Kill,
+    Module,
+    token_without,
+)
 from lab import topology
 from lab.gce.server import MemoryPlane, local
 from lab.gce.world import Instance, Principal, Subnetwork
@@ -225,12 +230,7 @@ def test_bad_input(site, options, words):
 
 
 def test_errors_of_the_api_pass(site):
-    for fault in (
-        {"kind": "status", "status": 403, "reason": "rateLimitExceeded", "times": 2},
-        {"kind": "status", "status": 503, "reason": "backendError", "times": 2},
-        {"kind": "lose-before", "times": 2},
-        {"kind": "lose-after", "times": 2},
-    ):
+    for fault in PASSING:
         site.behave(faults=[{"match": {"verb": verb, "path": "/instances"}, **fault} for verb in ("GET", "PATCH")])
         target = {"a": B, "b": A}[site.holders(X)[0]]
         assert site.move(target_instance=target)["holder"] == target, fault

@@ -33,14 +33,8 @@ WEB = Service(
     scheme="INTERNAL",
     network="ip-failover",
     rules=(RULE,),
-    backends=(Backend("node1", "group", False), Backend("node2", "group", False)),
+    backends=(Backend("node1", "group"), Backend("node2", "group")),
     health_check=CHECK,
-    failover=None,
-    affinity="NONE",
-    tracking="PER_CONNECTION",
-    persistence="DEFAULT_FOR_PROTOCOL",
-    idle_s=600,
-    drain_s=0,
 )
 
 
@@ -60,15 +54,15 @@ def named(*names: str) -> tuple[Backend, ...]:
         ("p1 p2", None, "", "p1 p2"),
         ("p1 b1", None, "p1 b1", "p1"),
         ("p1 b1", None, "b1", "b1"),
-        ("p1 p2 b1 b2", Failover(0, False, True), "p2 b1", "p2"),
-        ("p1 p2 b1 b2", Failover(0, False, True), "b2", "b2"),
-        ("p1 p2 b1 b2", Failover(0, False, True), "", "p1 p2"),
-        ("p1 p2 b1 b2", Failover(0, True, True), "", ""),
-        ("p1 p2 b1 b2", Failover(0.5, False, True), "p1 b1", "p1"),
-        ("p1 p2 b1 b2", Failover(0.51, False, True), "p1 b1", "b1"),
-        ("p1 p2 b1 b2", Failover(1, False, True), "p1 b1 b2", "b1 b2"),
-        ("p1 p2 b1 b2", Failover(1, False, True), "p1 p2 b1", "p1 p2"),
-        ("p1 p2 b1 b2", Failover(1, True, True), "p1", "p1"),
+        ("p1 p2 b1 b2", Failover(), "p2 b1", "p2"),
+        ("p1 p2 b1 b2", Failover(), "b2", "b2"),
+        ("p1 p2 b1 b2", Failover(), "", "p1 p2"),
+        ("p1 p2 b1 b2", Failover(drop=True), "", ""),
+        ("p1 p2 b1 b2", Failover(0.5), "p1 b1", "p1"),
+        ("p1 p2 b1 b2", Failover(0.51), "p1 b1", "b1"),
+        ("p1 p2 b1 b2", Failover(1), "p1 b1 b2", "b1 b2"),
+        ("p1 p2 b1 b2", Failover(1), "p1 p2 b1", "p1 p2"),
+        ("p1 p2 b1 b2", Failover(1, drop=True), "p1", "p1"),
         ("", None, "", ""),
     ],
 )
@@ -147,8 +141,8 @@ def test_a_drain_lasts_as_long_as_it_should() -> None:
 
 
 def test_a_failover_drains_for_ten_minutes() -> None:
-    backends = (Backend("node1", "one", False), Backend("node2", "two", True))
-    rules, service = Rules(), replace(WEB, backends=backends, failover=Failover(0, False, True), drain_s=1)
+    backends = (Backend("node1", "one"), Backend("node2", "two", True))
+    rules, service = Rules(), replace(WEB, backends=backends, failover=Failover(), drain_s=1)
     rules.look(service, healthy="node2", now=0)
     for now, kept in ((10, True), (609, True), (610, False)):
         rules.look(service, healthy="node1 node2", now=now)

@@ -24,6 +24,7 @@ from ansible_collections.cloudha.vip.tests.contract.lb_site import (
     WHOLE,
     token_without,
 )
+from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import PASSING
 from lab import topology
 
 one_site, site, made = lb_site.one_site, lb_site.site, lb_site.made  # fixtures
@@ -372,12 +373,7 @@ def test_info_names_each_permission_that_it_needs(made):
 
 
 def test_errors_of_the_api_pass(site):
-    for fault in (
-        {"kind": "status", "status": 403, "reason": "rateLimitExceeded", "times": 2},
-        {"kind": "status", "status": 503, "reason": "backendError", "times": 2},
-        {"kind": "lose-before", "times": 2},
-        {"kind": "lose-after", "times": 2},
-    ):
+    for fault in PASSING:
         site.behave(
             faults=[
                 {"match": {"verb": verb, "path": path}, **fault}

@@ -51,19 +51,11 @@ WEB = Service(
     scheme="INTERNAL",
     network="ip-failover",
     rules=(RULE,),
-    backends=(Backend("node1", "group", False), Backend("node2", "group", False)),
+    backends=(Backend("node1", "group"), Backend("node2", "group")),
     health_check=FAST,
-    failover=None,
-    affinity="NONE",
-    tracking="PER_CONNECTION",
-    persistence="DEFAULT_FOR_PROTOCOL",
-    idle_s=600,
-    drain_s=0,
 )
 UDP_WEB = replace(WEB, rules=(replace(RULE, protocol="UDP"),))
-PAIR = replace(
-    WEB, backends=(Backend("node1", "one", False), Backend("node2", "two", True)), failover=Failover(0, False, True)
-)
+PAIR = replace(WEB, backends=(Backend("node1", "one"), Backend("node2", "two", True)), failover=Failover())
 BOTH = ("node1", "node2")
 
 
@@ -116,7 +108,7 @@ def test_new_connections_are_spread_and_each_stays_where_it_is(stage: Stage) -> 
         connections = [stack.enter_context(stage.connect()) for _each in range(12)]
         first = [again(each) for each in connections]
         assert set(first) == set(BOTH)
-        stage.balance(replace(WEB, backends=(*WEB.backends, Backend("node3", "group", False))), healthy=vpc_stage.NODES)
+        stage.balance(replace(WEB, backends=(*WEB.backends, Backend("node3", "group"))), healthy=vpc_stage.NODES)
         assert [again(each) for each in connections] == first
     assert set(shares(stage)) == set(vpc_stage.NODES)
 
@@ -196,7 +188,7 @@ def test_an_affinity_chooses_by_less_than_a_connection(stage: Stage) -> None:
 
 
 def test_a_client_stays_with_its_backend_when_another_one_goes(stage: Stage) -> None:
-    three = replace(WEB, affinity="CLIENT_IP", backends=(*WEB.backends, Backend("node3", "group", False)))
+    three = replace(WEB, affinity="CLIENT_IP", backends=(*WEB.backends, Backend("node3", "group")))
     stage.balance(three, healthy=vpc_stage.NODES)
     name = stage.who()
     for other in vpc_stage.NODES:
@@ -305,7 +297,7 @@ def test_a_connection_that_begins_goes_to_the_healthy_one_when_it_is_known(stage
     ],
 )
 def test_the_active_pool(stage: Stage, healthy: tuple[str, ...], drop: bool, served: set[str]) -> None:
-    stage.balance(replace(PAIR, failover=Failover(0, drop, True)), healthy=healthy)
+    stage.balance(replace(PAIR, failover=Failover(drop=drop)), healthy=healthy)
     assert set(shares(stage, 4)) == served if served else stage.lost()
 
 
@@ -317,10 +309,10 @@ def test_without_failover_all_unhealthy_backends_are_the_last_resort(stage: Stag
 def test_the_ratio_of_healthy_primary_backends_decides(stage: Stage) -> None:
     backends = (*WEB.backends, Backend("node3", "backup", True))
     for ratio, served in ((0.5, {"node1"}), (0.6, {"node3"})):
-        service = replace(WEB, backends=backends, failover=Failover(ratio, False, True))
+        service = replace(WEB, backends=backends, failover=Failover(ratio))
         stage.balance(service, healthy=("node1", "node3"))
         assert set(shares(stage, 6)) == served, ratio
-    stage.balance(replace(WEB, backends=backends, failover=Failover(1, False, True)), healthy=("node1",))
+    stage.balance(replace(WEB, backends=backends, failover=Failover(1)), healthy=("node1",))
     assert set(shares(stage, 6)) == {"node1"}, "a backup that is unhealthy takes nothing over"
 
 
@@ -356,7 +348,7 @@ def test_a_drain_after_a_failover_ends(stage: Stage, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("protocol", ["TCP", "UDP"])
 def test_a_failover_without_draining_ends_connections_at_once(stage: Stage, protocol: str) -> None:
-    service = replace(PAIR, rules=(replace(RULE, protocol=protocol),), failover=Failover(0, False, False))
+    service = replace(PAIR, rules=(replace(RULE, protocol=protocol),), failover=Failover(drain=False))
     stage.balance(service, healthy=["node1"])
     with stage.connect() if protocol == "TCP" else stage.ear() as connection:
         assert again(connection) == "node1"

@@ -28,14 +28,9 @@ PAIR = Service(
     scheme="INTERNAL",
     network="ip-failover",
     rules=(RULE,),
-    backends=(Backend("node1", "one", False), Backend("node2", "two", True)),
+    backends=(Backend("node1", "one"), Backend("node2", "two", True)),
     health_check=Check("HTTP", HEALTH, "/", "", "", 1, 1, 1, 1),
-    failover=Failover(0, False, True),
-    affinity="NONE",
-    tracking="PER_CONNECTION",
-    persistence="DEFAULT_FOR_PROTOCOL",
-    idle_s=600,
-    drain_s=0,
+    failover=Failover(),
 )
 PROJECT = "/compute/v1/projects/lab-project"
 FIREWALLS, REGION = f"{PROJECT}/global/firewalls", f"{PROJECT}/regions/us-central1"
@@ -152,7 +147,7 @@ def test_clients_far_away_and_outside(world: World, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_backend_that_is_drained_is_gone_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    backends = tuple(Backend(name, "group", False) for name in ("node1", "node2"))
+    backends = tuple(Backend(name, "group") for name in ("node1", "node2"))
     service = replace(PAIR, drain_s=1, failover=None, backends=backends)
     world.let_probers_in()
     world.balance(monkeypatch, service)

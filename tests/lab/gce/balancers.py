@@ -40,7 +40,7 @@ class Backend:
 
     instance: str
     group: str
-    failover: bool
+    failover: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ class Check:
 class Failover:
     """When the backup pool takes over. ``drop``: packets, if nobody is healthy; ``drain``: whether connections stay."""
 
-    ratio: float
-    drop: bool
-    drain: bool
+    ratio: float = 0.0
+    drop: bool = False
+    drain: bool = True
 
 
 @dataclass(frozen=True)
 class Service:
-    """A backend service with its rules and backends; an instance is a backend once.
+    """A backend service with its rules and backends; an instance is a backend once. The defaults are Google's.
 
     ``scheme``: INTERNAL or EXTERNAL; ``network``: its name. ``affinity``, ``tracking``, ``persistence``: the API's
     words, such as NONE, PER_CONNECTION, DEFAULT_FOR_PROTOCOL.
@@ -82,12 +82,12 @@ class Service:
     rules: tuple[Rule, ...]
     backends: tuple[Backend, ...]
     health_check: Check | None
-    failover: Failover | None
-    affinity: str
-    tracking: str
-    persistence: str
-    idle_s: int
-    drain_s: int
+    failover: Failover | None = None
+    affinity: str = "NONE"
+    tracking: str = "PER_CONNECTION"
+    persistence: str = "DEFAULT_FOR_PROTOCOL"
+    idle_s: int = 600
+    drain_s: int = 0
 
 
 class Balancers:

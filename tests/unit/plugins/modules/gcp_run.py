@@ -62,16 +62,19 @@ class Cloud(cloud.Cloud):
         return [request for request in self.requests if request[0] not in READS]
 
 
-def runner(module, there, monkeypatch, capsys):
-    """A function that runs the module as Ansible would, and returns its result."""
-    monkeypatch.setattr(gcp, "compute", lambda *_: there)
+def runner(module, there, monkeypatch, capsys, client=(gcp, "compute"), **usual):
+    """A function that runs the module as Ansible would, and returns its result.
+
+    client: the function that connects, as (where it is, its name). usual: options of each run, beside OPTIONS.
+    """
+    monkeypatch.setattr(*client, lambda *_, **_watch: there)
     monkeypatch.setattr(run.time, "sleep", there.clock.sleep)
     monkeypatch.setattr(run.time, "monotonic", there.clock)
     quick = functools.partial(engine.apply, sleep=there.clock.sleep, clock=there.clock, chance=lambda: 0.5)
     monkeypatch.setattr(run.engine, "apply", quick)
 
     def run_module(**options):
-        arguments = {name: value for name, value in {**OPTIONS, **options}.items() if value is not None}
+        arguments = {name: value for name, value in {**OPTIONS, **usual, **options}.items() if value is not None}
         with patch_module_args(arguments), pytest.raises(SystemExit) as ended:
             module.main()
         result = json.loads(capsys.readouterr().out)

@@ -6,23 +6,11 @@
 
 from __future__ import annotations
 
-import functools
-import json
-
-import pytest
-from ansible.module_utils.testing import patch_module_args
-
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp_lb, run
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp_lb
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover import lb_cloud
+from ansible_collections.cloudha.vip.tests.unit.plugins.modules import gcp_run
 
-OPTIONS = {
-    "project": "p",
-    "auth_kind": "accesstoken",
-    "access_token": "sekret",
-    "name": lb_cloud.NAME,
-    "region": lb_cloud.REGION,
-}
+OPTIONS = {**gcp_run.OPTIONS, "name": lb_cloud.NAME, "region": lb_cloud.REGION}
 WHOLE = {
     "subnetwork": "subnet",
     "address": lb_cloud.IP,
@@ -34,21 +22,11 @@ WHOLE = {
 
 
 def runner(module, there, monkeypatch, capsys):
-    """A function that runs the module as Ansible would, and returns its result."""
-    monkeypatch.setattr(gcp_lb, "client", lambda *_, **_watch: there)
-    monkeypatch.setattr(run.time, "sleep", there.clock.sleep)
-    monkeypatch.setattr(run.time, "monotonic", there.clock)
-    quick = functools.partial(engine.apply, sleep=there.clock.sleep, clock=there.clock, chance=lambda: 0.5)
-    monkeypatch.setattr(run.engine, "apply", quick)
+    """See gcp_run.runner."""
+    run_module = gcp_run.runner(module, there, monkeypatch, capsys, (gcp_lb, "client"), **OPTIONS)
 
-    def run_module(**options):
+    def may_go_down(**options):
         there.may_go_down = True
-        arguments = {name: value for name, value in {**OPTIONS, **options}.items() if value is not None}
-        with patch_module_args(arguments), pytest.raises(SystemExit) as ended:
-            module.main()
-        result = json.loads(capsys.readouterr().out)
-        assert ended.value.code == (1 if result.get("failed") else 0), result
-        assert "sekret" not in json.dumps(result)
-        return result
+        return run_module(**options)
 
-    return run_module
+    return may_go_down

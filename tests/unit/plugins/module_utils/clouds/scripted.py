@@ -117,19 +117,6 @@ def server(*scripts, tls=None):
         made.close()
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-        self.slept = []
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.now += seconds
-
-
 class Script:
     """A session: a list of (request line, body or None, answer), exactly in this order.
 

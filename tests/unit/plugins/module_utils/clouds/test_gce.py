@@ -24,9 +24,9 @@ from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Comp
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import (
     SILENT,
-    Clock,
     Script,
     ok,
     reply,

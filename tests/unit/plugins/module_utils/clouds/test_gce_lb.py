@@ -26,7 +26,8 @@ from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_lb import (
     resource_manager,
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import Clock, Script
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import Script
 
 # Slow to import, which only the modules for load balancers pay.
 compute_v1 = pytest.importorskip("google.cloud.compute_v1")

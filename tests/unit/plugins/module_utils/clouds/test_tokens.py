@@ -18,8 +18,8 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Unavailable,
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken, Metadata, MetadataToken
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import (
-    Clock,
     Script,
     ok,
     reply,

@@ -20,6 +20,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias, engine
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_goal import AliasGoal, Want
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.alias_look import FOLLOW
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
 
 URL = "https://www.googleapis.com/compute/v1/"
 NETWORK = "projects/p/global/networks/net"
@@ -32,28 +33,15 @@ X, Y = "10.0.9.1/32", "10.0.9.2/32"
 POD = "172.16.5.0/24"
 
 
-class Crash(Exception):
-    """The run is over, at once."""
-
-
-class Clock(threading.local):
+class OwnClock(Clock, threading.local):
     """Each thread has its own time: what others wait for at the same moment costs it nothing."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class Aliases:
     """fault(phase, verb, path): called "before" and "after" each request; what it raises is the answer."""
 
     def __init__(self):
-        self.clock = Clock()
+        self.clock = OwnClock()
         self.instances = {}
         self.operations = {}
         self.requests = []

@@ -20,6 +20,8 @@ from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names impor
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.route_goal import RouteGoal
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.route_table import next_hop_of
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Broken
 
 NETWORK = "projects/p/global/networks/ip-failover"
 DESTINATION = "10.200.1.1/32"
@@ -38,25 +40,6 @@ A, B, C = instance("node1"), instance("node2", "us-central1-b"), instance("node3
 def goal(next_hop, **keys):
     keys.setdefault("check", False)
     return RouteGoal(keys.pop("name", NAME), keys.pop("destination", DESTINATION), NETWORK, next_hop, **keys)
-
-
-class Broken(AssertionError):
-    """An invariant does not hold."""
-
-
-class Crash(BaseException):
-    """The process is killed here."""
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class Cloud:

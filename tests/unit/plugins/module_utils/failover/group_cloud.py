@@ -22,24 +22,10 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, instancegroup
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_goal import Eip, GroupGoal, Vip
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
 
 READS = ("project", "get", "list")
 VIP = "192.168.1.77"
-
-
-class Crash(Exception):
-    """The run is over, at once."""
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class Groups:

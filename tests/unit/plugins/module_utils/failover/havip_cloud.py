@@ -23,27 +23,13 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover import (
     havip_ucloudstack,
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.havip_goal import Goal
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
 
 X, Y = "10.0.0.100", "10.0.0.101"
 CHANGES = (
     *("create_port", "update_port", "delete_port", "set_external"),
     *("allocate_vip", "update_vip_bind_resource", "modify_name_and_remark", "release_vip"),
 )
-
-
-class Crash(Exception):
-    """The run is over, at once."""
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class Cloud:

@@ -21,6 +21,8 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import full_url, last_part, normalise
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, lb
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.lb_goal import Group, LbGoal
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Broken
 
 NAME, REGION = "web", "us-central1"
 PLACE = f"projects/p/regions/{REGION}"
@@ -62,25 +64,6 @@ def goal(**keys):
 
 def gone(**keys):
     return goal(present=False, **{"subnetwork": None, "address": None, "groups": None, **keys})
-
-
-class Broken(AssertionError):
-    """An invariant does not hold."""
-
-
-class Crash(BaseException):
-    """The process is killed here."""
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class Cloud:

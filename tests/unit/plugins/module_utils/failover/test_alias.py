@@ -32,13 +32,13 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.al
     Aliases,
     B,
     C,
-    Crash,
     X,
     Y,
     goal,
     move,
     want,
 )
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Crash
 
 MINE, THEIRS = "10.0.8.1/32", "10.0.8.2/32"  # of others, on a and b
 

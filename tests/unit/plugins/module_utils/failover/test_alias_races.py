@@ -18,13 +18,13 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.al
     Aliases,
     B,
     C,
-    Crash,
     X,
     Y,
     goal,
     move,
     want,
 )
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Crash
 
 SCHEDULES = 200
 PLACES = (A, B, C)

@@ -20,6 +20,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Unavailable,
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
 
 
 class Seen:
@@ -59,7 +60,7 @@ class Counting:
 
 class Counter:
     def __init__(self, *errors):
-        self.clock = Clock()
+        self.clock = Clock(50.0)
         self.number = 0
         self.errors = list(errors)  # of requests in turn; None: none
         self.request_ids = []
@@ -76,19 +77,6 @@ class Counter:
                 break
             raise error
         self.number = number
-
-
-class Clock:
-    def __init__(self):
-        self.now = 50.0
-        self.slept = []
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 def apply(client, goal, procedure=None, **keys):

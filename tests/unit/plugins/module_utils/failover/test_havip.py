@@ -21,7 +21,6 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.havip_cloud import (
     CLOUDS,
-    Crash,
     Huawei,
     Neutron,
     OldNeutron,
@@ -31,6 +30,7 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.ha
     bind,
     goal,
 )
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Crash
 
 PORTS = (Neutron, OldNeutron, Huawei)
 

@@ -16,7 +16,6 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.havip_cloud import (
     CHANGES,
     CLOUDS,
-    Crash,
     Huawei,
     Neutron,
     OldNeutron,
@@ -25,6 +24,7 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.ha
     Y,
     goal,
 )
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Crash
 
 SCHEDULES = 60
 

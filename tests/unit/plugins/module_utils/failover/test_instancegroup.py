@@ -21,12 +21,12 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_look import look
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.group_cloud import (
     VIP,
-    Crash,
     Groups,
     apply,
     created,
     goal,
 )
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Crash
 
 MEMBERS = ["vm1", "vm2"]
 EIP = "203.0.113.10"

@@ -12,8 +12,9 @@ import itertools
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import CloudError, Lost
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, instancegroup
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import instancegroup
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.instancegroup_goal import Eip, GroupGoal, Vip
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover import runs
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.group_cloud import (
     VIP,
     Groups,
@@ -23,62 +24,22 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.gr
 )
 
 
-class Actor:
-    """A run that goes on item by item."""
-
-    def __init__(self, cloud, wanted):
-        self.cloud = cloud
-        self.items = engine.run(instancegroup, cloud, wanted, timeout=60, clock=cloud.clock, chance=lambda: 0.5)
-        self.outcome = self.error = None
-
-    @property
-    def over(self):
-        return self.outcome is not None or self.error is not None
-
-    def go(self):
-        """Its next item."""
-        try:
-            item = next(self.items)
-        except StopIteration as end:
-            self.outcome = end.value
-        except (engine.Failed, engine.Refused) as error:
-            self.error = error
-        else:
-            if isinstance(item, engine.Pause):
-                self.cloud.clock.sleep(item.seconds)
-
-    def run(self):
-        while not self.over:
-            self.go()
+def actor(cloud, wanted):
+    return runs.Actor(instancegroup, cloud, wanted, timeout=60)
 
 
 def race(cloud, first, second, alone, then):
-    """The first goes `alone` items, then the second `then`, and then they take turns."""
-    actors = Actor(cloud, first), Actor(cloud, second)
-    for actor, count in ((actors[0], alone), (actors[1], then)):
-        for _each in range(count):
-            if not actor.over:
-                actor.go()
-    while not all(actor.over for actor in actors):
-        for actor in actors:
-            if not actor.over:
-                actor.go()
+    """See runs.race."""
+    actors = actor(cloud, first), actor(cloud, second)
+    runs.race(*actors, alone, then)
     cloud.settle()
     return actors
 
 
-def items_of(wanted, cloud):
-    actor = Actor(cloud, wanted)
-    count = 0
-    while not actor.over:
-        actor.go()
-        count += 1
-    return count
-
-
-def every(wanted, make=Groups, step=1):
-    count = items_of(wanted, make())
-    return itertools.product(range(0, count + 1, step), range(0, count + 1, step))
+def every(wanted, step=1):
+    """Each moment of one, with each moment of the other one."""
+    moments = range(0, actor(Groups(), wanted).end() + 1, step)
+    return itertools.product(moments, moments)
 
 
 def test_two_that_want_the_same():
@@ -87,11 +48,11 @@ def test_two_that_want_the_same():
             cloud = Groups()
             actors = race(cloud, wanted, wanted, alone, then)
             # Who lost the address to the other one sees that it is there.
-            assert [actor.error for actor in actors] == [None, None], (alone, then)
+            assert [each.error for each in actors] == [None, None], (alone, then)
             members, vips, eip = cloud.has()
             assert len(vips) == 1 and len(members) in (0, 2) and cloud.leftovers == []
             assert eip == ("203.0.113.10" if wanted.eip else None)
-            assert any(actor.outcome.changed for actor in actors)
+            assert any(each.outcome.changed for each in actors)
             assert not apply(cloud, wanted).changed
 
 
@@ -111,7 +72,7 @@ def test_two_that_each_want_a_new_eip():
     for alone, then in every(wanted):
         cloud = Groups()
         actors = race(cloud, wanted, wanted, alone, then)
-        errors = [str(actor.error) for actor in actors if actor.error]
+        errors = [str(each.error) for each in actors if each.error]
         assert len(cloud.has()[1]) == 1 and cloud.has()[2], (alone, then)
         if cloud.mutations.count("create_eip") == 1:
             assert errors == [] and cloud.leftovers == []

@@ -10,8 +10,9 @@ import itertools
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, lb
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import lb
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.lb_goal import Group
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover import runs
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.lb_cloud import (
     GROUP_A,
     GROUP_B,
@@ -28,55 +29,22 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.lb
 )
 
 
-class Actor:
-    """A run that goes on item by item."""
-
-    def __init__(self, cloud, wanted):
-        self.cloud = cloud
-        self.wanted = wanted
-        self.items = engine.run(lb.Procedure(), cloud, wanted, timeout=2000, clock=cloud.clock, chance=lambda: 0.5)
-        self.outcome = self.error = None
-
-    @property
-    def over(self):
-        return self.outcome is not None or self.error is not None
-
-    def go(self):
-        """Its next item."""
-        try:
-            item = next(self.items)
-        except StopIteration as end:
-            self.outcome = end.value
-        except (engine.Failed, engine.Refused) as error:
-            self.error = error
-        else:
-            if isinstance(item, engine.Pause):
-                self.cloud.clock.sleep(item.seconds)
+def actor(cloud, wanted):
+    return runs.Actor(lb.Procedure(), cloud, wanted, timeout=2000)
 
 
 def race(cloud, first, second, alone, then):
-    """The first goes `alone` items, then the second `then`, and then they take turns."""
+    """See runs.race."""
     cloud.may_go_down = not (first.present and second.present)
-    actors = Actor(cloud, first), Actor(cloud, second)
-    for actor, count in ((actors[0], alone), (actors[1], then)):
-        for _each in range(count):
-            if not actor.over:
-                actor.go()
-    while not all(actor.over for actor in actors):
-        for actor in actors:
-            if not actor.over:
-                actor.go()
+    actors = actor(cloud, first), actor(cloud, second)
+    runs.race(*actors, alone, then)
     cloud.may_go_down = False
     return actors
 
 
 def items_of(cloud, wanted):
-    actor, count = Actor(cloud, wanted), 0
     cloud.may_go_down = not wanted.present
-    while not actor.over:
-        actor.go()
-        count += 1
-    return count
+    return actor(cloud, wanted).end()
 
 
 def every(start, first, second, step=3):
@@ -92,8 +60,8 @@ def test_two_that_make_the_same():
     for alone, then in every(Cloud, goal(), goal()):
         cloud = Cloud()
         actors = race(cloud, goal(), goal(), alone, then)
-        assert [actor.error for actor in actors] == [None, None], (alone, then)
-        assert cloud.live() and any(actor.outcome.changed for actor in actors)
+        assert [each.error for each in actors] == [None, None], (alone, then)
+        assert cloud.live() and any(each.outcome.changed for each in actors)
         assert not apply(cloud, goal()).changed
 
 
@@ -103,7 +71,7 @@ def test_two_that_add_different_backends():
     for alone, then in every(Cloud, one, other):
         cloud = Cloud()
         actors = race(cloud, one, other, alone, then)
-        assert [actor.error for actor in actors] == [None, None], (alone, then)
+        assert [each.error for each in actors] == [None, None], (alone, then)
         assert backends(cloud) == {GROUP_A, GROUP_B}, (alone, then)
 
 
@@ -112,7 +80,7 @@ def test_two_that_add_different_members():
     for alone, then in every(Cloud, one, other):
         cloud = Cloud()
         actors = race(cloud, one, other, alone, then)
-        assert [actor.error for actor in actors] == [None, None], (alone, then)
+        assert [each.error for each in actors] == [None, None], (alone, then)
         assert sorted(cloud.members[GROUP_A]) == [A, C]
 
 
@@ -121,7 +89,7 @@ def test_two_that_change_different_fields():
     for alone, then in every(made, one, other):
         cloud = made()
         actors = race(cloud, one, other, alone, then)
-        assert [actor.error for actor in actors] == [None, None], (alone, then)
+        assert [each.error for each in actors] == [None, None], (alone, then)
         service = cloud.resources[SERVICE]
         assert (service["sessionAffinity"], service["connectionDraining"]) == ("CLIENT_IP", {"drainingTimeoutSec": 30})
 
@@ -152,15 +120,12 @@ def test_a_list_is_never_overwritten_unseen(cloud_type):
     cloud = cloud_type()
     apply(cloud, goal(groups=(Group(GROUP_A, (A,)),)))
     cloud.put(GROUP_C, members=[C]).put(GROUP_B, members=[B])
-    first, second = (Actor(cloud, goal(groups=(Group(path),))) for path in (GROUP_B, GROUP_C))
-    second.go()
-    second.go()  # it is about to send
+    first, second = (actor(cloud, goal(groups=(Group(path),))) for path in (GROUP_B, GROUP_C))
+    second.go(2)  # it is about to send
     assert cloud.requests[-1][0] not in ("patch", "insert")
-    while not first.over:
-        first.go()
+    first.end()
     assert backends(cloud) == {GROUP_A, GROUP_B}
-    while not second.over:
-        second.go()
+    second.end()
     lost = {GROUP_B} if cloud_type is Careless else set()
     assert backends(cloud) == {GROUP_A, GROUP_B, GROUP_C} - lost
 
@@ -170,14 +135,11 @@ def test_one_of_two_is_killed(killed):
     wanted = goal(), goal(groups=(Group(GROUP_C, (C,)),))
     for alone, then in every(Cloud, *wanted):
         cloud = Cloud()
-        actors = Actor(cloud, wanted[0]), Actor(cloud, wanted[1])
-        for actor, count in ((actors[0], alone), (actors[1], then)):
-            for _each in range(count):
-                if not actor.over:
-                    actor.go()
+        actors = [actor(cloud, each) for each in wanted]
+        actors[0].go(alone)
+        actors[1].go(then)
         left = actors[1 - killed]
-        while not left.over:
-            left.go()
+        left.end()
         assert left.error is None
         apply(cloud, wanted[killed])
         apply(cloud, wanted[1 - killed])

@@ -18,13 +18,13 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.lb
     GROUP_A,
     A,
     Cloud,
-    Crash,
     apply,
     goal,
     gone,
     made,
     theirs,
 )
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Crash
 
 KILLED = {
     "made": (Cloud, goal()),

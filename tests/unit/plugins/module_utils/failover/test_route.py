@@ -37,12 +37,12 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.cl
     B,
     C,
     Cloud,
-    Crash,
     apply,
     goal,
     instance,
     written,
 )
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Crash
 
 MOVE = [route_steps.INSERT_TEMPORARY, route_steps.DELETE, route_steps.INSERT, route_steps.DELETE_TEMPORARY]
 

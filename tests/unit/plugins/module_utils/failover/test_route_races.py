@@ -15,12 +15,12 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.cl
     NAME,
     A,
     B,
-    Broken,
     C,
     SlowCloud,
     apply,
     goal,
 )
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Broken
 
 LEASE = 20.0
 SCHEDULES = 200
