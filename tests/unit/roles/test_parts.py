@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.lb_fields import PROBE_RANGES
 
 ROOT = Path(__file__).resolve().parents[3]
