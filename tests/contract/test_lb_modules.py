@@ -274,6 +274,9 @@ BAD_INPUT = [
     ),
     ({"address": "10.100.4.4"}, ["address: 10.100.4.4 is in use by", "instances/spare"]),
     ({"ports": ["1", "2", "3", "4", "5", "6"]}, ["ports: 6 are too many"]),
+    # Ansible by itself would show the token then, which site.run() looks for.
+    ({"health_check": "x"}, ["health_check: dictionary requested"]),
+    ({"groups": ["web-a"]}, ["groups: dictionary requested"]),
     ({"ports": ["80", "1_0", "https"]}, ["ports: '1_0', 'https': no number"]),
     ({"protocols": ["all"], "ports": ["80"]}, ["ports: with protocols=all"]),
     ({"groups": [{**GROUPS[0], "instances": ["elsewhere"]}]}, ["elsewhere is on", "networks/other, and not on"]),
