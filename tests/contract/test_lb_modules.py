@@ -269,7 +269,7 @@ BAD_INPUT = [
     ({"subnetwork": "nosuch"}, ["nosuch", "404"]),
     ({"address": "10.200.0.1"}, ["address: 10.200.0.1 is outside of 10.100.0.0/16", "ip-failover-subnet"]),
     *(
-        ({"address": f"10.100.{each}"}, [f"address: 10.100.{each} is one of the four that Google keeps of 10.100.0.0/16"])
+        ({"address": f"10.100.{each}"}, [f"address: 10.100.{each} is one of the four that Google keeps"])
         for each in ("0.0", "0.1", "255.254", "255.255")
     ),
     ({"address": "10.100.4.4"}, ["address: 10.100.4.4 is in use by", "instances/spare"]),

@@ -24,15 +24,15 @@ def ask(url: str, timeout: float = ATTEMPT_S, node_header: str = "X-Vip-Node") -
     Raises ValueError if this is no URL that can be asked.
     """
     parts = urlsplit(url)
-    plain = {"tcp": _connect, "udp": _echo}.get(parts.scheme)
-    if not (plain or parts.scheme in ("http", "https")) or not parts.hostname or (plain and not parts.port):
+    plain, host, port = {"tcp": _connect, "udp": _echo}.get(parts.scheme), parts.hostname, parts.port or 0
+    if not (plain or parts.scheme in ("http", "https")) or not host or (plain and not port):
         raise ValueError(
             f"{url!r} cannot be asked; write it like http://192.0.2.10:8080/healthz, tcp://192.0.2.10:5432 or "
             "udp://192.0.2.10:7"
         )
     try:
         if plain:
-            _in_time(lambda: plain(parts.hostname, parts.port, timeout), timeout)
+            _in_time(lambda: plain(host, port, timeout), timeout)
             return {"url": url, "ok": True, "error": "", "by": None}
         status, by = _in_time(lambda: _get(parts, timeout, node_header), timeout)
     except (OSError, http.client.HTTPException) as e:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..base import url
-from ..clouds.gce_names import last_part, zone_of
+from ..clouds.gce_names import is_name, last_part, zone_of
 from .gcp import elsewhere, lacks, silent
 from .status import masters
 
@@ -148,6 +148,13 @@ def _contradictions(given: Mapping[str, Any], paths: Mapping[str, str]) -> Itera
         yield "gcp_lb_backups has all nodes; leave out the one that is to serve first"
     elif not backups and given["drop_if_unhealthy"]:
         yield "gcp_lb_drop_if_unhealthy is part of a failover policy, which needs a node in gcp_lb_backups"
+    names = {
+        "gcp_lb_name": str(given["name"]),
+        **{f"gcp_instance of {node}": last_part(p) for node, p in paths.items()},
+    }
+    for variable, name in names.items():
+        if not is_name(name):
+            yield f"{variable} is {name!r}; a name has a-z, 0-9 and -, with a letter first and no - last"
     for path in paths.values():
         if len(group_name(given["name"], path)) > 63:
             yield (

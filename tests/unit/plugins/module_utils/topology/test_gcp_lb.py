@@ -132,7 +132,8 @@ def test_what_the_inventory_says_of_the_probe_counts_more():
 
 
 def test_optional_variables_are_passed_on():
-    more = {"address_name": "mine", "global_access": True, "session_affinity": "client_ip", "idle_timeout_s": 600, "target_tags": ["web"]}
+    more = {"address_name": "mine", "global_access": True}
+    more |= {"session_affinity": "client_ip", "idle_timeout_s": 600, "target_tags": ["web"]}
     found = options({**GIVEN, **more}, PATHS)
     assert found["firewall"] == {"target_tags": ["web"]}
     assert {name: found[name] for name in more if name != "target_tags"} == {
@@ -154,6 +155,7 @@ def test_a_good_inventory_has_no_mistake():
         ({}, {"gcp_subnetwork": ""}, "gcp_subnetwork is not set"),
         ({}, {"vip_address": ""}, "in the primary range of gcp_subnetwork"),
         ({"scheme": "external"}, {"vip_address": ""}, "the external IPv4 address that is reserved"),
+        ({"name": "Web"}, {}, "gcp_lb_name is 'Web'; a name has a-z"),
         ({"check_url": 8080}, {}, "gcp_lb_check_url is 8080; write it like http://"),
         ({"region": "q"}, {}, "gcp_region is q, and the nodes are in r"),
         ({"region": ""}, {}, "gcp_region is not set, and the nodes are in r"),
@@ -168,6 +170,11 @@ def test_a_good_inventory_has_no_mistake():
 def test_a_mistake_is_named(given, variables, words):
     found = mistakes({**GIVEN, **given}, {**VARIABLES, **variables}, PATHS)
     assert any(words in sentence for sentence in found), found
+
+
+def test_an_instance_with_a_strange_name_is_named_with_its_node():
+    found = mistakes(GIVEN, VARIABLES, {**PATHS, "n2": N2.replace("i2", "I2")})
+    assert found == ["gcp_instance of n2 is 'I2'; a name has a-z, 0-9 and -, with a letter first and no - last"]
 
 
 def backend(path, health="HEALTHY", failover=False, active=True):
