@@ -321,15 +321,14 @@ error:
       type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import alias_ip, gcp
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.module import Module
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import alias
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=dict(
             gcp.SPEC,
             ranges=dict(type="list", elements="str", aliases=["addresses"]),

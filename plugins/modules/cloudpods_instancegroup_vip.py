@@ -314,15 +314,14 @@ error:
       type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import cloudpods, instancegroup
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.module import Module
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import instancegroup as procedure
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=dict(cloudpods.SPEC, **instancegroup.SPEC), supports_check_mode=True)
+    module = Module(argument_spec=dict(cloudpods.SPEC, **instancegroup.SPEC), supports_check_mode=True)
     with failures(module) as task:
         client, goal = cloudpods.client(module), instancegroup.goal(module.params)
         preview = instancegroup.SettledPreview()

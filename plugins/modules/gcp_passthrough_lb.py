@@ -469,15 +469,14 @@ error:
       type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_lb
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.module import Module
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import lb
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=dict(gcp.SPEC, **gcp_lb.SPEC), supports_check_mode=True)
+    module = Module(argument_spec=dict(gcp.SPEC, **gcp_lb.SPEC), supports_check_mode=True)
     with failures(module) as task:
         client = gcp_lb.client(module, module.params["timeout"])
         goal = gcp_lb.goal(module.params, client.project)

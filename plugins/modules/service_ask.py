@@ -23,6 +23,7 @@ options:
     description:
       - The services to ask, such as C(http://192.0.2.10:8080/healthz), C(https://192.0.2.10/) or
         C(tcp://192.0.2.10:5432).
+      - Of C(udp://192.0.2.10:7) it expects an echo.
     type: list
     elements: str
     required: true

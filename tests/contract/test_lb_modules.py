@@ -265,10 +265,20 @@ def test_info_finds_quotas_that_are_used_up():
 BAD_INPUT = [
     ({"project": "nosuch"}, ["404"]),
     ({"region": "mars", "groups": None}, ["Unknown region", "nothing was changed"]),
+    ({"region": ""}, ["region: '' is no name of a region"]),
+    ({"region": "US-CENTRAL1"}, ["region: 'US-CENTRAL1' is no name of a region"]),
     ({"subnetwork": "nosuch"}, ["nosuch", "404"]),
     ({"address": "10.200.0.1"}, ["address: 10.200.0.1 is outside of 10.100.0.0/16", "ip-failover-subnet"]),
+    *(
+        ({"address": f"10.100.{each}"}, [f"address: 10.100.{each} is one of the four that Google keeps"])
+        for each in ("0.0", "0.1", "255.254", "255.255")
+    ),
     ({"address": "10.100.4.4"}, ["address: 10.100.4.4 is in use by", "instances/spare"]),
     ({"ports": ["1", "2", "3", "4", "5", "6"]}, ["ports: 6 are too many"]),
+    # Ansible by itself would show the token then, which site.run() looks for.
+    ({"health_check": "x"}, ["health_check: dictionary requested"]),
+    ({"groups": ["web-a"]}, ["groups: dictionary requested"]),
+    ({"ports": ["80", "1_0", "https"]}, ["ports: '1_0', 'https': no number"]),
     ({"protocols": ["all"], "ports": ["80"]}, ["ports: with protocols=all"]),
     ({"groups": [{**GROUPS[0], "instances": ["elsewhere"]}]}, ["elsewhere is on", "networks/other, and not on"]),
     ({"groups": [{**GROUPS[0], "instances": ["nosuch"]}]}, ["nosuch does not exist"]),

@@ -171,6 +171,9 @@ def test_an_alias_range(tmp_path: Path, variables: dict[str, Any], says: list[st
 @pytest.mark.parametrize(
     ("playbook", "variables", "says"),
     [
+        ("gcp_lb_failover", {"vip_address": "fd00::1/128"}, ["vip_address is fd00::1/128; set an IPv4 address"]),
+        ("gcp_lb_heartbeat", {"vip_address": "fd00::1/128"}, ["vip_address is fd00::1/128; set an IPv4 address"]),
+        ("gcp_lb_failover", {"gcp_lb_backups": []}, ["gcp_lb_backups is empty, and here one node waits"]),
         ("gcp_lb_active_active", {"gcp_lb_backups": ["node2"]}, ["gcp_lb_backups names nodes that wait"]),
         (
             "gcp_lb_failover",

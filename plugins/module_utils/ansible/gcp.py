@@ -105,19 +105,27 @@ def _check(params: Mapping[str, Any]) -> None:
         )
     if params["service_account_file"] and params["service_account_contents"]:
         raise OptionError("service_account_file: not together with service_account_contents; give one of them")
-    endpoint = urlsplit(params["endpoint"])
-    if (
-        endpoint.scheme not in ("http", "https")
-        or not endpoint.hostname
-        or not endpoint.path.strip("/")
-        or "@" in endpoint.netloc
-        or not re.fullmatch(r"[!->@-~]+", params["endpoint"])
-    ):
+    if not _is_endpoint(params["endpoint"]):
         raise OptionError(
             f"endpoint: {params['endpoint']!r} is not the URL of the API with its version, such as {ENDPOINT}"
         )
     check_projects("project", [params["project"]])
     check_seconds(params, lease=(0.001, 600), settle=(0, 60))
+
+
+def _is_endpoint(text: str) -> bool:
+    try:
+        endpoint = urlsplit(text)
+        named = bool(endpoint.hostname) and endpoint.port != 0
+    except ValueError:  # brackets that are no address, and ports that are none
+        return False
+    return (
+        endpoint.scheme in ("http", "https")
+        and named
+        and bool(endpoint.path.strip("/"))
+        and "@" not in endpoint.netloc
+        and bool(re.fullmatch(r"[!->@-~]+", text))
+    )
 
 
 def _credentials(module: AnsibleModule, scopes: list[str]) -> Any:

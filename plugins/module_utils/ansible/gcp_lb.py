@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import traceback
 
 from ansible.module_utils.basic import missing_required_lib
@@ -120,6 +121,9 @@ def goal(params: Mapping[str, Any], project: str) -> LbGoal:
     """The goal of gcp_passthrough_lb, from its options."""
     check, firewall = params["health_check"] or {}, params["firewall"] or {}
     region = params["region"]
+    # Paths are made with it.
+    if not is_name(region):
+        raise OptionError(f"region: {region!r} is no name of a region, such as us-central1")
     values = {**params, **(params["failover"] or {})}
     return LbGoal(
         params["name"],
@@ -157,10 +161,10 @@ def _ports(texts: list[str] | None) -> tuple[Any, ...] | None:
         return ALL_PORTS
     if "all" in texts:
         raise OptionError("ports: all is for all ports; do not give others with it")
-    try:
-        return tuple(map(int, texts))
-    except ValueError:
-        raise OptionError(f"ports: {', '.join(texts)} are no numbers; give up to five, or all") from None
+    strange = [text for text in texts if not re.fullmatch("[0-9]+", text)]
+    if strange:
+        raise OptionError(f"ports: {', '.join(map(repr, strange))}: no number; give up to five numbers, or all")
+    return tuple(map(int, texts))
 
 
 def _group(given: Mapping[str, Any], project: str) -> Group:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from ..clouds.gce_names import is_name, last_part, parse_address, project_of, zone_of
@@ -121,8 +122,6 @@ def _name_problems(goal: LbGoal) -> Iterator[str]:
         )
     elif not is_name(f"{goal.name}-probes"):
         yield f"name: {goal.name!r} is too long: other objects have a longer one, so use at most 56 characters"
-    if not is_name(goal.region):
-        yield f"region: {goal.region!r} is no name of a region"
     if goal.address_name is not None and not is_name(goal.address_name):
         yield f"address_name: {goal.address_name!r} is no name of an address"
     for tag in goal.targets.get("targetTags", ()):
@@ -187,8 +186,11 @@ def _check_problems(goal: LbGoal) -> Iterator[str]:
             if name in goal.check:
                 yield f"{option_of(name)}: only with health_check.type=http"
     path = goal.check.get("path")
-    if path is not None and not path.startswith("/"):
-        yield f"health_check.path: {path!r} does not begin with /"
+    if path is not None and not re.fullmatch("/[!-~]*", path):
+        yield f"health_check.path: {path!r} does not begin with /, or has a blank or a letter beyond ASCII: encode it"
+    host = goal.check.get("host", "")
+    if not re.fullmatch("[!-~]*", host):
+        yield f"health_check.host: {host!r} has a blank or a letter beyond ASCII"
     response = goal.check.get("response", "")
     if len(response) > LONGEST_RESPONSE or not response.isascii():
         yield f"health_check.response: it has to be ASCII, of at most {LONGEST_RESPONSE} characters"

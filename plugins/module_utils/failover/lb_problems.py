@@ -203,10 +203,17 @@ def _address_problems(o: Observed) -> Iterator[str]:
         except Denied:
             subnet = {}
         first, last = parse_cidr(subnet.get("ipCidrRange") or "0.0.0.0/0")
-        if not first <= (parse_address(ip) or 0) <= last:
+        number = parse_address(ip) or 0
+        if not first <= number <= last:
             yield (
                 f"address: {ip} is outside of {format_cidr(first, last)}, the primary range of the subnetwork"
                 f" {last_part(o.subnetwork)}: choose one inside"
+            )
+            return
+        if subnet and number in (first, first + 1, last - 1, last):
+            yield (
+                f"address: {ip} is one of the four that Google keeps of {format_cidr(first, last)}, the first two and"
+                " the last two: choose another one"
             )
             return
         if o.goal.network and subnet and normalise(subnet.get("network")) != o.goal.network:

@@ -24,14 +24,15 @@ def ask(url: str, timeout: float = ATTEMPT_S, node_header: str = "X-Vip-Node") -
     Raises ValueError if this is no URL that can be asked.
     """
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "tcp") or not parts.hostname or (parts.scheme == "tcp" and not parts.port):
+    plain, host, port = {"tcp": _connect, "udp": _echo}.get(parts.scheme), parts.hostname, parts.port or 0
+    if not (plain or parts.scheme in ("http", "https")) or not host or (plain and not port):
         raise ValueError(
-            f"{url!r} cannot be asked; write it like http://192.0.2.10:8080/healthz or tcp://192.0.2.10:5432"
+            f"{url!r} cannot be asked; write it like http://192.0.2.10:8080/healthz, tcp://192.0.2.10:5432 or "
+            "udp://192.0.2.10:7"
         )
     try:
-        if parts.scheme == "tcp":
-            port = parts.port
-            _in_time(lambda: socket.create_connection((parts.hostname, port), timeout).close(), timeout)
+        if plain:
+            _in_time(lambda: plain(host, port, timeout), timeout)
             return {"url": url, "ok": True, "error": "", "by": None}
         status, by = _in_time(lambda: _get(parts, timeout, node_header), timeout)
     except (OSError, http.client.HTTPException) as e:
@@ -62,6 +63,22 @@ def _in_time(function: Callable[[], Any], timeout: float) -> Any:
     if error:
         raise error
     return value
+
+
+def _connect(host: str, port: int, timeout: float) -> None:
+    socket.create_connection((host, port), timeout).close()
+
+
+def _echo(host: str, port: int, timeout: float) -> None:
+    """As the prober of drills asks."""
+    family, kind, protocol, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind, protocol) as client:
+        client.settimeout(timeout)
+        client.connect(address)
+        sent = b"%d" % time.monotonic_ns()
+        client.send(sent)
+        if client.recv(1 << 16) != sent:
+            raise OSError("not echoed")
 
 
 def _get(parts: Any, timeout: float, node_header: str) -> tuple[int, str | None]:

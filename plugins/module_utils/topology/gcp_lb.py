@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..base import url
-from ..clouds.gce_names import last_part, zone_of
+from ..clouds.gce_names import is_name, last_part, zone_of
 from .gcp import elsewhere, lacks, silent
 from .status import masters
 
@@ -18,6 +18,7 @@ THRESHOLD = 2
 LONGEST_S = 300  # interval and timeout, as the API takes them
 # Variables that the module takes as they are, by its option.
 _AS_GIVEN = (
+    "address_name",
     "scheme",
     "protocols",
     "ports",
@@ -59,9 +60,9 @@ def timers(objective_s: Any) -> dict[str, int]:
     return {"interval_s": interval, "timeout_s": timeout, **thresholds}
 
 
-def _probe(check_url: str) -> dict[str, Any]:
+def _probe(check_url: Any) -> dict[str, Any]:
     """The kind of probe, its port and path. A probe cannot do TLS, and then only makes a connection."""
-    asked = url.parse(check_url)
+    asked = url.parse(str(check_url))
     if asked is None:
         raise ValueError(
             f"gcp_lb_check_url is {check_url!r}; write it like http://127.0.0.1/lb-check or tcp://127.0.0.1:6000"
@@ -70,6 +71,11 @@ def _probe(check_url: str) -> dict[str, Any]:
     if asked.scheme == "http":
         return {"type": "http", "port": port, "path": asked.path or "/"}
     return {"type": "tcp", "port": port}
+
+
+def _listed(value: Any) -> list[str]:
+    """What an option of Ansible with a list makes of it."""
+    return [each.strip() for each in value.split(",")] if isinstance(value, str) else list(value)
 
 
 def group_name(name: str, path: str) -> str:
@@ -84,7 +90,7 @@ def options(given: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any
 
     Raises ValueError where a variable has a value that gives none.
     """
-    backups = list(given["backups"])
+    backups = _listed(given["backups"])
     groups = [
         {
             "name": group_name(given["name"], path),
@@ -109,7 +115,7 @@ def options(given: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any
     if backups:
         policy = {"ratio": given["failover_ratio"], "drop_if_unhealthy": given["drop_if_unhealthy"]}
         # The API takes no word about draining connections where there are none.
-        found["failover"] = policy if list(given["protocols"]) == ["udp"] else {**policy, "drain": True}
+        found["failover"] = policy if _listed(given["protocols"]) == ["udp"] else {**policy, "drain": True}
     return {name: value for name, value in found.items() if value is not None and value != ""}
 
 
@@ -134,16 +140,24 @@ def _contradictions(given: Mapping[str, Any], paths: Mapping[str, str]) -> Itera
             f"gcp_region is {given['region'] or 'not set'}, and the nodes are in {' and '.join(sorted(regions))}; a "
             "load balancer and its nodes are in one region"
         )
-    strangers = [node for node in given["backups"] if node not in paths]
+    backups = _listed(given["backups"])
+    strangers = [node for node in backups if node not in paths]
     if strangers:
         yield f"gcp_lb_backups has {', '.join(strangers)}, which the group vip_nodes does not have"
-    elif len(set(given["backups"])) == len(paths):
+    elif len(set(backups)) == len(paths):
         yield "gcp_lb_backups has all nodes; leave out the one that is to serve first"
-    elif not given["backups"] and given["drop_if_unhealthy"]:
+    elif not backups and given["drop_if_unhealthy"]:
         yield (
             "gcp_lb_drop_if_unhealthy is part of a failover policy, which needs a node in gcp_lb_backups: "
             "see the playbook gcp_lb_failover"
         )
+    names = {
+        "gcp_lb_name": str(given["name"]),
+        **{f"gcp_instance of {node}": last_part(p) for node, p in paths.items()},
+    }
+    for variable, name in names.items():
+        if not is_name(name):
+            yield f"{variable} is {name!r}; a name has a-z, 0-9 and -, with a letter first and no - last"
     for path in paths.values():
         if len(group_name(given["name"], path)) > 63:
             yield (

@@ -473,7 +473,9 @@ class Follower:
         self.requests += 1
         self.lost += not ok
         self.seen[who or "a node that gave no name"] += 1
-        if ok == self.unanswered or (self.by and who != self.by) or (self.not_by and who == self.not_by):
+        # An answer that names no node may be anybody's: by tcp and udp there are no others.
+        elsewhere = self.by is not None and who not in (None, self.by)
+        if ok == self.unanswered or elsewhere or (self.not_by and who == self.not_by):
             self.run = None
             return None
         self.run = self.run or (mono, wall)

@@ -173,7 +173,7 @@ def test_absent_says_what_stays_and_why(run, there, made):
     ("options", "words"),
     [
         ({"ports": ["80", "all"]}, "ports: all is for all ports"),
-        ({"ports": ["http"]}, "ports: http are no numbers"),
+        ({"ports": ["http"]}, "ports: .http.: no number"),
         ({"ports": list("123456")}, "ports: 6 are too many"),
         ({"network": "a/b"}, "network: 'a/b' is no name"),
         (

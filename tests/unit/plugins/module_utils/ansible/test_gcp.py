@@ -127,6 +127,8 @@ def test_service_account_without_a_key():
         "https://user:secret@compute.googleapis.com/compute/v1",
         "https://compute.googleapis.com/compute/v1?x=y",
         "https://compute.googleapis.com/compute v1",
+        "https://[compute/compute/v1",
+        "https://compute.googleapis.com:99999/compute/v1",
     ],
 )
 def test_endpoint(endpoint):

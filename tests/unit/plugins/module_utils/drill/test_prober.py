@@ -111,6 +111,12 @@ def test_wait_for_a_node_or_for_another():
     assert follow(lines, by="node3")[0] is None
 
 
+def test_wait_for_a_node_where_answers_name_none():
+    lines = [line(at, None, "refused" if at < 200 else None) for at in range(0, 600, 10)]
+    assert follow(lines, by="node2")[1]["first"] == 200_000_000
+    assert follow(lines, not_by="node1")[1]["first"] == 200_000_000
+
+
 def test_wait_for_each_of_those_who_answer_side_by_side():
     lines = [line(at, "real2" if at < 300 or at % 20 else "real1") for at in range(0, 600, 10)]
     assert follow(lines, each_by=["real1", "real2"])[1]["last"] == 300_000_000

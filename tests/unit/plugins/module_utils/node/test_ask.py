@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import socket
 import threading
 import time
@@ -44,6 +45,21 @@ def test_a_connection_is_an_answer_too(port: int) -> None:
     assert ask(f"tcp://127.0.0.1:{port}")["ok"]
 
 
+@pytest.mark.parametrize(("more", "error"), [(b"", ""), (b"!", "not echoed"), (None, "timed out|no answer within 1 s")])
+def test_an_echo_by_udp_is_an_answer_too(more: bytes | None, error: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service:
+        service.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            sent, client = service.recvfrom(100)
+            if more is not None:
+                service.sendto(sent + more, client)
+
+        threading.Thread(target=serve, daemon=True).start()
+        answer = ask(f"udp://127.0.0.1:{service.getsockname()[1]}", timeout=1)
+    assert answer["ok"] == (not error) and re.fullmatch(error, answer["error"])
+
+
 def test_an_error_is_no_answer(port: int) -> None:
     assert ask(f"http://127.0.0.1:{port}/sick")["error"] == "status 503"
 
@@ -56,7 +72,7 @@ def test_nobody_listens(scheme: str) -> None:
     assert not answer["ok"] and "refused" in answer["error"]
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1", "tcp://127.0.0.1", "udp://127.0.0.1:53", "http:///x"])
+@pytest.mark.parametrize("url", ["127.0.0.1", "tcp://127.0.0.1", "udp://127.0.0.1", "sctp://127.0.0.1:53", "http:///x"])
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="cannot be asked"):
         ask(url)

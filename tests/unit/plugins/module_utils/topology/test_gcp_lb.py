@@ -17,6 +17,7 @@ GIVEN = {
     "network": "net",
     "subnetwork": "sub",
     "address": "10.0.0.9",
+    "address_name": "",
     "scheme": "internal",
     "protocols": ["tcp"],
     "ports": [80],
@@ -101,8 +102,15 @@ def test_options_for_a_node_that_waits():
     found = options({**GIVEN, "backups": ["n2"], "drop_if_unhealthy": True, "failover_ratio": 0.5}, PATHS)
     assert [group["failover"] for group in found["groups"]] == [False, True]
     assert found["failover"] == {"ratio": 0.5, "drop_if_unhealthy": True, "drain": True}
-    found = options({**GIVEN, "backups": ["n2"], "protocols": ["udp"]}, PATHS)
-    assert found["failover"] == {"ratio": 0, "drop_if_unhealthy": False}
+    for protocols in (["udp"], "udp"):
+        found = options({**GIVEN, "backups": ["n2"], "protocols": protocols}, PATHS)
+        assert found["failover"] == {"ratio": 0, "drop_if_unhealthy": False}
+
+
+def test_a_list_may_be_one_text_as_it_may_be_in_an_option():
+    wanted = {**GIVEN, "backups": " n2"}
+    assert mistakes(wanted, VARIABLES, PATHS) == []
+    assert options(wanted, PATHS) == options({**GIVEN, "backups": ["n2"]}, PATHS)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +132,8 @@ def test_what_the_inventory_says_of_the_probe_counts_more():
 
 
 def test_optional_variables_are_passed_on():
-    more = {"global_access": True, "session_affinity": "client_ip", "idle_timeout_s": 600, "target_tags": ["web"]}
+    more = {"address_name": "mine", "global_access": True}
+    more |= {"session_affinity": "client_ip", "idle_timeout_s": 600, "target_tags": ["web"]}
     found = options({**GIVEN, **more}, PATHS)
     assert found["firewall"] == {"target_tags": ["web"]}
     assert {name: found[name] for name in more if name != "target_tags"} == {
@@ -146,6 +155,8 @@ def test_a_good_inventory_has_no_mistake():
         ({}, {"gcp_subnetwork": ""}, "gcp_subnetwork is not set"),
         ({}, {"vip_address": ""}, "in the primary range of gcp_subnetwork"),
         ({"scheme": "external"}, {"vip_address": ""}, "the external IPv4 address that is reserved"),
+        ({"name": "Web"}, {}, "gcp_lb_name is 'Web'; a name has a-z"),
+        ({"check_url": 8080}, {}, "gcp_lb_check_url is 8080; write it like http://"),
         ({"region": "q"}, {}, "gcp_region is q, and the nodes are in r"),
         ({"region": ""}, {}, "gcp_region is not set, and the nodes are in r"),
         ({"backups": ["n3"]}, {}, "gcp_lb_backups has n3, which the group vip_nodes does not have"),
@@ -159,6 +170,11 @@ def test_a_good_inventory_has_no_mistake():
 def test_a_mistake_is_named(given, variables, words):
     found = mistakes({**GIVEN, **given}, {**VARIABLES, **variables}, PATHS)
     assert any(words in sentence for sentence in found), found
+
+
+def test_an_instance_with_a_strange_name_is_named_with_its_node():
+    found = mistakes(GIVEN, VARIABLES, {**PATHS, "n2": N2.replace("i2", "I2")})
+    assert found == ["gcp_instance of n2 is 'I2'; a name has a-z, 0-9 and -, with a letter first and no - last"]
 
 
 def backend(path, health="HEALTHY", failover=False, active=True):

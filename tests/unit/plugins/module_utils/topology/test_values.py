@@ -26,7 +26,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.topology.values import
         {"nginx_listen_addresses": ["127.0.0.1"], "nginx_drain_path": "", "vip_agent_verdict_lasts_s": "3"},
         {"nginx_drain_path": "/lvs-check", "nginx_drain_file": "/run/drained"},
         {"health_check_checks": [{"name": "app", "url": "http://www.example.org/x?y=z"}]},
-        {"drill_url": ["", "https://user:password@[2001:db8::1]:8443/x?y=z"]},
+        {"drill_url": ["", "udp://192.0.2.1:7", "https://user:password@[2001:db8::1]:8443/x?y=z"]},
         {"drill_topology": "a pair by another name"},
         {"drill_service": "web@1.service"},
         {"drill_service": "dev-disk-by\\x2duuid.mount"},
