@@ -201,6 +201,9 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
         {"provider": "ucloudstack", "endpoint": f"https://u:{URL_PASSWORD}@h/api", "private_key": PRIVATE}
         | {"public_key": "p", "region_name": "r"},
     ),
+    "a text that is no suboptions": ("gcp_passthrough_lb", {**BALANCER, **TOKEN, "health_check": "x"}),
+    "texts that are no suboptions": ("alias_ip_move", {**ALIAS, **TOKEN, "assignments": ["x"]}),
+    "a virtual IP, no suboptions": ("cloudpods_instancegroup_vip", {**POD, "password": PASSWORD, "vip": "x"}),
 }
 
 
@@ -309,7 +312,7 @@ def test_what_is_refused_at_once(name: str, journal: Path) -> None:
     module, options = REFUSED[name]
     result, said = run(module, options)
     assert result["failed"] and "Traceback" not in said
-    if name in ("no such option", "no number"):
+    if name in ("no such option", "no number") or name.endswith("no suboptions"):
         journal.write_text(f"Invoked with {journal.read_text()}")  # Ansible itself refuses, before it logs
     assert not found(said + journal.read_text(), set(SECRETS))
 

@@ -65,12 +65,9 @@ def _port(value: str) -> str:
 
 def _url(value: str) -> str:
     """It may contain a password, and is not shown."""
-    plain = re.fullmatch(r"(https?|tcp|udp)://[^\s\x00-\x1f\x7f]{1,2000}", value)
-    return (
-        ""
-        if plain
-        else ("is not a URL; write it like http://192.0.2.10/healthz, tcp://192.0.2.10:5432 or udp://192.0.2.10:7")
-    )
+    if re.fullmatch(r"(https?|tcp|udp)://[^\s\x00-\x1f\x7f]{1,2000}", value):
+        return ""
+    return "is not a URL; write it like http://192.0.2.10/healthz, tcp://192.0.2.10:5432 or udp://192.0.2.10:7"
 
 
 def _url_or_none(value: str) -> str:
