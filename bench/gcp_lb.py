@@ -200,6 +200,8 @@ one that has no answer after 250 ms is lost.
 - *{ResourceAgent.name}*: the same keepalived, and instead of nc the resource agent, which runs socat with a longer
   backlog. There is no Pacemaker: keepalived starts and stops a unit that calls the agent's `start`, its `monitor` every
   30 s, as it advises, and its `stop`.
+- Where keepalived elects, a hung service or node is noticed within 0.6 s, whatever the timers of the probes are. Both
+  pay this time, so *{GoogleTimers.name}* costs less than 5 times ours there.
 - The moments of the faults are spread evenly over the interval between two probes, alike for all. A pattern's
   contestants suffer each fault at the same time, each in a lab of its own.
 - *more than*: clients were losing requests still when the fault was mended, {GIVE_UP_S:.0f} s after it.
