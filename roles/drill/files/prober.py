@@ -446,6 +446,7 @@ class Follower:
         self.requests = 0
         self.lost = 0
         self.seen: Counter[str] = Counter()
+        self.named = False  # whether an answer has named its node
         self.ended = False
 
     def feed(self, line: bytes) -> dict[str, t.Any] | None:
@@ -473,8 +474,9 @@ class Follower:
         self.requests += 1
         self.lost += not ok
         self.seen[who or "a node that gave no name"] += 1
-        # An answer that names no node may be anybody's: by tcp and udp there are no others.
-        elsewhere = self.by is not None and who not in (None, self.by)
+        self.named = self.named or (ok and bool(who))
+        # By tcp and udp no answer names a node, and each may be anybody's.
+        elsewhere = self.by and who != self.by and (who or self.named)
         if ok == self.unanswered or elsewhere or (self.not_by and who == self.not_by):
             self.run = None
             return None

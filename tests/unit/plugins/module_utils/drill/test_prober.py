@@ -115,6 +115,8 @@ def test_wait_for_a_node_where_answers_name_none():
     lines = [line(at, None, "refused" if at < 200 else None) for at in range(0, 600, 10)]
     assert follow(lines, by="node2")[1]["first"] == 200_000_000
     assert follow(lines, not_by="node1")[1]["first"] == 200_000_000
+    # Where answers have names, one without is not this node's.
+    assert follow([line(0, "node1"), *lines], by="node2")[0] is None
 
 
 def test_wait_for_each_of_those_who_answer_side_by_side():
