@@ -139,7 +139,7 @@ def test_a_wrong_answer_of_its_own_is_found(gce: Local, api: Api) -> None:
     ("verb", "path", "body", "said"),
     [
         ("GET", "/projects/lab-project/global/rotes", None, (404, "notFound")),
-        ("GET", f"{PROJECT}/global/images", None, (501, "notImplemented")),
+        ("GET", f"{PROJECT}/global/snapshots", None, (501, "notImplemented")),
         ("GET", "/projects/another/global/routes", None, (404, "notFound")),
         ("GET", f"{ROUTES}/missing", None, (404, "notFound")),
         ("GET", f"{ROUTES}/Name", None, (400, "invalid")),
@@ -207,8 +207,8 @@ def test_a_name_that_is_taken(api: Api) -> None:
 
 
 def test_a_method_that_the_lab_does_not_have_is_named(api: Api) -> None:
-    status, answer = api("DELETE", f"{PROJECT}/zones/us-central1-a/instances/node1")
-    assert status == 501 and "compute.instances.delete" in answer["error"]["message"]
+    status, answer = api("POST", f"{PROJECT}/zones/us-central1-a/instances/node1/suspend")
+    assert status == 501 and "compute.instances.suspend" in answer["error"]["message"]
 
 
 def test_what_is_read_leniently(gce: Local, api: Api) -> None:
@@ -549,11 +549,12 @@ def test_the_metadata_server_knows_who_asks_by_the_address(tmp_path: Path) -> No
     """As the lab serves it, with the socket on which it is told what to do."""
     networks = (Network("n"),), (Subnetwork("s", "n", "moon-central1", "127.0.0.0/8"),)
     machines = tuple(Instance(f"m{n}", "moon-central1-a", "n", "s", f"127.0.1.{n}") for n in (1, 2))
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        addresses = one.getsockname(), other.getsockname()
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _each in range(3)]
+        addresses = [each.getsockname() for each in servers]
     admin = tmp_path / "api.sock"
     world = World("p", *networks, machines, principals=(Principal("me", ("mine",)),))
-    arguments = {"api": addresses[0], "metadata": addresses[1], "admin": admin}
+    arguments = {"api": addresses[0], "metadata": addresses[1], "resolver": addresses[2], "admin": admin}
     threading.Thread(target=serve, args=(world, MemoryPlane()), kwargs=arguments, daemon=True).start()
     until(admin.exists)
 

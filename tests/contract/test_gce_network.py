@@ -24,6 +24,7 @@ from lab.gce.memory import MemoryPlane
 from lab.gce.probes import PROBERS, Verdict
 from lab.gce.resources import Resource
 from lab.gce.server import Local, local
+from lab.places import Place
 
 RULE = Rule("web", "10.100.3.1", "TCP", (80,), False, "us-central1")
 CHECK = Check("HTTP", 80, "/", "", "", 1, 1, 2, 2)
@@ -74,27 +75,31 @@ def test_who_gets_new_connections(backends: str, policy: Failover | None, health
 # --- the router's rules
 
 
+CLIENT = {"client1": Place("10.100.3.10", "client1", 9, "")}
+
+
 class Rules:
     """What a balancer makes of a service as its backends' health and the time go by."""
 
     def __init__(self) -> None:
-        self.balancer = Balancer(["node1", "node2", "node3"])
+        self.balancer = Balancer()
+        self.places = {f"node{n}": Place(f"10.100.2.{n}", f"node{n}", n, "") for n in (1, 2, 3)}
         self.text = ""
 
     def look(self, *services: Service, healthy: str, now: float = 0) -> str:
         health = {(each.name, name): "HEALTHY" for each in services for name in healthy.split()}
-        self.text = self.balancer.rules(services, health, {RULE: ("client1",)}, now)
+        self.text = self.balancer.rules(services, health, {RULE: ("client1",)}, self.places | CLIENT, now)
         return self.text
 
     def kept(self) -> dict[str, int]:
         """Whose known connections stay, and how often each had lost all before."""
         marks = [int(each, 16) for each in re.findall("0x[0-9a-f]+", re.findall(r"ct mark { (.*?) }", self.text)[0])]
-        names = {number: name for name, number in self.balancer.numbers.items()}
+        names = {place.number: name for name, place in self.places.items()}
         return {names[mark & balance.NUMBER]: mark >> 8 for mark in marks}
 
     def chosen(self) -> Counter[str]:
         """How many hash values lead to whom."""
-        names = {number: name for name, number in self.balancer.numbers.items()}
+        names = {place.number: name for name, place in self.places.items()}
         marks = re.findall(r"\d+ : (0x[0-9a-f]+)", self.text)
         return Counter(names[int(mark, 16) & balance.NUMBER] for mark in marks)
 
@@ -127,6 +132,23 @@ def test_who_lost_connections_does_not_get_them_back() -> None:
     rules.look(healthy="")
     rules.look(service, healthy="node1 node2")
     assert rules.kept() == {"node1": 2, "node2": 1}
+
+
+def test_an_instance_that_is_gone_has_lost_its_connections_also_if_it_is_made_again() -> None:
+    rules, service = Rules(), replace(WEB, drain_s=30)
+    rules.look(service, healthy="node1 node2")
+    gone = rules.places.pop("node1")
+    rules.look(service, healthy="node1 node2")
+    assert rules.kept() == {"node2": 0} and set(rules.chosen()) == {"node2"}
+    assert "node1" not in rules.text
+    rules.places["node1"] = replace(gone, number=4)
+    rules.look(service, healthy="node1 node2")
+    assert rules.kept() == {"node1": 0, "node2": 0}
+    rules.places["node1"] = replace(gone, port="vm5", number=5)
+    rules.places["other"] = replace(gone, port="other", number=4)
+    rules.look(replace(service, backends=(*service.backends, Backend("other", "group"))), healthy="node1 node2 other")
+    assert rules.kept() == {"node1": 0, "node2": 0, "other": 1}, "who has the number now has not what it led to before"
+    assert '"vm5" . 10.100.3.1' in rules.text
 
 
 def test_a_drain_lasts_as_long_as_it_should() -> None:
@@ -172,7 +194,7 @@ def test_udp_from_outside_is_not_tracked_without_an_affinity() -> None:
         ("INTERNAL", "NONE", True),
     ):
         service = replace(WEB, rules=(rule,), scheme=scheme, affinity=affinity)
-        text = Balancer(["node1", "node2"]).rules([service], {}, {rule: ("client1",)}, 0)
+        text = Balancer().rules([service], {}, {rule: ("client1",)}, Rules().places | CLIENT, 0)
         assert ("meta mark set ct mark" in text) == tracked
 
 

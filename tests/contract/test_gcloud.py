@@ -26,22 +26,24 @@ SUBNET = ("--network=ip-failover", "--subnet=ip-failover-subnet")
 
 @pytest.fixture
 def gcloud(gce: Local, tmp_path: Path) -> Gcloud:
-    """Runs `gcloud compute` and returns what it prints, from JSON."""
+    """Runs `gcloud compute`, or another service, and returns what it prints, from JSON."""
     (tmp_path / "token").write_text("lab-controller-token")
     environment = {
         **os.environ,
         "CLOUDSDK_CONFIG": str(tmp_path / "config"),
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{gce.endpoint}/",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_DNS": f"{gce.root}/dns/v1/",
         "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(tmp_path / "token"),
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
         "CLOUDSDK_CORE_PROJECT": "lab-project",
     }
 
-    def run(*words: str, succeeds: bool = True) -> Any:
+    def run(*words: str, succeeds: bool = True, service: str = "compute") -> Any:
         done = subprocess.run(
-            ["gcloud", "compute", *words, "--format=json"],
+            ["gcloud", service, *words, "--format=json"],
             env=environment,
+            cwd=tmp_path,
             capture_output=True,
             text=True,
             timeout=60,
@@ -260,3 +262,34 @@ def test_regions_and_their_operations(gce: Local, gcloud: Gcloud) -> None:
     assert gcloud("regions", "describe", "us-central1")["status"] == "UP"
     (operation,) = gcloud("operations", "list", "--regions=us-central1")
     assert gcloud("operations", "describe", operation["name"], REGION)["status"] == "DONE"
+
+
+def test_dns(gce: Local, gcloud: Gcloud) -> None:
+    def dns(*words: str, **more: Any) -> Any:
+        return gcloud(*words, service="dns", **more)
+
+    zone, name = "--zone=ha", "web.ha.internal."
+    private = ("--visibility=private", "--networks=ip-failover", "--description=")
+    dns("managed-zones", "create", "ha", "--dns-name=ha.internal.", *private)
+    assert [each["dnsName"] for each in dns("managed-zones", "list")] == ["ha.internal."]
+    record = (zone, "--type=A", "--ttl=30")
+    dns("record-sets", "create", name, *record, "--rrdatas=10.100.2.1")
+    assert "already exists" in dns("record-sets", "create", name, *record, "--rrdatas=10.0.0.1", succeeds=False)
+    dns("record-sets", "update", name, *record, "--rrdatas=10.100.2.2,10.100.2.3")
+    dns("record-sets", "transaction", "start", zone)
+    dns("record-sets", "transaction", "remove", "10.100.2.2", "10.100.2.3", "--name", name, *record)
+    dns("record-sets", "transaction", "add", "10.100.2.1", "--name", name, *record)
+    dns("record-sets", "transaction", "execute", zone)
+    found = {each["type"]: each for each in dns("record-sets", "list", zone)}
+    assert found["A"]["rrdatas"] == ["10.100.2.1"] and " 2 21600 " in found["SOA"]["rrdatas"][0]
+    # It has the SOA in it, which is another one since.
+    dns("record-sets", "transaction", "start", zone)
+    dns("record-sets", "transaction", "add", "10.0.0.1", "--name=x.ha.internal.", *record)
+    gce.cloud.dns.find("projects/lab-project", "ha").records.update(
+        {(found["SOA"]["name"], "SOA"): {**found["SOA"], "ttl": 1}}
+    )
+    assert "Precondition not met" in dns("record-sets", "transaction", "execute", zone, succeeds=False)
+    assert [each["status"] for each in dns("record-sets", "changes", "list", zone)] == ["done"] * 4
+    dns("record-sets", "delete", name, zone, "--type=A")
+    dns("managed-zones", "delete", "ha")
+    assert dns("managed-zones", "list") == []

@@ -19,9 +19,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lab import LabError, fabric, vpc
+from lab import LabError, disks, fabric, vpc
 from lab.cloudpods import region
 from lab.cloudpods.world import World as Cloudpods
+from lab.groups import API
 from lab.openstack.world import World as OpenStack
 from lab.site import Site
 from lab.subnet import UPLINK
@@ -29,7 +30,6 @@ from lab.topology import CONTROLLER
 from lab.ucloudstack.world import World as UCloudStack
 
 LOG = "api.log"
-_GROUP = "api"  # its control group
 _SOCKET = "api.sock"
 
 
@@ -82,10 +82,21 @@ class Plane:
         self.balance = router.balance
         self.probe = router.probe
 
-    def power(self, instance: str, on: bool) -> None:
+        self.create = site.create
+        self.delete = site.delete
+        self.make_disk = disks.make
+        self.delete_disk = disks.delete
+        self.make_image = disks.make_image
+        self.delete_image = disks.delete_image
+
+    def power(self, instance: str, on: bool, after: float = 0.0) -> None:
         """Boot the machine, or cut its power; the controller is none."""
-        if instance != CONTROLLER:
-            (self._site.power_on if on else self._site.power_off)(instance)
+        if instance == CONTROLLER:
+            return
+        if on:
+            self._site.power_on(instance, after)
+        else:
+            self._site.power_off(instance)
 
     def running(self, instance: str) -> bool:
         """Whether the machine has power; the controller, which is none, always."""
@@ -149,8 +160,9 @@ class Admin:
         self.behave(faults=[*self.behaviour()["faults"], {"kind": kind, "match": wanted, **given}])
 
     def heal(self) -> None:
-        """No more faults and outages."""
-        self.behave(faults=[], **({"zone_outage": []} if "zone_outage" in self.behaviour() else {}))
+        """No more faults and outages, and nothing is stuck."""
+        well = {"faults": [], "zone_outage": [], "zone_exhausted": [], "autohealing_stuck": False}
+        self.behave(**{name: value for name, value in well.items() if name in self.behaviour()})
 
     def expire(self, principal: str) -> None:
         """The tokens that ``principal`` has are not accepted any more."""
@@ -199,11 +211,11 @@ class _Connection(http.client.HTTPConnection):
 def _serve(words: list[str]) -> None:
     from lab.cloudpods import server as cloudpods
     from lab.gce import server as gce
+    from lab.ucloudstack import region as ucloudstack_region
     from lab.ucloudstack import server as ucloudstack
-    from lab.ucloudstack.region import API
 
     site = Site.of(words)
-    site.groups.join(_GROUP)
+    site.groups.join(API)
     world, admin = site.topology.world, site.state / _SOCKET
     assert world is not None
     if isinstance(world, Cloudpods):
@@ -212,9 +224,9 @@ def _serve(words: list[str]) -> None:
         tempfile.tempdir = str(site.state)  # so that nothing stays behind when the lab is killed
         _serve_openstack(site, world, admin)
     elif isinstance(world, UCloudStack):
-        ucloudstack.serve(world, UCloudStackPlane(site), api=API, admin=admin)
+        ucloudstack.serve(world, UCloudStackPlane(site), api=ucloudstack_region.API, admin=admin)
     else:
-        gce.serve(world, Plane(site), api=(vpc.API, 80), metadata=(vpc.METADATA, 80), admin=admin)
+        gce.serve(world, Plane(site), **vpc.SERVERS, admin=admin)
 
 
 def _serve_openstack(site: Site, world: OpenStack, admin: Path) -> None:

@@ -88,6 +88,8 @@ def _api_arguments(parser: argparse.ArgumentParser) -> None:
     sub = verb("log", "Every request so far, a JSON object per line.")
     sub.add_argument("--clear", action="store_true", help="forget them")
     verb("behaviour", "How the API behaves now.")
+    sub = verb("behave", "Change how it behaves: see `api behaviour` for what there is.")
+    sub.add_argument("settings", nargs="+", metavar="NAME=VALUE", help="a value is JSON: boot_s=5, zone_exhausted=[]")
     sub = verb("latency", "How long an operation takes.")
     sub.add_argument("seconds", type=float)
     sub = verb("propagation", "How long a change takes from the end of its operation to the network.")
@@ -164,6 +166,7 @@ def _api(options: argparse.Namespace) -> None:
         "state": ask.state,
         "log": ask.forget,
         "behaviour": ask.behaviour,
+        "behave": lambda: ask.behave(**dict(map(_setting, options.settings))),
         "latency": lambda: ask.behave(latency_s=options.seconds),
         "propagation": lambda: ask.propagation(options.seconds, options.sender),
         "heal": ask.heal,
@@ -172,6 +175,14 @@ def _api(options: argparse.Namespace) -> None:
     }[options.api]()
     if options.api in ("state", "behaviour"):
         print(json.dumps(answer, indent=2))
+
+
+def _setting(text: str) -> tuple[str, object]:
+    name, _equals, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        raise LabError(f"'{text}' is not NAME=VALUE, with a value in JSON") from None
 
 
 def _clean(_: argparse.Namespace) -> None:

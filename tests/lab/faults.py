@@ -16,10 +16,12 @@ import os
 import signal
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lab import LabError, machine, vpc
 from lab.api import Admin
@@ -29,6 +31,7 @@ from lab.topology import AGENT, Topology
 
 _ARMED = Path("/run/armed")
 _OUTAGE_S = 10.0
+_STUCK_S = 15.0
 _Action = Callable[[Site, str, Sequence[str]], None]
 
 
@@ -39,10 +42,20 @@ class Fault:
     inject: _Action
     undo: _Action
     in_vpc: bool = False
+    of_groups: bool = False  # of instances that the cloud's API makes again
 
 
-def _cut(on: bool, whom: Callable[[Topology, str], list[str]]) -> _Action:
-    return lambda site, name, peers: site.fabric.cut(name, peers or whom(site.topology, name), on)
+def _cut(on: bool, whom: Callable[[Site, str], list[str]]) -> _Action:
+    def cut(site: Site, name: str, peers: Sequence[str]) -> None:
+        there = site.places.now()
+        site.fabric.cut(name, [each for each in peers or whom(site, name) if each in there], on)
+
+    return cut
+
+
+def _if_there(action: _Action) -> _Action:
+    """A machine that is no more has nothing to mend."""
+    return lambda site, name, peers: action(site, name, peers) if name in site.places else None
 
 
 def _with_power_cut(begin: Callable[[Admin], object]) -> Fault:
@@ -77,22 +90,63 @@ def _let_probes_in(on: bool) -> _Action:
         if not rules and not on:
             raise LabError("no firewall rule is called NAME-probes: there is no load balancer yet")
         for rule in rules:
-            request = urllib.request.Request(
-                f"http://{vpc.API}/compute/v1/projects/{PROJECT}/global/firewalls/{rule}",
-                json.dumps({"name": rule, "disabled": not on}).encode(),
-                {"Authorization": f"Bearer {CONTROLLER_TOKEN}", "Content-Type": "application/json"},
-                method="PATCH",
-            )
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                answer.read()
+            _ask("PATCH", f"projects/{PROJECT}/global/firewalls/{rule}", {"name": rule, "disabled": not on})
 
     return change
 
 
+def _ask(verb: str, path: str, body: object = None) -> None:
+    """Ask Google's API, as an operator would."""
+    request = urllib.request.Request(
+        f"http://{vpc.API}/compute/v1/{path}",
+        None if body is None else json.dumps(body).encode(),
+        {"Authorization": f"Bearer {CONTROLLER_TOKEN}", "Content-Type": "application/json"},
+        method=verb,
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            answer.read()
+    except urllib.error.HTTPError as error:
+        raise LabError(f"the API says {error.code} to {verb} {path}: {error.read().decode().strip()}") from error
+
+
+def _instance(site: Site, name: str) -> dict[str, Any] | None:
+    """What the API says of an instance that there is, with the ``path`` of its resource."""
+    for each in Admin(site.state).state()["instances"]:
+        if each["name"] == name:
+            return {**each, "path": each["selfLink"].partition("/compute/v1/")[2]}
+    return None
+
+
+def _operate(verb: str, what: str = "", only: str = "") -> _Action:
+    """Change an instance, as an operator would; with ``only`` not if it has another status."""
+
+    def change(site: Site, name: str, peers: Sequence[str]) -> None:
+        instance = _instance(site, name)
+        if instance and only in ("", instance["status"]):
+            _ask(verb, f"{instance['path']}{what}")
+
+    return change
+
+
+def _get_stuck(site: Site, name: str, peers: Sequence[str]) -> None:
+    """``name`` loses its power, and for a while no group makes its instance again."""
+    arm(site, "autohealing_stuck", name, peers, _STUCK_S)
+    Admin(site.state).behave(autohealing_stuck=True)
+    site.power_off(name)
+
+
+def _nothing(site: Site, name: str, peers: Sequence[str]) -> None:
+    """Others mend it."""
+
+
 def _lose_zone(site: Site, name: str, peers: Sequence[str]) -> None:
     """The zone of ``name`` is lost for a while: its machines, and whatever the API would do there."""
+    instance = _instance(site, name)
+    if instance is None:
+        raise LabError(f"{name} is no instance, so it is in no zone")
     arm(site, "zone_outage", name, peers, _OUTAGE_S)
-    Admin(site.state).behave(zone_outage=[site.topology.machine(name).variables["gcp_zone"]])
+    Admin(site.state).behave(zone_outage=[instance["zone"].rpartition("/")[2]])
 
 
 def _heal(site: Site, name: str, peers: Sequence[str]) -> None:
@@ -113,7 +167,7 @@ def _kill_agent(site: Site, name: str, peers: Sequence[str]) -> None:
             os.dup2(null, fd)
         os.closerange(3, 1024)
         try:
-            _kill_at_first_change(site, peers or site.topology.peers(name), seen)
+            _kill_at_first_change(site, peers or site.peers(name), seen)
         finally:
             os._exit(0)
     _watcher(name).write_text(str(watching))
@@ -144,11 +198,11 @@ FAULTS = {
     "node_hang": Fault(
         lambda site, name, _: site.groups.freeze(name, True), lambda site, name, _: site.groups.freeze(name, False)
     ),
-    "partition": Fault(_cut(True, Topology.others), _cut(False, Topology.others)),
-    "partition_peers": Fault(_cut(True, Topology.peers), _cut(False, Topology.peers)),
+    "partition": Fault(_cut(True, Site.others), _if_there(_cut(False, Site.others))),
+    "partition_peers": Fault(_cut(True, Site.peers), _if_there(_cut(False, Site.peers))),
     "link_down": Fault(
         lambda site, name, _: site.fabric.set_carrier(name, up=False),
-        lambda site, name, _: site.fabric.set_carrier(name, up=True),
+        _if_there(lambda site, name, _: site.fabric.set_carrier(name, up=True)),
     ),
     "api_down": Fault(_refuse_all, _heal, in_vpc=True),
     "probe_firewall_removed": Fault(_let_probes_in(False), _let_probes_in(True), in_vpc=True),
@@ -157,12 +211,18 @@ FAULTS = {
     "zone_outage": Fault(_lose_zone, _heal, in_vpc=True),
     "token_expired": _with_power_cut(lambda api: api.expire(AGENT)),
     "agent_kill": Fault(_kill_agent, _start_keepalived, in_vpc=True),
+    "autohealing_stuck": Fault(
+        _get_stuck, lambda site, name, _: Admin(site.state).behave(autohealing_stuck=False), of_groups=True
+    ),
+    "instance_deleted": Fault(_operate("DELETE"), _nothing, of_groups=True),
+    "instance_stopped": Fault(_operate("POST", "/stop"), _operate("POST", "/start", "TERMINATED"), of_groups=True),
 }
 
 
 def offered(topology: Topology) -> list[str]:
     """The faults that can be done there."""
-    return [name for name, fault in FAULTS.items() if topology.gateway is not None or not fault.in_vpc]
+    router, groups = topology.gateway is not None, any(each.later for each in topology.machines)
+    return [name for name, fault in FAULTS.items() if (router or not fault.in_vpc) and (groups or not fault.of_groups)]
 
 
 def inject(site: Site, fault: str, name: str, peers: Sequence[str]) -> None:

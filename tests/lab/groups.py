@@ -20,6 +20,7 @@ from pathlib import Path
 from lab import LabError
 
 PREFIX = "cloudha-lab-"
+KEEPER, API, PROBES = "keeper", "api", "probes"  # the groups of a lab that are no machine's
 
 
 class Groups:
@@ -51,7 +52,9 @@ class Groups:
 
     def freeze(self, machine: str, on: bool) -> None:
         """Stop every process of ``machine`` in its tracks, or let all go on."""
-        (self._unified / machine / "cgroup.freeze").write_text("1" if on else "0")
+        group = self._unified / machine
+        if on or group.is_dir():
+            (group / "cgroup.freeze").write_text("1" if on else "0")
 
     def kill_unit(self, machine: str, unit: str) -> None:
         """End every process of a system service of ``machine`` with SIGKILL, if it runs."""

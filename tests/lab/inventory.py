@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from lab.faults import offered
+from lab.places import SSH_HOSTS, ssh_hosts
 from lab.topology import Topology
 
 CONTROLLER_PYTHON = "controller-python"
@@ -25,8 +26,9 @@ def lab_command(*arguments: str) -> str:
 def ssh_config(state: Path, topology: Topology, network: Path) -> str:
     """OpenSSH's configuration: real SSH, with connections made inside the lab's controller network."""
     connect = shlex.join([sys.executable, "-I", "-S", str(_TESTS / "lab" / "connect.py"), str(network), "%h", "%p"])
-    text = "".join(f"Host {each.name}\n    HostName {each.address}\n" for each in topology.machines)
-    return text + (
+    planned = ssh_hosts({each.name: each.address for each in topology.machines})
+    # Of what is said twice the first counts.
+    return f"Include {state}/{SSH_HOSTS}\n{planned}" + (
         "Host *\n"
         "    User root\n"
         f"    IdentityFile {state}/ssh_key\n"

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab import LabError
-from lab.groups import Groups
+from lab.groups import KEEPER, Groups
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWPID = 0x20000000
@@ -86,7 +86,7 @@ class Keeper:
         child = os.fork()
         if child == 0:
             os.close(ready)
-            self._groups.join("keeper")
+            self._groups.join(KEEPER)
             _detach_into_namespaces(self.directory, tell)
         os.close(tell)
         with os.fdopen(ready, "rb") as pipe:
@@ -97,9 +97,13 @@ class Keeper:
             raise LabError(f"cannot make the lab's namespaces: {failure or keeper or 'the keeper ended at once'}")
         self._file.write_text(f"{keeper} {started}\n")
 
+    def outside(self, path: Path) -> Path:
+        """Where the host finds what is at ``path`` in the lab."""
+        return Path(f"/proc/{self._running()}/root{path}")
+
     def network(self, name: str) -> Path:
         """Where the host finds the lab's network namespace ``name``."""
-        return Path(f"/proc/{self._running()}/root{NETWORKS}/{name}")
+        return self.outside(NETWORKS / name)
 
     def run(self, function: Callable[[], None]) -> None:
         """Run ``function`` inside the lab's namespaces; its failure is raised here as LabError."""

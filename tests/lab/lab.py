@@ -19,15 +19,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lab import LabError, api, fabric, faults, image, inotify, inventory, topology
-from lab.groups import PREFIX, Groups, hierarchies
+from lab.groups import PREFIX, PROBES, Groups, hierarchies
 from lab.keeper import Keeper, enter_network
 from lab.openstack import environment
 from lab.openstack.world import World as OpenStack
+from lab.places import PLACES, Place, Places
 from lab.process import run
 from lab.site import Site
 
 STATE = Path("/run/cloudha-lab")
-_PROBES = "probes"  # the control group of what asks whether a machine lets us in
 
 
 class Lab:
@@ -52,6 +52,11 @@ class Lab:
         return topology.get(self._spec()["topology"])
 
     @property
+    def places(self) -> dict[str, Place]:
+        """The machines that there are now, and the controller, and where each is."""
+        return Places(self.keeper.outside(PLACES)).now()
+
+    @property
     def api(self) -> api.Admin:
         """How the cloud's API is told what to do."""
         if self.topology.world is None:
@@ -71,7 +76,9 @@ class Lab:
             environment.ensure(progress)  # from inside the lab there is no way to the packages
         self.down()
         begin = time.monotonic()
-        self._claim(sum(not each.own_kernel for each in plan.machines))
+        # Of those that come later one is built first.
+        builder = any(each.later for each in plan.machines)
+        self._claim(sum(not each.own_kernel for each in plan.machines) + builder)
         try:
             (self.state / "mux").mkdir()
             (self.state / "lab.json").write_text(json.dumps({"topology": topology_name, "image": str(root)}))
@@ -83,12 +90,13 @@ class Lab:
             self.inventory.write_text(inventory.inventory(self.name, self.state, plan))
             network = self.keeper.network(topology.CONTROLLER)
             (self.state / "ssh_config").write_text(inventory.ssh_config(self.state, plan, network))
-            progress(f"starting {', '.join(each.name for each in plan.machines)}")
+            starting = [each.name for each in plan.machines if not each.later]
+            progress(f"starting {', '.join(starting)}")
             self.keeper.run(self.site().build)
             if plan.world is not None:
                 self.keeper.run(lambda: api.start(self.site()))
                 self.api.wait()
-            self.wait_for_ssh([each.name for each in plan.machines])
+            self.wait_for_ssh(starting)
         except BaseException:
             self.down()
             raise
@@ -114,21 +122,19 @@ class Lab:
             inotify.release()
 
     def status(self) -> list[dict[str, str]]:
-        """Each machine: name, group, addresses, state (running, hung, off), and what the cloud's API calls it."""
-        self.keeper.network("")
+        """Each machine: name, group, addresses, state (running, hung, off, absent), and what the cloud's API says."""
+        places = self.places
         known = self.api.machines() if self.topology.world else {}
+        planned = {each.name: each for each in self.topology.machines}
         rows = []
-        for name, address in self.topology.instances.items():
-            machine = name != topology.CONTROLLER
-            if not machine and name not in known:
+        for name in dict.fromkeys([*planned, *places]):
+            if name == topology.CONTROLLER and name not in known:
                 continue
-            row = {"machine": name, "group": "", "addresses": address, "state": "", "cloud": ""}
-            if machine:
-                this = self.topology.machine(name)
-                row |= {"group": this.group, "addresses": " ".join(this.addresses), "state": self.groups.state(name)}
-            if name in known:
-                row["cloud"] = known[name]
-            rows.append(row)
+            place, this = places.get(name), planned.get(name)
+            addresses = " ".join(this.addresses) if this else place.address if place else ""
+            state = "" if name == topology.CONTROLLER else self.groups.state(name) if place else "absent"
+            row = {"machine": name, "group": this.group if this else "", "addresses": addresses, "state": state}
+            rows.append({**row, "cloud": known.get(name, "")})
         return rows
 
     def fault(
@@ -143,7 +149,8 @@ class Lab:
 
         ``tell`` is called just before the fault, with the wall clock in ns since 1970.
         """
-        site = self._check(fault, name, peers)
+        self._check(fault, (name, *peers))
+        site = self.site()
 
         def work() -> None:
             if undo_after is not None:
@@ -154,8 +161,9 @@ class Lab:
         self.keeper.run(work)
 
     def repair(self, fault: str, name: str, peers: Sequence[str] = (), wait: bool = False) -> None:
-        """Undo ``fault`` on machine ``name``; with ``wait`` return when it answers SSH again."""
-        site = self._check(fault, name, peers)
+        """Undo ``fault`` on machine ``name``, which may be no more; with ``wait`` return when it answers SSH again."""
+        self._check(fault, (name, *peers), also=[each.name for each in self.topology.machines])
+        site = self.site()
         self.keeper.run(lambda: faults.repair(site, fault, name, peers))
         if wait:
             self.wait_for_ssh([name])
@@ -175,7 +183,7 @@ class Lab:
     def execute(self, command: Sequence[str], machine: str | None = None) -> int:
         """Run ``command`` in the controller's network, or on ``machine`` over SSH; return its exit status."""
         if machine is not None:
-            self.topology.machine(machine)
+            self._find([machine])
             # ssh hands one string to a shell: several words are quoted, a single one is a script.
             script = shlex.join(command) if len(command) > 1 else command[0]
             return subprocess.call(["ssh", "-F", self.state / "ssh_config", machine, "--", script])
@@ -207,12 +215,12 @@ class Lab:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    preexec_fn=lambda: self.groups.join(_PROBES),  # so that they end with the lab
+                    preexec_fn=lambda: self.groups.join(PROBES),  # so that they end with the lab
                 )
                 for name in waiting
             }
             waiting = [name for name, probe in probes.items() if not _succeeds(probe)]
-            self.groups.kill(_PROBES)  # a proxy command may outlive its ssh
+            self.groups.kill(PROBES)  # a proxy command may outlive its ssh
             if waiting and time.monotonic() > deadline:
                 raise LabError(f"no SSH after {timeout:.0f} s from {', '.join(waiting)}: see {self.state}/*.console")
             if waiting:
@@ -229,14 +237,18 @@ class Lab:
         spec = self._spec()
         return Site(self.groups, topology.get(spec["topology"]), Path(spec["image"]), self.state)
 
-    def _check(self, fault: str, name: str, peers: Sequence[str]) -> Site:
-        site = self.site()
-        offered = faults.offered(site.topology)
+    def _check(self, fault: str, names: Sequence[str], also: Sequence[str] = ()) -> None:
+        offered = faults.offered(self.topology)
         if fault not in offered:
             raise LabError(f"no fault '{fault}' here: there are {', '.join(offered)}")
-        for each in (name, *peers):
-            site.topology.machine(each)
-        return site
+        self._find(names, also)
+
+    def _find(self, names: Sequence[str], also: Sequence[str] = ()) -> None:
+        """See that these machines are there now, or among ``also``."""
+        machines = [each for each in dict.fromkeys([*self.places, *also]) if each != topology.CONTROLLER]
+        for name in names:
+            if name not in machines:
+                raise LabError(f"no machine '{name}' here: there are {', '.join(machines)}")
 
 
 def _succeeds(probe: subprocess.Popen[bytes], timeout: float = 5.0) -> bool:

@@ -4,7 +4,7 @@
 """Systemd machines: power, hang and their repair.
 
 Runs inside the lab's namespaces. A machine is a systemd-nspawn container in a
-network namespace of its own, booted from an overlay over the image, in a
+network namespace of its own, booted from a disk (see `lab.disks`), in a
 control group of its own: killing or freezing that group is what a power cut
 or a hang is to a real one. A machine that needs what the host's kernel lacks
 has a kernel of its own instead, which is a process: user-mode Linux.
@@ -23,21 +23,19 @@ from lab.keeper import DISKS
 from lab.process import run
 
 
-def start(groups: Groups, name: str, image: Path, console: Path, files: dict[str, str]) -> None:
-    """Boot ``name``; its network namespace is there already. ``files`` are laid on its disk first."""
-    disk = DISKS / name
-    root = disk / "root"
-    if not root.is_dir():
-        for part in ("root", "upper", "work"):
-            (disk / part).mkdir(parents=True)
-        layers = f"lowerdir={image},upperdir={disk}/upper,workdir={disk}/work"
-        run("mount", "-t", "overlay", "-o", layers, "overlay", str(root))
+def start(groups: Groups, name: str, root: Path, console: Path, files: dict[str, str], before: str = "") -> None:
+    """Boot ``name`` from ``root``; its network namespace is there already. ``files`` are laid on its disk first.
+
+    Its kernel starts when the shell script ``before`` has ended, which is a part of the machine: nobody waits for it.
+    """
     _lay(root, files)
     command = [
         "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--link-journal=no",
         "--resolv-conf=off", "--timezone=off", "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
         f"--directory={root}", f"--machine={name}", f"--hostname={name}", f"--network-namespace-path=/run/netns/{name}",
     ]  # fmt: skip
+    if before:
+        command = ["sh", "-ec", f'{before}\nexec "$@"', "boot", *command]
     # Sysctls of the network are a machine's own, as on a VM.
     _launch(groups, name, command, os.environ | {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}, console)
 

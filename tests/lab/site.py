@@ -12,14 +12,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from lab import fabric, machine, topology
-from lab.groups import Groups
+from lab import LabError, disks, fabric, machine, topology
+from lab.groups import API, KEEPER, PROBES, Groups
+from lab.places import SSH_HOSTS, Places, locked, replace_file, ssh_hosts
 from lab.subnet import Subnet
-from lab.topology import CONTROLLER, Topology
-from lab.vpc import METADATA, Vpc
+from lab.topology import CONTROLLER, Machine, Topology
+from lab.vpc import METADATA, Vpc, mac_of
+
+_LOCKS = Path("/run")  # a file for each machine: one at a time gives it power, or takes it
 
 
 class Fabric(Protocol):
@@ -40,6 +46,7 @@ class Site:
         self.image = image
         self.state = state
         self.groups = groups
+        self.places = Places()
 
     @property
     def fabric(self) -> Fabric:
@@ -55,26 +62,76 @@ class Site:
         uplinks = {each.name: each.uplink for each in self.topology.machines if each.uplink}
         return Subnet(self.topology.outside, self.topology.instances[CONTROLLER], uplinks)
 
-    @property
+    @cached_property
     def vpc(self) -> Vpc:
         """The router, of a topology that has one."""
         assert self.topology.gateway is not None
-        return Vpc(self.topology.gateway, self.topology.instances, CONTROLLER)
+        return Vpc(self.topology.gateway, self.places, CONTROLLER)
+
+    def machine(self, name: str) -> Machine:
+        """The machine called ``name``, if it is there: planned by the topology, or made by the cloud's API."""
+        places = self.places.now()
+        if name not in places:
+            raise LabError(f"no machine '{name}' here: there are {', '.join(places)}")
+        address = places[name].address
+        planned = next((each for each in self.topology.machines if each.name == name), None)
+        if planned is None:
+            return Machine(name, "", (f"{address}/32",), mac_of(address))
+        # The cloud's API may have made it elsewhere.
+        moved = planned.address != address
+        return replace(planned, addresses=(f"{address}/32",), mac=mac_of(address)) if moved else planned
+
+    def others(self, name: str) -> list[str]:
+        """All machines but this one; the controller keeps its way in, as a management network would."""
+        return [each for each in self.places.now() if each not in (name, CONTROLLER)]
+
+    def peers(self, name: str) -> list[str]:
+        """The other machines of the same group."""
+        group = self.machine(name).group
+        return [each for each in self.others(name) if self.machine(each).group == group]
 
     def build(self) -> None:
         """Make the fabric, the controller's network, and boot every machine."""
         self.fabric.build()
+        for name, address in self.topology.instances.items():
+            self.places.add(name, address, disk=name)
         self.fabric.attach(CONTROLLER, self.topology.controller)
         for each in self.topology.machines:
-            self.power_on(each.name)
+            if not each.later:
+                self.power_on(each.name)
 
-    def power_on(self, name: str) -> None:
-        """Plug the machine in and boot it."""
-        if self.groups.state(name) != "off":
-            return
-        this = self.topology.machine(name)
+    def create(self, name: str, address: str, disk: str) -> None:
+        """A new machine in the VPC, plugged in, without power."""
+        if name in (API, KEEPER, PROBES):
+            raise LabError(f"no machine of a lab can be called '{name}'")
+        self.places.add(name, address, disk)
+        self.vpc.plug(name)
+        self._tell_ssh()
+
+    def delete(self, name: str) -> None:
+        """Forget a machine; its disk stays."""
+        with self._alone(name):
+            if name in self.places:
+                self._cut_power(name)
+                self.vpc.unplug(name)
+                self._tell_ssh()
+
+    def _tell_ssh(self) -> None:
+        found = {name: place.address for name, place in self.places.now().items() if name != CONTROLLER}
+        replace_file(self.state / SSH_HOSTS, ssh_hosts(found))
+
+    def power_on(self, name: str, after: float = 0.0) -> None:
+        """Plug the machine in and boot it, if it is there: its kernel starts ``after`` seconds of silence."""
+        with self._alone(name):
+            if name in self.places and self.groups.state(name) == "off":
+                self._boot(name, after)
+
+    def _boot(self, name: str, after: float) -> None:
+        this = self.machine(name)
         self.fabric.detach(name)
-        hosts = "".join(f"{each.address} {each.name}\n" for each in self.topology.machines)
+        addresses = {each.name: each.address for each in self.topology.machines}
+        addresses |= {each: place.address for each, place in self.places.now().items()}
+        hosts = "".join(f"{address} {each}\n" for each, address in addresses.items() if each != CONTROLLER)
         if self.topology.gateway is not None:
             hosts += f"{METADATA} metadata.google.internal metadata\n"
         files = {
@@ -82,18 +139,33 @@ class Site:
             "/etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n{hosts}",
             "/root/.ssh/authorized_keys": (self.state / "ssh_key.pub").read_text(),
         }
+        if self.topology.gateway is not None:
+            files["/etc/resolv.conf"] = f"nameserver {METADATA}\n"
         console = self.state / f"{name}.console"
         if this.own_kernel:
             gateway = self.subnet.attach_kernel(name)
             machine.start_kernel(self.groups, name, self.image, console, files, this.mac, this.addresses, gateway)
         else:
-            self.fabric.attach(name, this.addresses, this.mac)
-            machine.start(self.groups, name, self.image, console, files)
+            before = ""
+            if after:
+                before = f"sleep {after}\n{self.vpc.attach_asleep(name, this.addresses, this.mac)}"
+            else:
+                self.fabric.attach(name, this.addresses, this.mac)
+            root = disks.mounted(self.places[name].disk, self.image)
+            machine.start(self.groups, name, root, console, files, before)
 
     def power_off(self, name: str) -> None:
-        """A power cut: silent on the network first, then everything dies with SIGKILL."""
+        """A power cut: silent on the network first, then everything dies with SIGKILL, what is to boot it too."""
+        with self._alone(name):
+            if name in self.places:
+                self._cut_power(name)
+
+    def _cut_power(self, name: str) -> None:
         self.fabric.detach(name)
         self.groups.kill(name)
+
+    def _alone(self, name: str) -> AbstractContextManager[None]:
+        return locked(_LOCKS / f"{name}.power")
 
     def spawn(self, module: str, *words: str, log: str) -> subprocess.Popen[bytes]:
         """Start ``python -m module`` with this site (see `of`) and ``words``; it outlives the caller, not the lab."""

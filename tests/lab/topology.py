@@ -9,7 +9,7 @@ has the addresses of the document it comes from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 
@@ -34,7 +34,8 @@ CONTROLLER = "controller"
 class Machine:
     """A systemd machine with an interface on the fabric, and maybe a second one.
 
-    With ``own_kernel`` its kernel is not the host's: see `lab.machine`.
+    With ``own_kernel`` its kernel is not the host's: see `lab.machine`. One that comes ``later`` is not there when the
+    lab starts: the cloud's API makes it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Machine:
     variables: dict[str, object] = field(default_factory=dict)
     uplink: Uplink | None = None
     own_kernel: bool = False
+    later: bool = False
 
     @property
     def address(self) -> str:
@@ -78,18 +80,10 @@ class Topology:
 
     @property
     def instances(self) -> dict[str, str]:
-        """Everything that has a port on the network, the controller too, and its primary address."""
-        everyone = {**{each.name: each.addresses[0] for each in self.machines}, CONTROLLER: self.controller[0]}
+        """Everything that has a port when the lab starts, the controller too, and its primary address."""
+        machines = {each.name: each.addresses[0] for each in self.machines if not each.later}
+        everyone = {**machines, CONTROLLER: self.controller[0]}
         return {name: str(ip_interface(address).ip) for name, address in everyone.items()}
-
-    def others(self, name: str) -> list[str]:
-        """All machines but this one; the controller keeps its way in, as a management network would."""
-        return [each.name for each in self.machines if each.name != name]
-
-    def peers(self, name: str) -> list[str]:
-        """The other machines of the same group."""
-        group = self.machine(name).group
-        return [each.name for each in self.machines if each.group == group and each.name != name]
 
 
 def _pair(name: str, nodes: int = 2) -> Topology:
@@ -271,8 +265,10 @@ def _ucloudstack_pair(
     )
 
 
-def _vpc(name: str, world: World, variables: dict[str, object]) -> Topology:
-    """The machines of a project, and those outside of its network."""
+def _vpc(
+    name: str, world: World, variables: dict[str, object], to_come: Mapping[str, tuple[str, str]] | None = None
+) -> Topology:
+    """The machines of a project, those ``to_come`` (name -> address, zone), and those outside of its network."""
     controller = next(each for each in world.instances if each.name == CONTROLLER)
     machines = [
         Machine(
@@ -284,6 +280,17 @@ def _vpc(name: str, world: World, variables: dict[str, object]) -> Topology:
         )
         for each in world.instances
         if each != controller
+    ]
+    machines += [
+        Machine(
+            instance,
+            "vip_nodes",
+            (f"{address}/32",),
+            vpc.mac_of(address),
+            {"gcp_instance": instance, "gcp_zone": zone},
+            later=True,
+        )
+        for instance, (address, zone) in (to_come or {}).items()
     ]
     machines += [
         Machine(each.name, "vip_outside_clients", (f"{each.address}/32",), vpc.mac_of(each.address))
@@ -319,6 +326,24 @@ def _balanced(name: str, heartbeat: bool = False) -> Topology:
             "gcp_lb_name": "web",
         },
     )
+
+
+def _groups(name: str, variables: dict[str, object], permissions: frozenset[str] = frozenset()) -> Topology:
+    """Two nodes that managed instance groups are to make."""
+    world = google.world(CONTROLLER, nodes=2, permissions=permissions, heartbeat=False, remote=True, groups=True)
+    machines: dict[str, object] = {
+        "gcp_network": NETWORK,
+        "gcp_subnetwork": google.SUBNETWORK,
+        "gcp_tags": ["backend"],
+        "gcp_image_source": "projects/debian-cloud/global/images/family/debian-12",
+    }
+    return _vpc(name, world, {**machines, **variables}, google.TO_COME)
+
+
+def _routes(name: str) -> Topology:
+    """Such nodes, each with an agent that has a route of its own to the floating address."""
+    agent: dict[str, object] = {"gcp_autohealing_service_account": AGENT, "gcp_route_name": "floating-ip-route"}
+    return _groups(name, {"vip_address": "10.200.1.1/32", **agent}, ROUTE_PERMISSIONS)
 
 
 TOPOLOGIES = {
@@ -364,6 +389,19 @@ TOPOLOGIES = {
         _balanced("gcp_lb_active_active"),
         _balanced("gcp_lb_failover"),
         _balanced("gcp_lb_heartbeat", heartbeat=True),
+        _routes("gcp_route_ecmp"),
+        _routes("gcp_route_priority"),
+        # Its address is the first node's own. When the zone is lost, the node and its name go to the second one.
+        _groups(
+            "gcp_autohealing",
+            {
+                "vip_address": f"{google.TO_COME['node1'][0]}/32",
+                "vip_mechanism": "gcp_autohealing",
+                "gcp_dns_name": f"web.{google.MANAGED_ZONE.dns_name}",
+                "gcp_dns_zone": google.MANAGED_ZONE.name,
+                "drill_url": f"http://web.{google.MANAGED_ZONE.dns_name.rstrip('.')}/healthz",
+            },
+        ),
     )
 }
 

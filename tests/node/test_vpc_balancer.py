@@ -39,7 +39,7 @@ from ansible_collections.cloudha.vip.tests.node.vpc_stage import (
 from lab.gce import balance
 from lab.gce.balancers import Backend, Check, Failover, Rule, Service
 from lab.gce.firewall import Filter
-from lab.gce.probes import PROBERS, Probes
+from lab.gce.probes import PROBERS, Probes, of_services
 
 TCP, UDP = 6, 17
 RULE = Rule("web", VIP, "TCP", (SERVING,), False, "us-central1")
@@ -419,7 +419,7 @@ def probing(stage: Stage, *services: Service) -> Iterator[tuple[Probes, dict[tup
     def follow() -> None:
         # Threads are in the namespaces of the one that starts them.
         changed()
-        probes.follow(services)
+        probes.follow(of_services(services))
 
     stage.do(follow)
     try:
@@ -493,10 +493,10 @@ def test_a_changed_check_is_in_force_at_once_and_the_verdict_stays(stage: Stage)
     slow, watch = replace(CHECK, interval_s=300, healthy=1), Watch()
     with probing(stage, replace(WEB, health_check=slow)) as (probes, health):
         until(lambda: states(health) == {"node1": "HEALTHY", "node2": "HEALTHY"}, 5)
-        probes.follow([replace(WEB, health_check=FAST)])
+        probes.follow(of_services([replace(WEB, health_check=FAST)]))
         until(lambda: len(stage.nodes["node1"].probed) > 3, 5)
         watch.holds([each["health"] for each in probes.history] == ["HEALTHY"] * 2, "nothing changed")
-        probes.follow([])
+        probes.follow({})
         assert health == {}
 
 

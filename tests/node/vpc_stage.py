@@ -23,6 +23,7 @@ from lab.gce.balance import HEALTHY, UNHEALTHY
 from lab.gce.balancers import Service
 from lab.gce.firewall import Filter
 from lab.keeper import CLONE_NEWNET, CLONE_NEWNS, MS_PRIVATE, MS_REC, NETWORKS, enter_network, mount
+from lab.places import Places
 from lab.process import run
 from lab.vpc import Vpc
 
@@ -72,8 +73,8 @@ class Stage:
     def __init__(self, addresses: Mapping[str, str]) -> None:
         self._thread = ThreadPoolExecutor(1)
         self._open: list[socket.socket] = []
-        self._addresses = addresses
-        self.vpc = Vpc(GATEWAY, addresses, "controller")
+        self._addresses = dict(addresses)
+        self.vpc = Vpc(GATEWAY, Places(), "controller")
         self.nodes = {name: Node(name) for name in NODES if name in addresses}
         self.do(self._begin)
         self.allow({})
@@ -90,15 +91,42 @@ class Stage:
         mount("stage", "/run", "tmpfs")
         NETWORKS.mkdir()
         self.vpc.build()
-        for name, address in self._addresses.items():
-            self.vpc.attach(name, (f"{address}/32",))
-            self.vpc.permit(name, (f"{address}/32",))
         for name in self._addresses:
-            self.vpc.program(name, {f"{address}/32": (other,) for other, address in self._addresses.items()})
+            self._plug_in(name)
+        for name in self._addresses:
+            self.vpc.program(name, self.table())
         for name in self.nodes:
-            # As Google's guest agent does it.
-            for address in (VIP, EXTERNAL):
-                run("ip", "-netns", name, "route", "add", "local", f"{address}/32", "dev", "eth0", "proto", "66")
+            self._have_floating(name)
+
+    def _have_floating(self, name: str) -> None:
+        """As Google's guest agent does it."""
+        for address in (VIP, EXTERNAL):
+            run("ip", "-netns", name, "route", "add", "local", f"{address}/32", "dev", "eth0", "proto", "66")
+
+    def _plug_in(self, name: str) -> None:
+        address = self._addresses[name]
+        Places().add(name, address, disk="")
+        self.vpc.attach(name, (f"{address}/32",))
+        self.vpc.permit(name, (f"{address}/32",))
+
+    def table(self, *hops: str) -> dict[str, tuple[str, ...]]:
+        """The way to everybody, and where the floating address leads."""
+        ways = {f"{address}/32": (name,) for name, address in self._addresses.items()}
+        return {**ways, **({f"{VIP}/32": hops} if hops else {})}
+
+    def come(self, name: str, address: str) -> None:
+        """A new instance, which nobody knows the way to yet; it serves."""
+        self._addresses[name] = address
+        self.do(self._plug_in, name)
+        self.nodes[name] = Node(name)
+        self.do(self._have_floating, name)
+        self._serve(self.nodes[name])
+        self.allow({})
+
+    def go(self, name: str) -> None:
+        """An instance is deleted."""
+        self.do(self.vpc.unplug, name)
+        del self._addresses[name], self.nodes[name]
 
     def reset(self) -> None:
         """No load balancers, everything is let in, and nobody has seen anything."""

@@ -18,6 +18,7 @@ from commands import TESTS
 
 from lab import LabError
 from lab.lab import Lab
+from lab.topology import CONTROLLER
 
 LOGS = TESTS.parent / "build" / "logs"
 SHOWN = """
@@ -42,8 +43,8 @@ def collect(lab: Lab, test: str) -> str:
     for console in lab.state.glob("*.console"):
         shutil.copy(console, target)
     with contextlib.suppress(LabError, OSError):
-        for machine in lab.topology.machines:
-            (target / f"{machine.name}.log").write_text(_asked(lab, machine.name))
+        for machine in lab.places.keys() - {CONTROLLER}:
+            (target / f"{machine}.log").write_text(_asked(lab, machine))
         if lab.topology.world is not None:
             (target / "api.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in lab.api.log()))
     return f"what the lab {lab.name} says: {target}"

@@ -156,7 +156,7 @@ def ask(method, path, body=None):
     request = urllib.request.Request(root + path, body.encode() if body else None, headers, method=method)
     return json.load(urllib.request.urlopen(request, timeout=30))
 answer = ask(method, path, body)
-while answer["kind"] == "compute#operation" and answer["status"] != "DONE":
+while answer.get("kind") == "compute#operation" and answer["status"] != "DONE":
     answer = ask("POST", "/" + answer["selfLink"].split("/lab-project/")[1] + "/wait")
 print(json.dumps(answer))
 """
@@ -193,7 +193,7 @@ def add_route(lab: Lab, name: str, node: str, destination: str = f"{FLOATING}/32
 @pytest.fixture
 def api(vpc: Lab) -> Iterator[Admin]:
     """The API, in a hurry; after the test it is as it was, and has no routes."""
-    vpc.api.behave(latency_s=0, propagation_s=0)
+    vpc.api.behave(latency_s=0, propagation_s=0, dns_latency_s=0, dns_propagation_s=0)
     yield vpc.api
     vpc.api.heal()
     vpc.api.behave(latency_s=0, propagation_s=0, sender_propagation_s={})
@@ -537,6 +537,39 @@ for path in ("instance/name", "instance/zone", "project/project-id", "instance/n
 """
     name, zone, project, address = script(vpc, "node2", get).split()
     assert (name, project, address) == ("node2", "lab-project", NODE2) and zone.endswith("/zones/us-central1-b")
+
+
+def test_the_machines_ask_the_resolver(vpc: Lab, api: Admin) -> None:
+    network = "projects/lab-project/global/networks/ip-failover"
+    zone = {"name": "ha", "dnsName": "ha.internal.", "description": "", "visibility": "private"}
+    dns(vpc, "", {**zone, "privateVisibilityConfig": {"networks": [{"networkUrl": network}]}})
+    web, moved = ({"name": "web.ha.internal.", "type": "A", "ttl": 300, "rrdatas": [each]} for each in (NODE1, NODE2))
+    many = {**web, "name": "many.ha.internal.", "rrdatas": [f"10.9.9.{n}" for n in range(100)]}
+    dns(vpc, "/ha/changes", {"additions": [web, many]})
+    look_up = "import socket\nprint(*sorted({each[4][0] for each in socket.getaddrinfo(%r, 80, socket.AF_INET)}))"
+    assert script(vpc, "client1", look_up % "web.ha.internal").split() == [NODE1]
+    # Nobody on a machine keeps an answer, whatever its TTL is.
+    dns(vpc, "/ha/changes", {"deletions": [web], "additions": [moved]})
+    assert script(vpc, "client1", look_up % "web.ha.internal").split() == [NODE2]
+    assert ssh(vpc, "node1", "getent ahostsv4 web.ha.internal").split()[0] == NODE2
+    assert ssh(vpc, "node1", "getent hosts nosuch.ha.internal || echo none").strip() == "none"
+    assert len(script(vpc, "client1", look_up % "many.ha.internal").split()) == 100
+    asked = [each for each in api.call("GET", "/log/dns") if each["method"] == "A"]
+    of_client = [(each["path"], each["udp"]) for each in asked if each["caller"] == "client1"]
+    assert of_client[:2] == [("web.ha.internal.", True)] * 2
+    assert set(of_client[2:]) == {("many.ha.internal.", True), ("many.ha.internal.", False)}
+    assert ("node1", "nosuch.ha.internal.") in [(each["caller"], each["path"]) for each in asked]
+
+
+def dns(lab: Lab, path: str, body: dict[str, object]) -> None:
+    """One request to Cloud DNS, from the controller, about managed zones."""
+    ask = """
+import sys, urllib.request
+headers = {"Authorization": "Bearer lab-controller-token"}
+urllib.request.urlopen(urllib.request.Request(sys.argv[1], sys.argv[2].encode(), headers))
+"""
+    url = f"{lab.topology.variables['gcp_endpoint']}/projects/lab-project/managedZones".replace("/compute/", "/dns/")
+    cli("exec", "--name", lab.name, "--", sys.executable, "-c", ask, url + path, json.dumps(body))
 
 
 def python_of_gcloud() -> str:

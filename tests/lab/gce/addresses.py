@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from lab.gce import ranges
@@ -110,7 +110,7 @@ class Addresses(Kind):
     def holders(self, address: str, network: str, aliases: bool = True) -> list[str]:
         """The URLs of the rules and the instance that have an address; ``aliases``: also in an alias range."""
         found = [each["selfLink"] for each in self.rules(network) if each["IPAddress"] == address]
-        for instance in self.projects.instances.values():
+        for instance in self.projects.all_instances.values():
             interface = instance["networkInterfaces"][0]
             cidrs = [interface["networkIP"]]
             if aliases:
@@ -132,11 +132,11 @@ class Addresses(Kind):
         reserved = [each["address"] for each in self.all() if self._network(each) == network]
         return [IPv4Network(each) for each in (*reserved, *(rule["IPAddress"] for rule in self.rules(network)))]
 
-    def pick(self, subnetwork: Resource | None) -> str:
+    def pick(self, subnetwork: Resource | None, other_than: Iterable[IPv4Network] = ()) -> str:
         """A free address of a subnetwork, or an external one."""
         text = subnetwork["ipCidrRange"] if subnetwork else self.projects.world.external_range
         network = subnetwork["network"] if subnetwork else ""
-        taken = [*self.taken(network), *self.projects.taken(network)]
+        taken = [*self.taken(network), *self.projects.taken(network), *other_than]
         found = ranges.free(32, IPv4Network(text), taken)
         if found is None:
             raise ApiError(400, "ipSpaceExhausted", f"The range {text} has no free address.")

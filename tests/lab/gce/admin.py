@@ -22,13 +22,17 @@ def _state(emulator: Emulator, _: Any) -> Any:
             "project": cloud.world.project,
             "networks": list(cloud.networks.values()),
             "subnetworks": list(cloud.subnetworks.values()),
-            "instances": [cloud.instance(name) for name in cloud.instances],
+            "instances": [cloud.instance(name) for name in cloud.all_instances],
             "routes": cloud.all_routes(),
             "firewalls": cloud.firewall_rules(),
             "services": [dataclasses.asdict(each) for each in cloud.balancers.services()],
             "health": [
                 {"service": service, "instance": instance, "state": state}
                 for (service, instance), state in cloud.balancers.health.items()
+            ],
+            "dns": [
+                {"zone": each.resource, "records": list(each.records.values()), "served": list(each.served.values())}
+                for each in cloud.dns.all()
             ],
             "operations": cloud.operations.running(),
             "tables": dict(emulator.router.in_force),
@@ -40,7 +44,7 @@ def _behave(emulator: Emulator, told: Mapping[str, Any]) -> Any:
     cloud = emulator.cloud
     emulator.router.look()
     with cloud.lock:
-        unknown = set(told.get("zone_outage", ())) - cloud.zones.keys()
+        unknown = {*told.get("zone_outage", ()), *told.get("zone_exhausted", ())} - cloud.zones.keys()
         unknown |= set(told.get("sender_propagation_s", ())) - cloud.instances.keys()
         if unknown:
             raise ValueError(f"there is no {', '.join(sorted(unknown))} here")
@@ -50,12 +54,14 @@ def _behave(emulator: Emulator, told: Mapping[str, Any]) -> Any:
         release = "faults" in told and not any(fault.kind == "never-ends" for fault in cloud.behaviour.faults)
         # Those that were off before stay off after.
         down = [
-            each.name for each in cloud.world.instances if each.zone in after - before and cloud.power.get(each.name)
+            name for name in cloud.instances if cloud.zone_of(name) in after - before and cloud.power.get(name, True)
         ]
-        up = [each for each in emulator.victims if cloud.instances[each]["zone"].rpartition("/")[2] not in after]
+        emulator.victims = [each for each in emulator.victims if each in cloud.instances]
+        up = [each for each in emulator.victims if cloud.zone_of(each) not in after]
         emulator.victims = [each for each in emulator.victims if each not in up] + down
     if release:
         cloud.operations.release()
+        cloud.dns.release()
     for name, on in (*((each, False) for each in down), *((each, True) for each in up)):
         try:
             cloud.plane.power(name, on)
@@ -74,8 +80,8 @@ def _expire(emulator: Emulator, body: Mapping[str, str]) -> Any:
 
 def _forget(emulator: Emulator, _: Any) -> Any:
     router = emulator.router
-    logs = (emulator.requests, emulator.metadata_requests, emulator.cloud.history)
-    for log in (*logs, router.programmed, router.probes.history):
+    logs = (emulator.requests, emulator.metadata_requests, emulator.dns_queries, emulator.cloud.history)
+    for log in (*logs, router.programmed, router.probes.history, emulator.healer.probes.history):
         log.clear()
     return {}
 
@@ -87,8 +93,9 @@ VERBS: Verbs = {
     ("GET", "/log"): lambda emulator, _: list(emulator.requests),
     ("DELETE", "/log"): _forget,
     ("GET", "/log/metadata"): lambda emulator, _: list(emulator.metadata_requests),
+    ("GET", "/log/dns"): lambda emulator, _: list(emulator.dns_queries),
     ("GET", "/history"): lambda emulator, _: list(emulator.cloud.history),
     ("GET", "/programmed"): lambda emulator, _: list(emulator.router.programmed),
-    ("GET", "/health"): lambda emulator, _: list(emulator.router.probes.history),
+    ("GET", "/health"): lambda emulator, _: [*emulator.router.probes.history, *emulator.healer.probes.history],
     ("GET", "/state"): _state,
 }

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from hashlib import blake2b
 
 from lab.gce.balancers import Rule, Service
+from lab.places import Place
 
 HEALTHY, UNHEALTHY = "HEALTHY", "UNHEALTHY"
 NUMBER = 0xFF  # the bits of a mark that are a backend's number
@@ -67,22 +69,26 @@ class Balancer:
     It remembers which backends hold connections, and since when a backend is not in the active pool.
     """
 
-    def __init__(self, instances: Iterable[str]) -> None:
-        self.numbers = {name: number for number, name in enumerate(instances, 1)}
+    def __init__(self) -> None:
+        self._places: Mapping[str, Place] = {}
         self._holding: dict[_Flow, frozenset[str]] = {}
-        self._losses: Counter[tuple[_Flow, str]] = Counter()
+        self._losses: Counter[tuple[_Flow, int]] = Counter()
         self._away: dict[tuple[str, str, str], tuple[str, float]] = {}
         self._sets: set[str] = set()
 
-    def rules(self, services: Sequence[Service], health: Health, senders: Senders, now: float) -> str:
+    def rules(
+        self, services: Sequence[Service], health: Health, senders: Senders, places: Mapping[str, Place], now: float
+    ) -> str:
         """The nftables commands that put the services in force, and no others, all at once.
 
-        ``senders``: the instances whose packets a rule takes. ``now``: in seconds. They need `TABLE`, and the set
-        ``inet vpc answers``, of the addresses that an instance may send from because it is a backend.
+        ``senders``: the instances whose packets a rule takes. ``places``: of all instances that there are. ``now``: in
+        seconds. They need `TABLE`, and the set ``inet vpc answers``, of the addresses that an instance may send from
+        because it is a backend.
         """
+        self._move(places)
         holding: dict[_Flow, set[str]] = {}
         chosen: dict[Service, tuple[str, ...]] = {}
-        for service in services:
+        for service in (_among(each, places) for each in services):
             healthy = {name for (of, name), state in health.items() if (of, state) == (service.name, HEALTHY)}
             chosen[service] = eligible(service, healthy)
             self._look(service, healthy, now)
@@ -91,9 +97,20 @@ class Balancer:
                 staying = {each for each in old if self._stays(service, flow, each, healthy, now)}
                 holding[flow] = staying.union(chosen[service])
         for flow, before in self._holding.items():
-            self._losses.update((flow, each) for each in before - holding.get(flow, set()))
+            self._lose(flow, before - holding.get(flow, set()))
         self._holding = {flow: frozenset(names) for flow, names in holding.items()}
         return "\n".join(self._commands(chosen, senders)) + "\n"
+
+    def _move(self, places: Mapping[str, Place]) -> None:
+        """See which instances there are. One that is gone has lost its connections, also if it was made again."""
+        gone = {name for name, place in self._places.items() if places.get(name) != place}
+        for flow, names in self._holding.items():
+            self._lose(flow, names & gone)
+            self._holding[flow] = names - gone
+        self._places = places
+
+    def _lose(self, flow: _Flow, names: Iterable[str]) -> None:
+        self._losses.update((flow, self._places[name].number) for name in names)
 
     def _look(self, service: Service, healthy: Collection[str], now: float) -> None:
         """See why a backend is not in the active pool, and since when."""
@@ -129,10 +146,10 @@ class Balancer:
             if _has_sessions(service):
                 sets |= {_set(service, each): _definition(service) for each in holders}
             for rule in service.rules:
-                answers |= {f'"{each}" . {rule.address}' for each in _members(service) | holders}
-                ports = _listed(f'"{each}"' for each in senders.get(rule, ()))
-                for protocol, match in _streams(rule) if senders.get(rule) else ():
-                    of = f"iifname {ports} ip daddr {rule.address} {match}"
+                answers |= {f'"{self._places[each].port}" . {rule.address}' for each in _members(service) | holders}
+                sending = [f'"{self._places[each].port}"' for each in senders.get(rule, ()) if each in self._places]
+                for protocol, match in _streams(rule) if sending else ():
+                    of = f"iifname {_listed(sending)} ip daddr {rule.address} {match}"
                     rules += [(rule, f"{of} {each}") for each in self._stream(service, protocol, names)]
         # What is for fewer packets is asked first.
         rules.sort(key=lambda each: (each[0].protocol == "L3_DEFAULT", each[0].ports is None))
@@ -170,7 +187,13 @@ class Balancer:
         yield f"{choose} ct mark set meta mark accept"
 
     def _mark(self, flow: _Flow, instance: str) -> str:
-        return f"{self._losses[flow, instance] << NUMBER.bit_length() | self.numbers[instance]:#x}"
+        number = self._places[instance].number
+        return f"{self._losses[flow, number] << NUMBER.bit_length() | number:#x}"
+
+
+def _among(service: Service, instances: Collection[str]) -> Service:
+    """The service with those of its backends that there are."""
+    return replace(service, backends=tuple(each for each in service.backends if each.instance in instances))
 
 
 def _members(service: Service) -> set[str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lab.gce.addresses import Addresses
@@ -161,7 +162,7 @@ class Balancers:
             network=self.backend_services.network(service).rpartition("/")[2],
             rules=tuple(_rule(each) for each in rules),
             backends=backends,
-            health_check=self._check(service["healthChecks"][0]),
+            health_check=check_of(self.checks.in_force(), service["healthChecks"][0]),
             failover=_failover(policy or {}) if policy or any(each.failover for each in backends) else None,
             affinity=service["sessionAffinity"],
             tracking=tracking.get("trackingMode", "PER_CONNECTION"),
@@ -170,20 +171,22 @@ class Balancers:
             drain_s=service["connectionDraining"]["drainingTimeoutSec"],
         )
 
-    def _check(self, url: str) -> Check:
-        check = next(each for each in self.checks.in_force() if each["selfLink"] == url)
-        probe = check.get("httpHealthCheck") or check["tcpHealthCheck"]
-        return Check(
-            kind=check["type"],
-            port=probe["port"],
-            path=probe.get("requestPath", ""),
-            host=probe.get("host", ""),
-            response=probe.get("response", ""),
-            interval_s=check["checkIntervalSec"],
-            timeout_s=check["timeoutSec"],
-            healthy=check["healthyThreshold"],
-            unhealthy=check["unhealthyThreshold"],
-        )
+
+def check_of(checks: Iterable[Resource], url: str) -> Check:
+    """The health check at a URL, as probers see it."""
+    check = next(each for each in checks if each["selfLink"] == url)
+    probe = check.get("httpHealthCheck") or check["tcpHealthCheck"]
+    return Check(
+        kind=check["type"],
+        port=probe["port"],
+        path=probe.get("requestPath", ""),
+        host=probe.get("host", ""),
+        response=probe.get("response", ""),
+        interval_s=check["checkIntervalSec"],
+        timeout_s=check["timeoutSec"],
+        healthy=check["healthyThreshold"],
+        unhealthy=check["unhealthyThreshold"],
+    )
 
 
 def _rule(rule: Resource) -> Rule:

@@ -51,7 +51,10 @@ class Behaviour(behaviour.Behaviour):
 
     ``sender_propagation_s``: from the end of an operation to the network, for what single instances send. ``visible``:
     when what is being made can be seen by get and list: from its "request" on, or when it is "done". ``wait_s``: the
-    longest that the API holds a wait for an operation. ``zone_outage``: zones that are down.
+    longest that the API holds a wait for an operation. ``zone_outage``: zones that are down. ``boot_s``: from the start
+    of a machine until its kernel runs. ``zone_exhausted``: zones that have no room for another machine.
+    ``autohealing_stuck``: managed groups see what they should repair, and do not. ``dns_latency_s``: of a change of
+    Cloud DNS; ``dns_propagation_s``: from its end until the name servers answer with it.
     """
 
     fault = Fault
@@ -62,6 +65,11 @@ class Behaviour(behaviour.Behaviour):
     visible: str = "request"
     wait_s: float = 120.0
     zone_outage: list[str] = field(default_factory=list)
+    boot_s: float = 20.0
+    zone_exhausted: list[str] = field(default_factory=list)
+    autohealing_stuck: bool = False
+    dns_latency_s: float = 2.0
+    dns_propagation_s: float = 0.1
 
     def delay(self, sender: str) -> float:
         """Seconds from the end of an operation until the packets of ``sender`` feel it."""
@@ -69,8 +77,12 @@ class Behaviour(behaviour.Behaviour):
 
     def read(self, key: str, value: Any) -> Any:
         """See `lab.emulation.behaviour.Behaviour`."""
-        if key == "zone_outage":
+        if key in ("zone_outage", "zone_exhausted"):
             return [str(zone) for zone in value]
+        if key == "autohealing_stuck":
+            if not isinstance(value, bool):
+                raise ValueError(f"{key} is true or false, not {value!r}")
+            return value
         if key == "sender_propagation_s":
             return {str(name): float(seconds) for name, seconds in value.items()}
         if key == "visible":

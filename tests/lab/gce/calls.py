@@ -12,7 +12,7 @@ from typing import NamedTuple
 from lab.gce import filters
 from lab.gce.behaviour import Fault
 from lab.gce.cloud import Cloud
-from lab.gce.discovery import Method
+from lab.gce.discovery import COMPUTE, Method
 from lab.gce.errors import ApiError, invalid, not_found
 from lab.gce.names import HOST
 from lab.gce.operations import GLOBAL, Change
@@ -89,13 +89,17 @@ Handler = Callable[[Call], Resource]
 
 
 class Handlers(dict[str, Handler]):
-    """By the names of the methods, such as compute.routes.insert."""
+    """By the names of an API's methods, such as compute.routes.insert."""
+
+    def __init__(self, api: str = COMPUTE) -> None:
+        super().__init__()
+        self._api = api
 
     def of(self, *ids: str) -> Callable[[Handler], Handler]:
         """Says of a function which methods it handles, without "compute."."""
 
         def register(handler: Handler) -> Handler:
-            self.update(dict.fromkeys((f"compute.{each}" for each in ids), handler))
+            self.update(dict.fromkeys((f"{self._api}.{each}" for each in ids), handler))
             return handler
 
         return register

@@ -59,13 +59,17 @@ class HealthChecks(Kind):
 
     def users(self, resource: Resource) -> list[str]:
         """See `Kind`."""
-        url, services = resource["selfLink"], self.scopes.everywhere("backendServices")
-        return [each["selfLink"] for each in services if url in each["healthChecks"]]
+        url = resource["selfLink"]
+        users = [each for each in self.scopes.everywhere("backendServices") if url in each["healthChecks"]]
+        for each in self.scopes.everywhere("instanceGroupManagers"):
+            if url in (policy["healthCheck"] for policy in each.get("autoHealingPolicies", ())):
+                users.append(each)
+        return [each["selfLink"] for each in users]
 
     def _names(self, used: str, user: str) -> tuple[str, str]:
-        """The names of regional ones are others, as recorded."""
+        """The names of regional ones, in use by a backend service, are others, as recorded."""
         paths = super()._names(used, user)
-        if "/regions/" not in paths[0]:
+        if "/regions/" not in paths[0] or "/regions/" not in paths[1]:
             return paths
         number = self.projects.projects["/".join(paths[0].split("/")[:2])]["id"]
         titles = ("HEALTH_CHECK", "BACKEND_SERVICE")

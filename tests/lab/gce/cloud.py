@@ -10,28 +10,37 @@ from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from lab.gce import ranges
+from lab.gce.assignments import Assignments
 from lab.gce.balancers import Balancers
 from lab.gce.behaviour import Behaviour
 from lab.gce.collection import Collection, Scopes
 from lab.gce.dataplane import DataPlane
+from lab.gce.dns_zones import Zones
 from lab.gce.errors import ApiError, invalid, required
 from lab.gce.identity import Identity
+from lab.gce.images import Images
+from lab.gce.kinds import Kind
+from lab.gce.machines import Machines
+from lab.gce.managers import Managers
 from lab.gce.names import HOST, NAME, fingerprint, same_fingerprint
 from lab.gce.operations import Change, Operations
 from lab.gce.projects import CROSS_PROJECT, MALFORMED, Projects
 from lab.gce.resources import Resource
+from lab.gce.templates import Templates
 from lab.gce.world import World
 
 ALIASES_PER_INTERFACE = 150
 _NEXT_HOPS = ("nextHopInstance", "nextHopIp", "nextHopGateway", "nextHopIlb", "nextHopVpnTunnel")
+_NOT_RUNNING = "NEXT_HOP_NOT_RUNNING", "does not have a status of RUNNING."
 _INTERFACE_CAN_CHANGE = {"fingerprint", "aliasIpRanges"}
 
 
 class Cloud(Projects):
     """Every public method may be called by any thread. ``on_change`` is called after whatever may move packets.
 
-    ``balancers``: the load balancers, and the firewall rules; ``history``: when which destination had which live next
-    hops, for senders whatever their tags; see `lab.gce.routing`.
+    ``balancers``: the load balancers, and the firewall rules; ``kinds``: of the resources that requests make, but for
+    routes and instances; ``machines``: what changes instances; ``dns``: the zones of Cloud DNS; ``history``: when which
+    destination had which live next hops, for senders whatever their tags; see `lab.gce.routing`.
     """
 
     def __init__(self, world: World, plane: DataPlane) -> None:
@@ -51,6 +60,23 @@ class Cloud(Projects):
         scopes = Scopes()
         self.firewalls = scopes[f"{self.project}/global/firewalls"]
         self.balancers = Balancers(self, scopes)
+        self.images = Images(self, scopes, plane)
+        self.machines = Machines(
+            self,
+            plane,
+            self.behaviour,
+            self.images,
+            self.balancers.addresses,
+            lambda: self.on_change(),
+            self.balancers.groups.forget,
+        )
+        self.templates = Templates(self, scopes)
+        self.managers = Managers(self, scopes, self.templates, self.balancers.checks, self.balancers.groups)
+        self.assignments = Assignments(self.managers, self.balancers.addresses)
+        self.templates.using = self.managers.using
+        more: tuple[Kind, ...] = (self.images, self.images.disks, self.templates, self.managers)
+        self.kinds = {**self.balancers.kinds, **{each.collection: each for each in more}}
+        self.dns = Zones(self, self.behaviour, self.operations.timeline)
         for rule in world.firewalls:
             self.firewalls[rule.name] = self.maker.of_firewall(rule)
         for route in world.routes:
@@ -199,7 +225,9 @@ class Cloud(Projects):
             text = f"Next hop ip '{route['nextHopIp']}' is not assigned to an instance on the network."
             data = [{"key": "next_hop_ip", "value": route["nextHopIp"]}]
             return [{"code": "NEXT_HOP_ADDRESS_NOT_ASSIGNED", "message": text, "data": data}]
-        if name is None:
+        if hop in (each["selfLink"] for each in self.moving.values()):
+            code, text = _NOT_RUNNING
+        elif name is None:
             code, text = "NEXT_HOP_INSTANCE_NOT_FOUND", "does not exist."
         elif self.instances[name]["networkInterfaces"][0]["network"] != route["network"]:
             code, text = "NEXT_HOP_INSTANCE_NOT_ON_NETWORK", "is not on the network of the route."
@@ -207,39 +235,13 @@ class Cloud(Projects):
             code = "NEXT_HOP_CANNOT_IP_FORWARD"
             text = "cannot forward ip traffic. The next hop instance must have canIpForward set."
         elif self.status(name) != "RUNNING":
-            code, text = "NEXT_HOP_NOT_RUNNING", "does not have a status of RUNNING."
+            code, text = _NOT_RUNNING
         else:
             return []
         data = [{"key": "instance", "value": hop}]
         return [{"code": code, "message": f"Next hop instance '{hop}' {text}", "data": data}]
 
     # --- instances
-
-    def set_power(self, kind: str, instance: Resource) -> Change:
-        """The change that is a start, stop or reset."""
-        name = instance["name"]
-        with self.lock:
-            if name in self.transitional:
-                raise ApiError(
-                    400, "resourceNotReady", f"The resource '{self.relative(instance['selfLink'])}' is not ready"
-                )
-            on = self.power.get(name, True)
-            if kind == "reset" and not on:
-                raise ApiError(400, "badRequest", f"Instance '{name}' is not running.")
-            if on != (kind != "stop"):
-                self.transitional[name] = "STAGING" if kind == "start" else "STOPPING"
-
-        def work() -> None:
-            if kind in ("stop", "reset"):
-                self.plane.power(name, False)
-            if kind in ("start", "reset"):
-                self.plane.power(name, True)
-
-        def effect() -> None:
-            self.transitional.pop(name, None)
-            self.power[name] = kind != "stop"
-
-        return Change(kind, instance, effect, lambda: self.transitional.pop(name, None), work)
 
     def update_interface(self, instance: Resource, nic: str, body: Resource) -> Change:
         """The change that replaces alias ranges. The fingerprint is looked at now and when it ends."""

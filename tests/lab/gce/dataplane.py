@@ -35,13 +35,31 @@ class DataPlane(Protocol):
         """
 
     def probe(self, instance: str, check: Check, address: str, source: str) -> bool | None:
-        """Whether an instance answers a probe, sent to this address of a load balancer and from a prober's.
+        """Whether an instance answers a probe, sent to this address, its own or a load balancer's, from a prober's.
 
         None: nobody knows, and it stays what it was thought to be.
         """
 
-    def power(self, instance: str, on: bool) -> None:
-        """Boot the machine, or cut its power."""
+    def make_disk(self, disk: str, image: str) -> None:
+        """Make a disk with an image's content. Without one, or with one that is no disk's: the lab's own Debian."""
+
+    def delete_disk(self, disk: str) -> None:
+        """Forget a disk."""
+
+    def make_image(self, image: str, disk: str) -> None:
+        """Make an image: a copy of the disk of a machine without power."""
+
+    def delete_image(self, image: str) -> None:
+        """Forget an image."""
+
+    def create(self, instance: str, address: str, disk: str) -> None:
+        """Make a machine without power, plugged in at its address, that boots from a disk."""
+
+    def delete(self, instance: str) -> None:
+        """Cut the machine's power, unplug it and forget it; its disk stays."""
+
+    def power(self, instance: str, on: bool, after: float = 0.0) -> None:
+        """Boot the machine, or cut its power. Booting takes ``after`` seconds, for which nobody waits."""
 
     def running(self, instance: str) -> bool:
-        """Whether the machine has power; a hung one has."""
+        """Whether the machine has power; one that boots, or hangs, has."""

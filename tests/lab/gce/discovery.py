@@ -1,9 +1,10 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Google's discovery document: which requests there are, and what they and their answers may look like.
+"""Google's discovery documents: which requests there are, and what they and their answers may look like.
 
-The document is the one that google-api-python-client ships. Its schemas are a dialect of JSON Schema's third draft.
+The documents are those that google-api-python-client ships. Their schemas are a dialect of JSON Schema's third draft.
+Schemas are called by the API and their name, as in dns:Change; Compute Engine's may be called by their name alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 from lab.gce.errors import ApiError, invalid, required
 
-PREFIX = "/compute/v1/"
+COMPUTE, DNS = "compute", "dns"
 # The document calls it required, and in the same breath says which value it has when it is not given. Debian's resource
 # agent gcp-vpc-move-route, which people run against the real API, gives none.
 _NOT_REQUIRED = {("compute.routes.insert", "priority")}
@@ -37,6 +38,7 @@ _RANGES = {
 class Method(NamedTuple):
     """One method of the API, such as compute.routes.insert."""
 
+    api: str
     id: str
     verb: str
     parameters: Mapping[str, Mapping[str, Any]]
@@ -54,49 +56,60 @@ class _Node:
 
 
 @functools.cache
-def document() -> dict[str, Any]:
-    """The document for Compute Engine, version 1."""
+def document(api: str) -> dict[str, Any]:
+    """The document of an API, version 1."""
     found = importlib.util.find_spec("googleapiclient")
     if found is None or found.origin is None:
         raise RuntimeError("google-api-python-client is missing: see tests/requirements.txt")
-    return json.loads((Path(found.origin).parent / "discovery_cache/documents/compute.v1.json").read_text())
+    text = (Path(found.origin).parent / f"discovery_cache/documents/{api}.v1.json").read_text()
+    return json.loads(text, object_hook=lambda each: _qualified(api, each))
 
 
-def methods(node: Mapping[str, Any] | None = None) -> Iterator[tuple[Method, str]]:
-    """Every method of the document, and its path."""
-    node = document() if node is None else node
+def _qualified(api: str, each: dict[str, Any]) -> dict[str, Any]:
+    return {**each, "$ref": f"{api}:{each['$ref']}"} if "$ref" in each else each
+
+
+def methods(api: str = COMPUTE, node: Mapping[str, Any] | None = None) -> Iterator[tuple[Method, str]]:
+    """Every method of an API, and its path below the API's own."""
+    node = document(api) if node is None else node
     for item in node.get("methods", {}).values():
         method = Method(
+            api,
             item["id"],
             item["httpMethod"],
             item.get("parameters", {}),
             item.get("request", {}).get("$ref"),
             item.get("response", {}).get("$ref"),
         )
-        yield method, item.get("flatPath", item["path"])
+        yield method, item.get("flatPath", item["path"]).removeprefix(f"{api}/v1/")
     for child in node.get("resources", {}).values():
-        yield from methods(child)
+        yield from methods(api, child)
 
 
 @functools.cache
 def _tree() -> _Node:
     root = _Node()
-    for method, path in methods():
-        node, names = root, []
-        for segment in path.split("/"):
-            if segment.startswith("{"):
-                names.append(segment.strip("{+}"))
-                if node.parameter is None:
-                    node.parameter = segment, _Node()
-                node = node.parameter[1]
-            else:
-                node = node.children.setdefault(segment, _Node())
-        node.methods[method.verb] = method, tuple(names)
+    for api in (COMPUTE, DNS):
+        for method, path in methods(api):
+            node, names = root, []
+            for segment in (api, "v1", *path.replace("}:", "}/:").split("/")):
+                if segment.startswith("{"):
+                    name = segment.strip("{+}")
+                    # It calls the same thing project and projectsId.
+                    names.append(name.removesuffix("sId") if api == DNS else name)
+                    if node.parameter is None:
+                        node.parameter = segment, _Node()
+                    node = node.parameter[1]
+                else:
+                    node = node.children.setdefault(segment, _Node())
+            node.methods[method.verb] = method, tuple(names)
     return root
 
 
 def find(verb: str, path: str) -> tuple[Method, dict[str, str]] | None:
-    """The method for a request, ``path`` being what follows /compute/v1/, and the parameters in it."""
+    """The method for a request, ``path`` being such as compute/v1/projects/P, and the parameters in it."""
+    if path.startswith(f"{DNS}/"):
+        path = re.sub(r":(\w+)$", r"/:\1", path)  # what is done to a resource, and no part of its name
     found = _find(_tree(), verb, path.split("/"), 0, ())
     if found is None:
         return None
@@ -124,7 +137,7 @@ def check_request(method: Method, values: Mapping[str, str], query: Mapping[str,
         pattern = method.parameters.get(name, {}).get("pattern")
         if pattern and not re.fullmatch(pattern, value):
             raise invalid(name, value, f"Must be a match of regex '{pattern}'")
-    known = {**document()["parameters"], **_EVERYWHERE, **method.parameters}
+    known = {**document(method.api)["parameters"], **_EVERYWHERE, **method.parameters}
     for name, value in query.items():
         if name not in known or known[name].get("location") == "path":
             raise ApiError(400, "badRequest", f'Unknown name "{name}": no query parameter of {method.id} is called so.')
@@ -140,7 +153,7 @@ def check_request(method: Method, values: Mapping[str, str], query: Mapping[str,
     body = {} if body is None else body
     if not isinstance(body, dict):
         raise ApiError(400, "parseError", "The request body is not an object.")
-    schema = document()["schemas"][method.request]
+    schema = _schema(method.request)
     given: dict[str, Any] = _given(schema, body, nulls=method.verb == "PATCH")
     for problem in _problems(schema, given, "resource", lenient=True):
         raise ApiError(400, "invalid", problem)
@@ -153,7 +166,7 @@ def check_request(method: Method, values: Mapping[str, str], query: Mapping[str,
 
 def problems_of(schema: str, value: object) -> list[str]:
     """How a value differs from what the document says of a schema."""
-    return list(_problems(document()["schemas"][schema], value, schema))
+    return list(_problems(_schema(schema), value, schema.rpartition(":")[2]))
 
 
 def _given(spec: Mapping[str, Any], value: Any, nulls: bool = False) -> Any:
@@ -172,7 +185,12 @@ def _given(spec: Mapping[str, Any], value: Any, nulls: bool = False) -> Any:
 
 
 def _resolve(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    return document()["schemas"][spec["$ref"]] if "$ref" in spec else spec
+    return _schema(spec["$ref"]) if "$ref" in spec else spec
+
+
+def _schema(name: str) -> Mapping[str, Any]:
+    api, _colon, name = name.rpartition(":")
+    return document(api or COMPUTE)["schemas"][name]
 
 
 def _problems(spec: Mapping[str, Any], value: object, where: str, lenient: bool = False) -> Iterator[str]:

@@ -5,42 +5,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lab.emulation import behaviour, emulator
-from lab.gce import discovery, lb_methods, methods
+from lab.gce import discovery, dns_methods, instance_methods, lb_methods, manager_methods, methods
 from lab.gce.calls import Call
 from lab.gce.cloud import Cloud
 from lab.gce.dataplane import DataPlane
+from lab.gce.dns_zones import absent
 from lab.gce.errors import ApiError, invalid, not_found
+from lab.gce.healing import Healer
+from lab.gce.images import PUBLIC
 from lab.gce.resources import Resource
 from lab.gce.routing import Router
 from lab.gce.world import World
 
-HANDLERS = {**methods.HANDLERS, **lb_methods.HANDLERS}
+_ROOMS = (methods, instance_methods, lb_methods, manager_methods, dns_methods)
+HANDLERS = {name: handler for each in _ROOMS for name, handler in each.HANDLERS.items()}
+_FOR_EVERYONE = tuple(f"compute.images.{name}" for name in ("get", "getFromFamily", "list"))
 
 
 class Emulator(emulator.Emulator):
     """A project, and those that share its network, with their API, its log and its network.
 
-    The names in the log, and what counts as violations, are the discovery document's. ``metadata_requests``: the log of
-    the metadata server.
+    The names in the log, and what counts as violations, are the discovery documents'. ``metadata_requests``: the log of
+    the metadata server; ``dns_queries``: that of the resolver.
     """
 
     def __init__(self, world: World, plane: DataPlane) -> None:
         super().__init__()
         self.cloud = Cloud(world, plane)
         self.router = Router(self.cloud)
+        self.healer = Healer(self.cloud)
         self.metadata_requests: list[dict[str, Any]] = []
+        self.dns_queries: list[dict[str, Any]] = []
         self.victims: list[str] = []  # instances that an outage has cut off
-        discovery.find("GET", "")  # reads the document
+        discovery.find("GET", "")  # reads the documents
         self.router.start()
+        self.healer.start()
 
     def close(self) -> None:
         """End its threads."""
+        self.healer.close()
         self.router.close()
         self.cloud.close()
 
@@ -65,13 +75,13 @@ class Emulator(emulator.Emulator):
         project = re.fullmatch(r"/v1/projects/([^/:]+):testIamPermissions", split.path)
         if project and verb == "POST":
             return self._project_permissions(project[1], token, text, entry)
-        found = None
-        if split.path.startswith(discovery.PREFIX):
-            found = discovery.find(verb, unquote(split.path[len(discovery.PREFIX) :]))
+        found = discovery.find(verb, unquote(split.path[1:]))
         if found is None:
             raise ApiError(404, "notFound", f"The API has no {verb} {split.path}")
         method, values = found
-        mutates = verb != "GET" and method.response == "Operation" and not method.id.endswith(".wait")
+        is_dns = method.api == discovery.DNS
+        changes = is_dns or method.response == "compute:Operation"
+        mutates = verb != "GET" and changes and not method.id.endswith((".wait", ".testIamPermissions"))
         entry |= {"name": method.id, "mutation": mutates}
         entry["caller"] = caller = cloud.identity.caller(token)
         faults = cloud.behaviour.meet(verb, split.path, caller)
@@ -80,14 +90,20 @@ class Emulator(emulator.Emulator):
         handler = HANDLERS.get(method.id)
         if handler is None:
             raise ApiError(501, "notImplemented", f"The lab's API does not have the method {method.id}.")
-        self._check_scope(method.id, values)
+        if is_dns:
+            self._check_project(values["project"])
+        else:
+            self._check_scope(method.id, values)
         request = f"{verb} {split.path} {json.dumps(body, sort_keys=True)}"
         answer = None
         if mutates and query.get("requestId"):
             answer = cloud.operations.repeated(request, query["requestId"])
         if answer is None:
-            answer = handler(Call(cloud, method, caller, values, query, body, request, faults))
-        if mutates:
+            call = Call(cloud, method, caller, values, query, body, request, faults)
+            # A change of Cloud DNS is made at once, and as a whole.
+            with cloud.lock if is_dns else contextlib.nullcontext():
+                answer = handler(call)
+        if mutates and not is_dns:
             entry["operation"] = answer["name"]
         problems = discovery.problems_of(method.response, answer) if method.response else []
         if problems:
@@ -107,10 +123,17 @@ class Emulator(emulator.Emulator):
         granted = [each for each in asked if self.cloud.identity.granted(caller, each, path)]
         return {"permissions": granted} if granted else {}
 
+    def _check_project(self, project: str) -> None:
+        """Refuse what is in a project that there is not, as Cloud DNS does."""
+        if self.cloud.relative(f"projects/{project}") not in self.cloud.projects:
+            raise absent("parameters.project", project)
+
     def _check_scope(self, method: str, values: dict[str, str]) -> None:
         """Refuse what is in a project or a zone that there is not, or in a zone that is down."""
         cloud = self.cloud
         project = cloud.relative(f"projects/{values['project']}")
+        if project == PUBLIC and method in _FOR_EVERYONE:
+            return
         if project not in cloud.projects:
             raise not_found(project)
         for kind, known in (("zone", cloud.zones.keys()), ("region", cloud.regions.keys())):

@@ -14,7 +14,11 @@ from lab.emulation.emulator import Dropped, Refused
 __all__ = ["ApiError", "Dropped", "invalid", "not_found", "required"]
 
 # An operation's words that are not only the answer's written otherwise.
-_CODES = {"notFound": "RESOURCE_NOT_FOUND", "invalid": "INVALID_FIELD_VALUE"}
+_CODES = {
+    "alreadyExists": "RESOURCE_ALREADY_EXISTS",
+    "notFound": "RESOURCE_NOT_FOUND",
+    "invalid": "INVALID_FIELD_VALUE",
+}
 
 
 class ApiError(Refused):

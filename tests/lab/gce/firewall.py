@@ -35,9 +35,9 @@ def filters(rules: Iterable[Resource], instances: Sequence[Resource]) -> dict[st
 
 
 def commands(whole: Filters) -> str:
-    """The nftables commands that put these filters in force, and no others, all at once."""
-    chains = "\n".join(f"chain to-{name} {{\n{''.join(_lines(those))}drop\n}}" for name, those in whole.items())
-    targets = ", ".join(f'"{name}" : jump to-{name}' for name in whole)
+    """The nftables commands that put these filters of ports in force, and no others, all at once."""
+    chains = "\n".join(f"chain to-{port} {{\n{''.join(_lines(those))}drop\n}}" for port, those in whole.items())
+    targets = ", ".join(f'"{port}" : jump to-{port}' for port in whole)
     return f"""table ip firewall
 delete table ip firewall
 table ip firewall {{

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from lab.gce import labels
 from lab.gce.addresses import SHARED, TIERS, Addresses, in_use
 from lab.gce.collection import Scopes
 from lab.gce.errors import ApiError, invalid, required
@@ -23,8 +24,6 @@ ALL_PROTOCOLS = "L3_DEFAULT"
 _PROTOCOLS = ("TCP", "UDP", ALL_PROTOCOLS)
 _PORTS = ("ports", "portRange", "allPorts")
 _CAN_CHANGE = {"networkTier", "allowGlobalAccess"}
-_LABEL, _VALUE = re.compile("[a-z][-_a-z0-9]{0,62}"), re.compile("[-_a-z0-9]{0,63}")
-_LABELS_CHANGED = "Labels fingerprint either invalid or resource labels have changed"
 
 
 class ForwardingRules(Kind):
@@ -62,7 +61,7 @@ class ForwardingRules(Kind):
             **{name: body[name] for name in ("allowGlobalAccess", "serviceLabel", "labels") if name in body},
             "labelFingerprint": fingerprint(),
         }
-        _check_labels(body.get("labels", {}))
+        labels.check(body.get("labels", {}))
         for name in ("network", "subnetwork", "allowGlobalAccess", "serviceLabel"):
             if body.get(name) and not internal:
                 raise invalid(f"resource.{name}", body[name], f"A rule of the scheme {scheme} has no {name}.")
@@ -125,20 +124,6 @@ class ForwardingRules(Kind):
 
         with self.projects.lock:
             return self.within(scope).alteration("SetTarget", key, build)
-
-    def set_labels(self, scope: str, key: str, body: Resource) -> Change:
-        """The change of all labels. Its operation is done in the answer."""
-
-        def build(old: Resource) -> Resource:
-            given = {"labelFingerprint": body.get("labelFingerprint") or "-"}
-            check_fingerprint(given, old, "labelFingerprint", True, _LABELS_CHANGED)
-            _check_labels(body.get("labels", {}))
-            rest = {name: value for name, value in old.items() if name != "labels"}
-            labels = {"labels": body["labels"]} if body.get("labels") else {}
-            return {**rest, **labels, "labelFingerprint": fingerprint()}
-
-        with self.projects.lock:
-            return self.within(scope).alteration("setLabels", key, build)._replace(immediate=True)
 
     # --- parts
 
@@ -273,9 +258,3 @@ def _ports(body: Resource, protocol: str, internal: bool) -> Resource:
 
 def _is_range(low: str, high: str) -> bool:
     return low.isdecimal() and high.isdecimal() and 1 <= int(low) <= int(high) <= 65535
-
-
-def _check_labels(labels: dict[str, str]) -> None:
-    for key, value in labels.items():
-        if not _LABEL.fullmatch(key) or not _VALUE.fullmatch(value):
-            raise invalid("labels", f"{key}={value}", "It is not a label.")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unmanaged instance groups of a zone."""
+"""Instance groups of a zone: unmanaged ones, and those that belong to a managed group."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from lab.gce.operations import Change
 from lab.gce.projects import MALFORMED
 from lab.gce.resources import Resource
 
-_MEMBERS = "instances"  # of a stored group: the URLs of its instances, which no answer has
+# Of a stored group, and in no answer: the URLs of its instances, and that of its manager if it has one.
+_MEMBERS, _MANAGER = "instances", "manager"
 
 
 class InstanceGroups(Kind):
@@ -40,12 +41,12 @@ class InstanceGroups(Kind):
 
     def view(self, resource: Resource) -> Resource:
         """See `Kind`."""
-        shown = {name: value for name, value in resource.items() if name != _MEMBERS}
+        shown = {name: value for name, value in resource.items() if name not in (_MEMBERS, _MANAGER)}
         return {**shown, "size": len(resource[_MEMBERS])}
 
     def users(self, resource: Resource) -> list[str]:
         """See `Kind`."""
-        return [each["selfLink"] for each in self._services(resource["selfLink"])]
+        return [*([resource[_MANAGER]] if _MANAGER in resource else []), *self.services(resource["selfLink"])]
 
     def quota(self, resource: Resource) -> str:
         """See `Kind`."""
@@ -86,6 +87,29 @@ class InstanceGroups(Kind):
         return [{"instance": url, "status": status, **ports} for url, status in shown]
 
     # --- changes
+
+    def forget(self, instance: str) -> None:
+        """Take the instance at a URL out of every group: there is none any more."""
+        for collection in self.scopes.named(self.collection):
+            for name, group in list(collection.items()):
+                if instance in group[_MEMBERS]:
+                    collection[name] = {**group, _MEMBERS: tuple(each for each in group[_MEMBERS] if each != instance)}
+
+    def join(self, url: str, instance: Resource) -> None:
+        """Put an instance into the group at a URL, if it is not in it."""
+        for collection in self.scopes.named(self.collection):
+            for name, group in list(collection.items()):
+                if group["selfLink"] == url and instance["selfLink"] not in group[_MEMBERS]:
+                    group = self._on_network(group, instance, "")
+                    collection[name] = {**group, _MEMBERS: (*group[_MEMBERS], instance["selfLink"])}
+
+    def managed(self, manager: Resource, scope: str, interface: Resource) -> Change:
+        """The change that makes the group of a manager, whose instances have such an interface."""
+        text = f"This instance group is controlled by Instance Group Manager '{manager['name']}'."
+        change = self.insertion({"name": manager["name"], "description": text}, scope)
+        change.target.update({name: interface[name] for name in ("network", "subnetwork")})
+        change.target[_MANAGER] = manager["selfLink"]
+        return change
 
     def add(self, scope: str, key: str, body: Resource) -> Change:
         """The change that puts instances into a group: all of them or none."""
@@ -133,6 +157,10 @@ class InstanceGroups(Kind):
 
     def _change(self, kind: str, scope: str, key: str, build: Callable[[Resource], Resource]) -> Change:
         with self.projects.lock:
+            group = self.within(scope).find(key)
+            if _MANAGER in group:
+                manager = self.projects.relative(group[_MANAGER])
+                raise ApiError(400, "invalid", f"The instance group is controlled by '{manager}'.")
             return self.within(scope).alteration(f"compute.instanceGroups.{kind}", key, build)
 
     def _paths(self, scope: str, body: Resource) -> list[str]:
@@ -159,6 +187,10 @@ class InstanceGroups(Kind):
                 other = self.projects.relative(group[name])
                 raise invalid(field, path, f"All instances of the group must be in the {name} '{other}'.")
         return {**group, **where}
+
+    def services(self, url: str) -> list[str]:
+        """The URLs of the backend services that the group at a URL is a backend of."""
+        return [each["selfLink"] for each in self._services(url)]
 
     def _services(self, url: str) -> list[Resource]:
         """The backend services that the group at a URL is a backend of."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, ClassVar
 
 from lab.gce.collection import Collection, Scopes
@@ -18,7 +18,7 @@ from lab.gce.resources import Resource
 
 # What only the API itself says. The document does not mark all of it as such.
 _IDENTITY = ("kind", "id", "creationTimestamp", "selfLink", "selfLinkWithId", "region", "zone", "labelFingerprint")
-_OUTPUT = frozenset({*_IDENTITY, "fingerprint", "status", "users", "usedBy", "size", "serviceName"})
+_OUTPUT = frozenset({*_IDENTITY, "fingerprint", "status", "users", "usedBy", "size", "serviceName", "instanceGroup"})
 
 
 class Kind(abc.ABC):
@@ -171,6 +171,13 @@ def region_of(resource: Resource) -> str:
         start, _, zone = str(resource["zone"]).partition("/zones/")
         return f"{start}/regions/{zone.rpartition('-')[0]}"
     return str(resource.get("region", ""))
+
+
+def only(given: Mapping[str, Any], known: Container[str], where: str) -> None:
+    """Refuse what the lab does not have."""
+    more = sorted(name for name, value in given.items() if value and name not in known)
+    if more:
+        raise ApiError(501, "notImplemented", f"This lab has no {where} with {', '.join(more)}.")
 
 
 def merged(old: Resource, patch: Resource) -> Resource:

@@ -25,6 +25,10 @@ class MemoryPlane:
         self.senders: Senders = {}
         self.answers: dict[str, bool] = {}  # whether an instance's answers to probes are good; of others nobody knows
         self.off: set[str] = set()
+        self.boots: list[tuple[str, float]] = []  # which machine was booted, and how long that takes
+        self.machines: dict[str, tuple[str, str]] = {}  # those that were made: address, disk
+        self.disks: dict[str, str] = {}  # its image
+        self.images: dict[str, str] = {}  # the disk that it is a copy of
 
     def program(self, sender: str, table: Mapping[str, tuple[str, ...]]) -> None:
         """See `lab.gce.dataplane.DataPlane`."""
@@ -47,9 +51,37 @@ class MemoryPlane:
         """See `lab.gce.dataplane.DataPlane`."""
         return self.answers.get(instance)
 
-    def power(self, instance: str, on: bool) -> None:
+    def make_disk(self, disk: str, image: str) -> None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        self.disks[disk] = image
+
+    def delete_disk(self, disk: str) -> None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        del self.disks[disk]
+
+    def make_image(self, image: str, disk: str) -> None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        self.images[image] = disk
+
+    def delete_image(self, image: str) -> None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        del self.images[image]
+
+    def create(self, instance: str, address: str, disk: str) -> None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        self.machines[instance] = address, disk
+        self.off.add(instance)
+
+    def delete(self, instance: str) -> None:
+        """See `lab.gce.dataplane.DataPlane`."""
+        del self.machines[instance]
+        self.off.discard(instance)
+
+    def power(self, instance: str, on: bool, after: float = 0.0) -> None:
         """See `lab.gce.dataplane.DataPlane`."""
         (self.off.discard if on else self.off.add)(instance)
+        if on:
+            self.boots.append((instance, after))
 
     def running(self, instance: str) -> bool:
         """See `lab.gce.dataplane.DataPlane`."""

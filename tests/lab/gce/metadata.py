@@ -33,7 +33,9 @@ def ask(cloud: Cloud, instance: str | None, path: str, query: Mapping[str, str],
         return Said(403, "text/html", "The request needs the header Metadata-Flavor: Google, and no X-Forwarded-For.\n")
     if path == "/":  # By this Google's libraries find out whether they are on a machine of Google's.
         return Said(200, _TEXT, "0.1/\ncomputeMetadata/\n")
-    if instance is None or not path.startswith(_ROOT):
+    with cloud.lock:
+        unknown = instance is None or instance not in cloud.all_instances
+    if instance is None or unknown or not path.startswith(_ROOT):
         return Said(404, "text/html", "Not found.\n")
     try:
         value = _look_up(cloud, instance, path[len(_ROOT) :])
@@ -104,11 +106,11 @@ def _tree(cloud: Cloud, name: str) -> dict[str, Any]:
         accounts = {"default": entry, each["email"]: entry}
     return {
         "instance": {
-            "attributes": {},
-            "description": "",
+            "attributes": {each["key"]: each["value"] for each in instance["metadata"].get("items", ())},
+            "description": instance.get("description", ""),
             "hostname": f"{name}.{zone}.c.{project['name']}.internal",
             "id": int(instance["id"]),
-            "machineType": f"projects/{number}/machineTypes/e2-small",
+            "machineType": f"projects/{number}/machineTypes/{instance['machineType'].rpartition('/')[2]}",
             "name": name,
             "networkInterfaces": [_interface(cloud, each) for each in instance["networkInterfaces"]],
             "serviceAccounts": accounts,

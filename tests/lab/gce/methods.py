@@ -85,7 +85,7 @@ def _instance(call: Call, name: str) -> Resource:
 def _instances_of(call: Call, zone: str) -> list[Resource]:
     cloud, url = call.cloud, f"{HOST}{call.project}/zones/{zone}"
     with cloud.lock:
-        return [cloud.instance(name) for name, each in cloud.instances.items() if each["zone"] == url]
+        return [cloud.instance(name) for name, each in cloud.all_instances.items() if each["zone"] == url]
 
 
 @HANDLERS.of("instances.list")
@@ -107,7 +107,7 @@ def _instances_aggregated(call: Call) -> Resource:
 def _instances_power(call: Call) -> Resource:
     kind, zone, name = call.method.id.rpartition(".")[2], call.values["zone"], call.values["instance"]
     call.need(f"zones/{zone}/instances/{name}", f"compute.instances.{kind}")
-    return call.start(call.cloud.set_power(kind, _instance(call, name)))
+    return call.start(call.cloud.machines.set_power(kind, _instance(call, name)))
 
 
 @HANDLERS.of("instances.updateNetworkInterface")

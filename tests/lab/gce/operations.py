@@ -148,6 +148,11 @@ class Operations:
         with self._changed:
             return self._find(name, project, scope).view()
 
+    def at(self, url: str) -> Resource:
+        """The operation at a URL as it is now."""
+        with self._changed:
+            return self._by_name[url.rpartition("/")[2]].view()
+
     def wait(self, name: str, project: str, scope: str, timeout: float) -> Resource:
         """The operation when it has ended, or as it is after the time."""
         with self._changed:
@@ -193,6 +198,8 @@ class Operations:
         if error is None and change.work is not None:
             try:
                 change.work()
+            except ApiError as refused:
+                error = refused.later()
             except Exception as failure:
                 error = ApiError(500, "INTERNAL_ERROR", f"Internal error: {failure}")
         with self._changed:

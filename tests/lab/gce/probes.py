@@ -12,9 +12,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lab.gce.balance import HEALTHY, UNHEALTHY
 from lab.gce.balancers import Check, Service
@@ -66,22 +66,52 @@ class _Timed(socket.socket):
         return super().recv_into(buffer, nbytes, flags)
 
 
+Key = tuple[str, ...]
+"""On whose behalf (a service's, or a managed group's name), of which instance, and whatever tells it from others."""
+
+
+class Task(NamedTuple):
+    """What to ask an instance: at which of its addresses, and from which ones in turn; ``doubtful``: see `Verdict`."""
+
+    check: Check
+    address: str
+    sources: Sequence[str]
+    doubtful: bool = False
+
+
+def of_services(services: Sequence[Service]) -> dict[Key, Task]:
+    """The backends of services, each asked at the address of its first rule."""
+    return {
+        (service.name, each.instance): Task(service.health_check, service.rules[0].address, PROBERS[service.scheme])
+        for service in services
+        for each in service.backends
+        if service.health_check and service.rules
+    }
+
+
 @dataclass
 class Verdict:
-    """Whether a backend is healthy: at first it is not. ``against``: how many answers in a row say otherwise."""
+    """Whether an instance is healthy: at first it is not, or nobody knows (None).
 
-    healthy: bool = False
+    ``against``: how many answers in a row, of which ``last`` is one, say otherwise.
+    """
+
+    healthy: bool | None = False
     against: int = 0
+    last: bool | None = None
 
     def hear(self, good: bool, check: Check) -> None:
         """One more answer."""
-        self.against = self.against + 1 if good != self.healthy else 0
-        if self.against >= (check.healthy if good else check.unhealthy):
+        self.against = self.against + 1 if good == self.last or not self.against else 1
+        self.last = good
+        if good == self.healthy:
+            self.against = 0
+        elif self.against >= (check.healthy if good else check.unhealthy):
             self.healthy, self.against = good, 0
 
 
 class Probes:
-    """Keeps ``health``: of each service's name and instance, from its first probe on. Its keeper has ``lock``.
+    """Keeps ``health``: of each key, from its first probe on, or its first verdict. Its keeper has ``lock``.
 
     ``changed`` is called after every change. ``history``: what was found when.
     """
@@ -89,7 +119,7 @@ class Probes:
     def __init__(
         self,
         probe: Probe,
-        health: MutableMapping[tuple[str, str], str],
+        health: MutableMapping[Any, str],
         lock: threading.RLock,
         changed: Callable[[], None],
     ) -> None:
@@ -98,33 +128,29 @@ class Probes:
         self._health = health
         self._lock = lock
         self._changed = changed
-        self._probers: dict[tuple[str, str], _Prober] = {}
+        self._probers: dict[Key, _Prober] = {}
 
-    def follow(self, services: Sequence[Service]) -> None:
-        """Probe the backends of these services, and no others. One that was probed before keeps its verdict."""
-        wanted = {
-            (service.name, each.instance): (service.health_check, service.rules[0].address, PROBERS[service.scheme])
-            for service in services
-            for each in service.backends
-            if service.health_check and service.rules
-        }
+    def follow(self, wanted: Mapping[Key, Task]) -> None:
+        """Make these probes, and no others. An instance that was probed before keeps its verdict."""
         with self._lock:
             for key in self._probers.keys() - wanted.keys():
                 self._probers.pop(key).end()
                 self._health.pop(key, None)
             for key, task in wanted.items():
                 if key in self._probers:
-                    self._probers[key].change(*task)
+                    self._probers[key].change(task)
                 else:
-                    self._probers[key] = _Prober(self._probe, key[1], *task, self._listener(key))
+                    self._probers[key] = _Prober(self._probe, key[1], task, self._listener(key))
                     self._probers[key].start()
 
     def close(self) -> None:
         """Probe nothing any more."""
-        self.follow(())
+        self.follow({})
 
-    def _listener(self, key: tuple[str, str]) -> Callable[[_Prober, bool], None]:
-        def hear(prober: _Prober, healthy: bool) -> None:
+    def _listener(self, key: Key) -> Callable[[_Prober, bool | None], None]:
+        def hear(prober: _Prober, healthy: bool | None) -> None:
+            if healthy is None:
+                return
             state = HEALTHY if healthy else UNHEALTHY
             with self._lock:
                 if self._probers.get(key) is not prober or self._health.get(key) == state:
@@ -145,24 +171,23 @@ class _Prober(threading.Thread):
         self,
         probe: Probe,
         instance: str,
-        check: Check,
-        address: str,
-        sources: Sequence[str],
-        tell: Callable[[_Prober, bool], None],
+        task: Task,
+        tell: Callable[[_Prober, bool | None], None],
     ) -> None:
         super().__init__(name=f"probes of {instance}", daemon=True)
         self._probe = probe
         self._instance = instance
         self._tell = tell
-        self._verdict = Verdict()
+        self._verdict = Verdict(None if task.doubtful else False)
         self._wake = threading.Event()
         self._ended = False
-        self.change(check, address, sources)
+        self._task = task
 
-    def change(self, check: Check, address: str, sources: Sequence[str]) -> None:
+    def change(self, task: Task) -> None:
         """From now on probe like this."""
-        self._task = (check, address, sources)
-        self._wake.set()
+        if task != self._task:
+            self._task = task
+            self._wake.set()
 
     def end(self) -> None:
         """Probe no more."""
@@ -172,7 +197,7 @@ class _Prober(threading.Thread):
     def run(self) -> None:
         for number in itertools.count():
             began = time.monotonic()
-            check, address, sources = self._task
+            check, address, sources, _doubtful = self._task
             try:
                 good = self._probe(self._instance, check, address, sources[number % len(sources)])
                 if good is not None:
@@ -181,7 +206,7 @@ class _Prober(threading.Thread):
             except Exception:
                 # The next probe may go better.
                 traceback.print_exc(file=sys.stderr)
-            while not self._ended and (left := began + self._task[0].interval_s - time.monotonic()) > 0:
+            while not self._ended and (left := began + self._task.check.interval_s - time.monotonic()) > 0:
                 self._wake.wait(left)
                 self._wake.clear()
             if self._ended:

@@ -22,7 +22,9 @@ MALFORMED = "The URL is malformed."
 class Projects:
     """Zones, regions, networks, subnetworks and instances, and how requests name them. ``lock`` guards all resources.
 
-    ``power``: of each machine, as seen last. ``transitional``: statuses that are not the machine's own.
+    ``instances``: those on the network, by name; ``moving``: those on their way in or out. ``power``: of each machine,
+    as seen last. ``transitional``: statuses that are not the machine's own. ``preserved``: by managed group and name of
+    an instance, the network and the address that are kept for it.
     """
 
     def __init__(self, world: World) -> None:
@@ -33,6 +35,7 @@ class Projects:
         self.networks = {each.name: self.maker.of_network(each) for each in world.networks}
         self.subnetworks = {each.name: self.maker.of_subnetwork(each) for each in world.subnetworks}
         self.instances = {each.name: self.maker.of_instance(each) for each in world.instances}
+        self.moving: dict[str, Resource] = {}
         numbers = {world.project: world.number, **{each.name: each.number for each in world.service_projects}}
         self.projects = {f"projects/{name}": self.maker.of_project(name, number) for name, number in numbers.items()}
         zones = self._zone_names()
@@ -43,6 +46,7 @@ class Projects:
         }
         self.power: dict[str, bool] = {}
         self.transitional: dict[str, str] = {}
+        self.preserved: dict[tuple[str, str], tuple[str, str]] = {}
 
     def _zone_names(self) -> list[str]:
         """Every region that is used has zones a, b, c and f, as us-central1."""
@@ -96,22 +100,39 @@ class Projects:
         """As the API says it: what the machine is, unless an operation is about to change it."""
         return self.transitional.get(name) or ("RUNNING" if self.power.get(name, True) else "TERMINATED")
 
+    @property
+    def all_instances(self) -> dict[str, Resource]:
+        """Those that the API knows, by name."""
+        return {**self.instances, **self.moving}
+
+    def zone_of(self, name: str) -> str:
+        """The name of the zone that an instance is in."""
+        return str(self.all_instances[name]["zone"]).rpartition("/")[2]
+
     def find_instance(self, project: str, zone: str, key: str) -> Resource:
         """By name, or by id; as it is stored."""
-        for instance in self.instances.values():
+        for instance in self.all_instances.values():
             if key in (instance["name"], instance["id"]) and instance["zone"] == f"{HOST}{project}/zones/{zone}":
                 return instance
         raise not_found(f"{project}/zones/{zone}/instances/{key}")
 
+    def instance_at(self, address: str) -> str | None:
+        """The name of the instance with this primary address."""
+        with self.lock:
+            known = self.all_instances
+        found = (name for name, each in known.items() if each["networkInterfaces"][0]["networkIP"] == address)
+        return next(found, None)
+
     def instance(self, name: str) -> Resource:
         """An instance as the API answers it."""
-        return {**self.instances[name], "status": self.status(name)}
+        return {**self.all_instances[name], "status": self.status(name)}
 
     def taken(self, network: str, aliases_of_others_than: str = "") -> list[IPv4Network]:
-        """The ranges that the instances of a network have, at its URL."""
-        return [
+        """The ranges that the instances of a network have, at its URL, or that are kept for one."""
+        kept = [IPv4Network(address) for where, address in self.preserved.values() if where == network]
+        return kept + [
             IPv4Network(cidr)
-            for name, instance in self.instances.items()
+            for name, instance in self.all_instances.items()
             for each in instance["networkInterfaces"]
             if each["network"] == network
             for cidr in (

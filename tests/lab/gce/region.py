@@ -8,11 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lab.gce.world import INTERNET, Firewall, Instance, Network, Outsider, Principal, Route, Subnetwork, World
+from lab.gce.world import (
+    INTERNET,
+    Firewall,
+    Instance,
+    ManagedZone,
+    Network,
+    Outsider,
+    Principal,
+    Route,
+    Subnetwork,
+    World,
+)
 
 PROJECT = "lab-project"
 REGION, REMOTE_REGION = "us-central1", "europe-west1"
 NETWORK, SUBNETWORK, REMOTE_SUBNETWORK = "ip-failover", "ip-failover-subnet", "ip-failover-remote"
+MANAGED_ZONE = ManagedZone("ha", "ha.internal.", (NETWORK,))
 OUTSIDER = Outsider("outside1", "198.51.100.10")
 CONTROLLER_TOKEN = "lab-controller-token"
 AGENT = f"vip-agent@{PROJECT}.iam.gserviceaccount.com"
@@ -38,6 +50,8 @@ ALIAS_PERMISSIONS = frozenset(
     }
 )
 _HTTP = {"tcp": ("80",)}
+# Where managed groups make their instances, in the zones of Google's sample: name -> address, zone.
+TO_COME = {"node1": ("10.100.2.1", f"{REGION}-c"), "node2": ("10.100.2.2", f"{REGION}-f")}
 
 
 def is_near(instance: Instance) -> bool:
@@ -53,11 +67,12 @@ def world(
     secondary: Mapping[str, str] | None = None,
     heartbeat: bool = True,
     remote: bool = False,
+    groups: bool = False,
 ) -> World:
     """Nodes, each in a zone of its own, a client, and the ``controller``, by its name.
 
     ``permissions``: the nodes' agents'. With ``remote`` there are clients that only some load balancers serve, too: in
-    another region, and outside.
+    another region, and outside. With ``groups`` the nodes come later: see `TO_COME`.
     """
 
     def instance(name: str, address: str, zone: str, tag: str, account: str | None = None) -> Instance:
@@ -65,11 +80,12 @@ def world(
         return Instance(name, f"{REGION}-{zone}", NETWORK, SUBNETWORK, address, forward, (tag,), account)
 
     zones = enumerate("abc"[:nodes], 1)
+    # Where no node is: what befalls a node's zone does not befall who asks.
+    other = "b" if groups else "f"
     instances = [
-        *(instance(f"node{n}", f"10.100.2.{n}", zone, "backend", AGENT) for n, zone in zones),
-        # Where no node is: what befalls a node's zone does not befall who asks.
-        instance("client1", "10.100.3.10", "f", "client"),
-        replace(instance(controller, "10.100.0.2", "f", "bastion"), reaches_outside=True),
+        *(instance(f"node{n}", f"10.100.2.{n}", zone, "backend", AGENT) for n, zone in zones if not groups),
+        instance("client1", "10.100.3.10", other, "client"),
+        replace(instance(controller, "10.100.0.2", other, "bastion"), reaches_outside=True),
     ]
     subnetworks = [Subnetwork(SUBNETWORK, NETWORK, REGION, "10.100.0.0/16", secondary or {})]
     firewalls = [
@@ -92,6 +108,7 @@ def world(
         # Every network of Google's has it at first.
         routes=(Route("default-route", NETWORK, "0.0.0.0/0", INTERNET),) if remote else (),
         firewalls=tuple(firewalls),
+        managed_zones=(MANAGED_ZONE,) if groups else (),
         principals=(
             Principal("controller", (CONTROLLER_TOKEN,)),
             Principal(AGENT, permissions=permissions),

@@ -24,7 +24,7 @@ from lab.gce.balance import Senders
 from lab.gce.balancers import Rule, Service
 from lab.gce.cloud import Cloud
 from lab.gce.firewall import Filter, Filters, filters
-from lab.gce.probes import Probes
+from lab.gce.probes import Probes, of_services
 from lab.gce.resources import Resource
 
 POLL = 0.15  # seconds: how soon a machine that has lost its power is no next hop any more
@@ -54,6 +54,7 @@ class Router:
         self.cloud = cloud
         self.in_force: dict[str, Table] = {}
         self.programmed: list[dict[str, Any]] = []
+        self._ids: dict[str, str] = {}  # an instance that is made anew is another one
         self._tables: dict[str, Table] = {}
         self._sources: dict[str, tuple[str, ...] | None] = {}
         self._whole: Whole | None = None
@@ -193,6 +194,7 @@ class Router:
 
         with cloud.lock:
             self._remember()
+            self._forget_the_gone()
             now = time.monotonic()
             whole = self.whole()
             if whole != self._whole:
@@ -207,8 +209,23 @@ class Router:
         for each in puts:
             each()
 
+    def _forget_the_gone(self) -> None:
+        """Of those that are no more, and of those that were made anew."""
+        ids = {name: each["id"] for name, each in self.cloud.instances.items()}
+        for name, known in self._ids.items():
+            if ids.get(name) != known:
+                for kept in (self._tables, self._sources, self._due, self.in_force):
+                    kept.pop(name, None)
+        self._ids = ids
+
+    def _is_there(self, name: str) -> bool:
+        with self.cloud.lock:
+            return name in self.cloud.instances or name in (each.name for each in self.cloud.world.outsiders)
+
     def put(self, name: str, table: Table, sources: tuple[str, ...] | None, new_sources: bool) -> None:
         """Tell the data plane."""
+        if not self._is_there(name):
+            return
         if new_sources:
             self.cloud.plane.permit(name, sources)
         self.cloud.plane.program(name, table)
@@ -222,7 +239,7 @@ class Router:
         """Tell the data plane, and the probers."""
         self.cloud.plane.firewall(whole.filters)
         self._whole_in_force = whole
-        self.probes.follow(whole.services)
+        self.probes.follow(of_services(whole.services))
         self.balance()
 
     def balance(self) -> None:
@@ -250,11 +267,23 @@ class Router:
         self._active = active
 
     def _look(self) -> bool:
-        power = {name: self.cloud.plane.running(name) for name in self.cloud.instances}
         with self.cloud.lock:
+            names = list(self.cloud.instances)
+        power = {name: self._running(name) for name in names}
+        with self.cloud.lock:
+            # Of those that went meanwhile nothing is known, and of those that came nothing yet.
+            power = {name: power.get(name, self.cloud.power.get(name, True)) for name in self.cloud.instances}
             changed = power != self.cloud.power
             self.cloud.power = power
         return changed
+
+    def _running(self, name: str) -> bool:
+        try:
+            return self.cloud.plane.running(name)
+        except Exception:
+            if self._is_there(name):
+                raise
+            return False
 
     def _watch(self) -> None:
         while not self._stop.wait(POLL):

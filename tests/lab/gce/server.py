@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The servers: the API, the metadata server of every instance, and the socket on which the lab says what it wants."""
+"""The servers: the API, the metadata server and the resolver of every instance, and the socket on which the lab says
+what it wants."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from lab.emulation.server import Admin, Handler, Server, UnixServer, bound, call
 from lab.gce import metadata as about
 from lab.gce.admin import VERBS
 from lab.gce.dataplane import DataPlane
+from lab.gce.dns_resolver import Resolver
 from lab.gce.emulator import Emulator
 from lab.gce.errors import ApiError, Dropped
 from lab.gce.memory import MemoryPlane
@@ -99,25 +101,28 @@ class _Metadata(Handler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
-        name = self.instance or self._asker()
+        name = self.instance or self.emulator.cloud.instance_at(self.client_address[0])
         entry = self.emulator.begin(self.emulator.metadata_requests, "GET", self.path)
         entry["caller"] = name or self.client_address[0]
         said = about.ask(self.emulator.cloud, name, path, dict(parse_qsl(query)), self.headers)
         entry |= {"status": said.status, "end_mono_ns": time.monotonic_ns()}
         self.send(said.status, said.text.encode(), said.kind, {"Metadata-Flavor": "Google"})
 
-    def _asker(self) -> str | None:
-        addresses = {
-            each["networkInterfaces"][0]["networkIP"]: name for name, each in self.emulator.cloud.instances.items()
-        }
-        return addresses.get(self.client_address[0])
 
-
-def serve(world: World, plane: DataPlane, *, api: tuple[str, int], metadata: tuple[str, int], admin: Path) -> None:
+def serve(
+    world: World,
+    plane: DataPlane,
+    *,
+    api: tuple[str, int],
+    metadata: tuple[str, int],
+    resolver: tuple[str, int],
+    admin: Path,
+) -> None:
     """Serve for ever. When the admin socket answers, the network is as the world says."""
     emulator = Emulator(world, plane)
     start(Server(api, bound(_Api, emulator)))
     start(Server(metadata, bound(_Metadata, emulator)))
+    Resolver(emulator.cloud, emulator.dns_queries, emulator.cloud.instance_at, resolver)
     admin.unlink(missing_ok=True)
     UnixServer(admin, bound(Admin, emulator, verbs=VERBS)).serve_forever()
 
@@ -126,6 +131,7 @@ class Local(Emulator):
     """An emulator on loopback, for tests.
 
     ``endpoint``: the API's, ending with /compute/v1; ``root``: without that. ``metadata_url``: that of each instance.
+    ``resolver`` makes one of an instance.
     """
 
     def __init__(self, world: World, plane: DataPlane, admin: Path | None = None) -> None:
@@ -134,19 +140,32 @@ class Local(Emulator):
         self.root = f"http://127.0.0.1:{self._servers[0].server_port}"
         self.endpoint = f"{self.root}/compute/v1"
         self.metadata_url: dict[str, str] = {}
+        self._resolvers: list[Resolver] = []
         for each in world.instances:
-            server = on_loopback(bound(_Metadata, self, instance=each.name))
-            self._servers.append(server)
-            self.metadata_url[each.name] = f"http://127.0.0.1:{server.server_port}"
+            self.serve_metadata(each.name)
         if admin is not None:
             self._servers.append(start(UnixServer(admin, bound(Admin, self, verbs=VERBS)), 0.05))
+
+    def serve_metadata(self, instance: str) -> None:
+        """Serve the metadata server of an instance, too."""
+        server = on_loopback(bound(_Metadata, self, instance=instance))
+        self._servers.append(server)
+        self.metadata_url[instance] = f"http://127.0.0.1:{server.server_port}"
 
     def admin(self, verb: str, path: str, body: Any = None) -> Any:
         """What the admin socket would answer; ValueError says what is wrong."""
         return call(VERBS, self, verb, path, body)
 
+    def resolver(self, instance: str) -> tuple[str, int]:
+        """The address of a resolver that takes everybody for this instance."""
+        made = Resolver(self.cloud, self.dns_queries, lambda _address: instance, ("127.0.0.1", 0))
+        self._resolvers.append(made)
+        return made.address
+
     def close(self) -> None:
         """Stop serving."""
+        for each in self._resolvers:
+            each.close()
         stop(self._servers)
         super().close()
 
@@ -155,7 +174,7 @@ class Local(Emulator):
 def local(world: World, plane: DataPlane | None = None, admin: Path | None = None) -> Iterator[Local]:
     """An emulator on loopback as long as the block lasts. Nothing takes time unless it is told otherwise."""
     emulator = Local(world, plane or MemoryPlane(), admin)
-    emulator.cloud.behaviour.change({"latency_s": 0, "propagation_s": 0})
+    emulator.cloud.behaviour.change({"latency_s": 0, "propagation_s": 0, "dns_latency_s": 0, "dns_propagation_s": 0})
     try:
         yield emulator
     finally:

@@ -99,6 +99,15 @@ class Firewall:
 
 
 @dataclass(frozen=True)
+class ManagedZone:
+    """A private zone of Cloud DNS, such as ha.internal., and the networks that see it."""
+
+    name: str
+    dns_name: str
+    networks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Principal:
     """A caller: the tokens it always has, and its permissions (None: all), in each project that has no others."""
 
@@ -131,6 +140,7 @@ class World:
     outsiders: tuple[Outsider, ...] = ()
     routes: tuple[Route, ...] = ()
     firewalls: tuple[Firewall, ...] = ()
+    managed_zones: tuple[ManagedZone, ...] = ()
     principals: tuple[Principal, ...] = ()
     zones: tuple[str, ...] = ()
     quotas: Mapping[str, int] = field(default_factory=lambda: dict(QUOTAS))
