@@ -36,26 +36,27 @@ SCOPE = "https://www.googleapis.com/auth/compute"
 _NAMES = "a name has 1 to 63 small letters, digits or -, with a letter first and no - at the end"
 
 
-def _option(variable: str, **spec: Any) -> dict[str, Any]:
+def option(variable: str, **spec: Any) -> dict[str, Any]:
+    """An option that an environment variable sets, too."""
     return dict(spec, fallback=(env_fallback, [variable]))
 
 
 # As in the google.cloud collection, whose users should have to learn nothing.
 SPEC = dict(
-    project=_option("GCP_PROJECT", type="str", required=True),
-    auth_kind=_option(
+    project=option("GCP_PROJECT", type="str", required=True),
+    auth_kind=option(
         "GCP_AUTH_KIND",
         type="str",
         choices=["application", "machineaccount", "serviceaccount", "accesstoken"],
         default="application",
     ),
-    service_account_file=_option("GCP_SERVICE_ACCOUNT_FILE", type="path"),
+    service_account_file=option("GCP_SERVICE_ACCOUNT_FILE", type="path"),
     # Not jsonarg: what that makes of a dictionary is another text than the one which Ansible hides.
-    service_account_contents=_option("GCP_SERVICE_ACCOUNT_CONTENTS", type="raw", no_log=True),
-    service_account_email=_option("GCP_SERVICE_ACCOUNT_EMAIL", type="str"),
-    access_token=_option("GCP_ACCESS_TOKEN", type="str", no_log=True),
-    scopes=_option("GCP_SCOPES", type="list", elements="str"),
-    endpoint=_option("GCP_COMPUTE_ENDPOINT", type="str", default=ENDPOINT),
+    service_account_contents=option("GCP_SERVICE_ACCOUNT_CONTENTS", type="raw", no_log=True),
+    service_account_email=option("GCP_SERVICE_ACCOUNT_EMAIL", type="str"),
+    access_token=option("GCP_ACCESS_TOKEN", type="str", no_log=True),
+    scopes=option("GCP_SCOPES", type="list", elements="str"),
+    endpoint=option("GCP_COMPUTE_ENDPOINT", type="str", default=ENDPOINT),
 )
 
 # The kind of credentials that an option belongs to.
@@ -105,7 +106,7 @@ def _check(params: Mapping[str, Any]) -> None:
         )
     if params["service_account_file"] and params["service_account_contents"]:
         raise OptionError("service_account_file: not together with service_account_contents; give one of them")
-    if not _is_endpoint(params["endpoint"]):
+    if not is_endpoint(params["endpoint"]):
         raise OptionError(
             f"endpoint: {params['endpoint']!r} is not the URL of the API with its version, such as {ENDPOINT}"
         )
@@ -113,7 +114,8 @@ def _check(params: Mapping[str, Any]) -> None:
     check_seconds(params, lease=(0.001, 600), settle=(0, 60))
 
 
-def _is_endpoint(text: str) -> bool:
+def is_endpoint(text: str) -> bool:
+    """Whether it is the URL of an API, with its version and without a password."""
     try:
         endpoint = urlsplit(text)
         named = bool(endpoint.hostname) and endpoint.port != 0
@@ -266,6 +268,13 @@ def resource_path(option: str, value: str, kind: str, project: str) -> str:
     if path is None:
         raise OptionError(f"{option}: {value!r} is no name, and no path or URL that ends with {kind}/NAME; {_NAMES}")
     return path
+
+
+def zone_name(zone: str) -> str:
+    """The option zone. Paths are made with it, and with the region before its last dash."""
+    if not gce_names.is_zone(zone):
+        raise OptionError(f"zone: {zone!r} is no name of a zone, such as us-central1-a")
+    return zone
 
 
 def instance_path(option: str, value: str, project: str, zone: str | None = None) -> str:

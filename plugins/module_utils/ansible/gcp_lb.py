@@ -6,23 +6,19 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import traceback
-
-from ansible.module_utils.basic import missing_required_lib
 
 from ..base import time_limit
 from ..base.errors import CloudError
-from ..clouds.gce_lb import LIBRARY, LoadBalancers, Watcher, resource_manager
+from ..clouds.gce_lb import LoadBalancers, Watcher
 from ..clouds.gce_names import is_name, last_part, normalise, zone_of
 from ..failover import engine
-from ..failover.lb_decide import DELETE, INSERT
-from ..failover.lb_fields import ALL_PORTS, CHECK_FIELDS, PROTOCOLS, SERVICE_FIELDS, ports_of, to_api
+from ..failover.gcp_checks import CHECK_FIELDS
+from ..failover.gcp_objects import DELETE, INSERT, NOUNS
+from ..failover.lb_fields import ALL_PORTS, PROTOCOLS, SERVICE_FIELDS, ports_of, to_api
 from ..failover.lb_goal import Group, LbGoal
 from ..failover.lb_inspect import health, inspect
-from ..failover.lb_wanted import NOUNS
-from . import gcp
+from . import gcp, gcp_checks, gcp_library
 from .run import OptionError
 
 TYPE_CHECKING = False
@@ -35,8 +31,6 @@ if TYPE_CHECKING:
     from ..failover.lb_pool import Backend, Pool
     from .run import Report
 
-# To ask the Resource Manager for the caller's permissions.
-SCOPE = "https://www.googleapis.com/auth/cloudplatformprojects.readonly"
 _PROTOCOL_OF = {word: name for name, (_service, word) in PROTOCOLS.items()}
 SPEC = dict(
     name=dict(type="str", required=True),
@@ -51,20 +45,7 @@ SPEC = dict(
     ports=dict(type="list", elements="str"),
     global_access=dict(type="bool"),
     health_check=dict(
-        type="dict",
-        options=dict(
-            type=dict(type="str", choices=["http", "tcp"]),
-            port=dict(type="int"),
-            path=dict(type="str"),
-            host=dict(type="str"),
-            response=dict(type="str"),
-            interval_s=dict(type="int"),
-            timeout_s=dict(type="int"),
-            healthy_threshold=dict(type="int"),
-            unhealthy_threshold=dict(type="int"),
-            scope=dict(type="str", choices=["regional", "global"]),
-            log=dict(type="bool"),
-        ),
+        type="dict", options=dict(gcp_checks.CHECK, scope=dict(type="str", choices=["regional", "global"]))
     ),
     groups=dict(
         type="list",
@@ -88,15 +69,7 @@ SPEC = dict(
     tracking_mode=dict(type="str", choices=["per_connection", "per_session"]),
     persistence=dict(type="str", choices=["default_for_protocol", "never_persist", "always_persist"]),
     idle_timeout_s=dict(type="int"),
-    firewall=dict(
-        type="dict",
-        options=dict(
-            manage=dict(type="bool", default=True),
-            target_tags=dict(type="list", elements="str"),
-            target_service_accounts=dict(type="list", elements="str"),
-        ),
-        mutually_exclusive=[("target_tags", "target_service_accounts")],
-    ),
+    firewall=gcp_checks.FIREWALL,
     allow_replace=dict(type="bool", default=False),
     exclusive=dict(type="bool", default=False),
     timeout=dict(type="float", default=300),
@@ -105,16 +78,9 @@ SPEC = dict(
 
 def client(module: AnsibleModule, timeout: float = 120.0, watch: bool = False) -> LoadBalancers:
     """The client that the options ask for. watch: it only reads, and is to be quick."""
-    try:
-        if not watch:
-            importlib.import_module(LIBRARY)
-    except ImportError:
-        module.fail_json(msg=missing_required_lib("google-cloud-compute"), exception=traceback.format_exc())
-    connect = gcp.log_in(module, timeout, SCOPE)
-    endpoint = module.params["endpoint"]
-    found = connect(Watcher if watch else LoadBalancers, endpoint)
-    found.projects = connect(gcp.Compute, resource_manager(endpoint))
-    return found
+    if watch:
+        return gcp_library.connect(module, Watcher, timeout)
+    return gcp_library.client(module, LoadBalancers, timeout)
 
 
 def goal(params: Mapping[str, Any], project: str) -> LbGoal:
@@ -144,7 +110,7 @@ def goal(params: Mapping[str, Any], project: str) -> LbGoal:
         None if params["groups"] is None else tuple(_group(each, project) for each in params["groups"]),
         {name: to_api(name, values[name]) for name in SERVICE_FIELDS if values.get(name) is not None},
         firewall.get("manage", True),
-        _targets(firewall),
+        gcp_checks.targets(firewall),
         params["allow_replace"],
         params["exclusive"],
     )
@@ -176,15 +142,6 @@ def _group(given: Mapping[str, Any], project: str) -> Group:
         # In the project's own groups are the project's own instances.
         instances = tuple(dict.fromkeys(gcp.instance_path("groups", each, project, zone) for each in instances))
     return Group(f"projects/{project}/zones/{zone}/instanceGroups/{name}", instances, given["failover"])
-
-
-def _targets(firewall: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    fields = {"targetTags": "target_tags", "targetServiceAccounts": "target_service_accounts"}
-    found = {field: tuple(firewall.get(option) or ()) for field, option in fields.items()}
-    if not firewall.get("manage", True) and any(found.values()):
-        raise OptionError("firewall: with manage=false there are no targets")
-    # An empty list is for all instances, too.
-    return {field: found[field] for field, option in fields.items() if firewall.get(option) is not None}
 
 
 def describe(report: Report, api: LoadBalancers, left: float) -> dict[str, Any]:

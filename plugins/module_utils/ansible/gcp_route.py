@@ -32,7 +32,7 @@ def goal(params: Mapping[str, Any], client: Compute) -> named_route.NamedGoal:
     return named_route.NamedGoal(
         params["name"],
         params["destination"],
-        _network(params, client),
+        network(params, client),
         present=params["state"] == "present",
         next_hop=hop,
         priority=params["priority"],
@@ -62,7 +62,7 @@ def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
     asked = Question(
         params["name"],
         params["destination"],
-        _network(params, client),
+        network(params, client),
         instances,
         params["preflight"],
         params["vrrp"],
@@ -70,8 +70,8 @@ def info(params: Mapping[str, Any], client: Compute) -> dict[str, Any]:
     seen, holder, problems = inspect(client, asked)
     return {
         "exists": seen is not None and seen.original is not None,
-        "route": _plain(seen.original if seen else None),
-        "effective": _plain(seen.effective if seen else None),
+        "route": plain(seen.original if seen else None),
+        "effective": plain(seen.effective if seen else None),
         "holder": holder,
         "leftovers": [each["name"] for each in seen.leftovers] if seen else [],
         "notes": seen.warnings if seen else [],
@@ -86,21 +86,21 @@ def _set_instance_projects(params: Mapping[str, Any], client: Compute, *paths: s
     check_projects("instance_projects", client.instance_projects)
 
 
-def _network(params: Mapping[str, Any], client: Compute) -> str | None:
+def network(params: Mapping[str, Any], client: Compute) -> str | None:
     """The path of the network that is given. It has to be the project's own."""
     if not params["network"]:
         return None
-    network = resource_path("network", params["network"], "global/networks", client.project)
-    host = project_of(network)
+    path = resource_path("network", params["network"], "global/networks", client.project)
+    host = project_of(path)
     if host != client.project:
         raise OptionError(
-            f"project: {client.project} is not the project of the network {network}, and the API takes a route only"
+            f"project: {client.project} is not the project of the network {path}, and the API takes a route only"
             f" there; set project to {host}, and give instances of other projects by their paths"
         )
-    return network
+    return path
 
 
-def _plain(found: dict[str, Any] | None) -> dict[str, Any]:
+def plain(found: dict[str, Any] | None) -> dict[str, Any]:
     if not found:
         return {}
     return {

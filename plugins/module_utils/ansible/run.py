@@ -43,6 +43,17 @@ def check_seconds(params: Mapping[str, Any], **ranges: tuple[float, float]) -> N
             raise OptionError(f"{option}: {value:g} is not from {least:g} to {most:g} seconds")
 
 
+def _check_numbers(spec: Mapping[str, Any], params: Mapping[str, Any], above: str = "") -> None:
+    """Ansible takes true and false for whole numbers. The API refuses them, after check mode said yes."""
+    for name, option in spec.items():
+        given = params.get(name)
+        for value in given if isinstance(given, list) else [given]:
+            if isinstance(value, bool) and "int" in (option.get("type"), option.get("elements")):
+                raise OptionError(f"{above}{name}: {str(value).lower()} is no number")
+            if isinstance(value, dict) and option.get("options"):
+                _check_numbers(option["options"], value, f"{above}{name}.")
+
+
 class Task:
     """timeout: seconds for all of it, the login included. started: when it began, by the monotonic clock.
 
@@ -91,6 +102,7 @@ def failures(module: AnsibleModule) -> Iterator[Task]:
         module.fail_json(msg=masking.masked(message), **{**known, **more})
 
     try:
+        _check_numbers(module.argument_spec, module.params)
         yield task
     except OptionError as e:
         fail(str(e))

@@ -59,6 +59,10 @@ class Quota(CloudError):
     """A quota is used up."""
 
 
+class Exhausted(CloudError):
+    """The place has none left of what is asked for."""
+
+
 class Unavailable(CloudError):
     """Not now: a rate limit, a failure of the service, another operation in progress, a zone that is down."""
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import time
 from email.utils import mktime_tz, parsedate_tz
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from ..base import masking, time_limit
 from ..base.errors import (
     AlreadyExists,
     CloudError,
     Denied,
+    Exhausted,
     Invalid,
     Lost,
     NotFound,
@@ -71,8 +72,20 @@ _STATUS_OF = {
     "permissionserror": 403,
     "forbidden": 403,
 }
+# A zone says it with the status 503, and yet it has none for the next hours.
+_EXHAUSTED = "resourcepoolexhausted"
 # A path through a zone or region that there is not is an invalid value to the API, and not a resource that is missing.
 _NOWHERE = ("Unknown zone.", "Unknown region.")
+
+
+def beside(endpoint: str, service: str, path: str) -> str:
+    """The endpoint of another service that goes with one of Compute Engine, also of another universe, or of Private
+    Service Connect. A double of the API has both in one place."""
+    parts = urlsplit(endpoint)
+    host = parts.netloc
+    if host.startswith("compute"):
+        host = f"{service}{host[len('compute') :]}"
+    return f"{parts.scheme}://{host}{path}"
 
 
 class Compute:
@@ -82,6 +95,8 @@ class Compute:
     `cancelled` is asked before each request: when it says yes, the call ends with Unavailable and leaves an operation
     to itself. A change that is repeated with the same request id joins the existing operation.
     """
+
+    service = ("Compute Engine", "compute")  # its name, and its scope
 
     def __init__(
         self,
@@ -241,8 +256,9 @@ class Compute:
         resource: str,
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Make a change, wait until it is done, and return its operation."""
-        operation, _now = self._call(method, path, {**(query or {}), "requestId": request_id}, body, doing, resource)
+        """Make a change, wait until it is done, and return its operation. request_id: "" where the API takes none."""
+        asked_with = {**(query or {}), **({"requestId": request_id} if request_id else {})}
+        operation, _now = self._call(method, path, asked_with, body, doing, resource)
         allowed = time_limit.wait_at_most(self.operation_timeout)
         end = self._clock() + allowed
         name, pause = operation.get("name"), 0.0
@@ -351,7 +367,7 @@ class Compute:
             response, token = self._authorized(method, url, data, doing, resource, timeout or self.timeout)
         succeeded, answer, text = read_answer(response)
         if not succeeded:
-            raise _refusal(response, answer, text, doing, resource)
+            raise _refusal(response, answer, text, doing, resource, self.service)
         if not isinstance(answer, dict):
             # A change may have taken effect all the same.
             raise Lost(
@@ -405,6 +421,8 @@ def _excerpt(text: str) -> str:
 
 def _kind(status: int, code: str, message: str) -> type[CloudError]:
     word = code.replace("_", "").lower()
+    if _EXHAUSTED in word:
+        return Exhausted
     if status == 429 or status >= 500 or "peering operation in progress" in message:
         return Unavailable
     if word in _BY_CODE:
@@ -415,23 +433,28 @@ def _kind(status: int, code: str, message: str) -> type[CloudError]:
     return _BY_STATUS.get(status, Invalid if status < 500 else Unavailable)
 
 
-def _advice(kind: type[CloudError], status: int, code: str, message: str) -> str:
+def _advice(kind: type[CloudError], status: int, code: str, message: str, service: tuple[str, str]) -> str:
+    name, scope = service
     if code == "accessNotConfigured" or "SERVICE_DISABLED" in code:
-        return "Enable the Compute Engine API in the project."
+        return f"Enable the {name} API in the project."
     if "scope" in message.lower() and kind is Denied:
-        return "The machine's access scopes do not allow it: give it the scope cloud-platform, or compute."
+        return f"The machine's access scopes do not allow it: give it the scope cloud-platform, or {scope}."
     if kind is Denied:
         if status == 401:
             return "Check the credentials, and this machine's clock."
         return "Give the caller the permission."
     if kind is Quota:
         return "Raise the quota, or delete what is not needed."
+    if kind is Exhausted:
+        return "Choose another zone, or another type of machine, or try again later."
     if kind is Unavailable:
         return "Try again later."
     return ""
 
 
-def _refusal(response: Response, answer: Any, text: str, doing: str, resource: str) -> CloudError:
+def _refusal(
+    response: Response, answer: Any, text: str, doing: str, resource: str, service: tuple[str, str]
+) -> CloudError:
     """The error that an answer with another status than 2xx means."""
     status, code, message = response.status, "", ""
     error = answer.get("error") if isinstance(answer, dict) else None
@@ -442,7 +465,8 @@ def _refusal(response: Response, answer: Any, text: str, doing: str, resource: s
         code = reasons[0] if reasons else str(error.get("status") or "")
     if 300 <= status < 400:
         message = f"redirected to {response.headers.get('location')}, which is not followed: check the endpoint"
-    return _error(status, code, message or _excerpt(text), doing, resource, retry_after(response.headers))
+    wait = retry_after(response.headers)
+    return _error(status, code, message or _excerpt(text), doing, resource, wait, service)
 
 
 def _raise_failed(operation: Mapping[str, Any], doing: str, resource: str) -> None:
@@ -457,9 +481,17 @@ def _raise_failed(operation: Mapping[str, Any], doing: str, resource: str) -> No
     raise _error(status, code, f"operation {operation.get('name')} failed: {message}", doing, resource, None)
 
 
-def _error(status: int, code: str, message: str, doing: str, resource: str, wait: float | None) -> CloudError:
+def _error(
+    status: int,
+    code: str,
+    message: str,
+    doing: str,
+    resource: str,
+    wait: float | None,
+    service: tuple[str, str] = Compute.service,
+) -> CloudError:
     kind = _kind(status, code, message)
     said = " ".join(str(word) for word in (status, code) if word)
     sentence = f"Cannot {doing}: {said}{': ' if said else ''}{message.rstrip('. ')}."
-    advice = _advice(kind, status, code, message)
+    advice = _advice(kind, status, code, message, service)
     return kind(f"{sentence} {advice}".rstrip(), resource=resource, status=status, code=code, retry_after=wait)

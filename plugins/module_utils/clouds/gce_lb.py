@@ -2,96 +2,29 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compute Engine's API for passthrough load balancers, by the requests and types of google-cloud-compute.
+"""Compute Engine's API for passthrough load balancers: what only they need, besides gce_library.py.
 
-The library spells each read and understands its answer. Compute sends every request: over one connection, within the
-bounds of its time, with its errors. Compute also makes the changes and waits for them, for two reasons. The library
-polls operations at Google's own endpoint, whatever endpoint it was given. And it leaves empty lists out of a body, so
-that a last backend could never be removed. Its types only check the fields of a body, which is sent as it is.
-
-Only for the controller, and only for the modules that need it: importing the library takes more than a second. Watcher
-reads without it.
+Watcher reads without the library.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import io
-import json
-from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
-
-from ..base.errors import Lost, Unavailable
-from .gce import Compute
+from ..base.errors import Lost
+from .gce_library import Library
 from .gce_names import full_url, last_part, normalise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
     from typing import Any
 
     Resource = dict[str, Any]
 
-LIBRARY = "google.cloud.compute_v1"
-_API = "/compute/v1/"
 
-
-class _Collection(NamedTuple):
-    """How the library calls what is in a collection: the client that reads it, the field that names it, its type."""
-
-    client: str
-    field: str
-    type: str
-
-
-_COLLECTIONS = {
-    "global/firewalls": _Collection("FirewallsClient", "firewall", "Firewall"),
-    "global/healthChecks": _Collection("HealthChecksClient", "health_check", "HealthCheck"),
-    "regions/addresses": _Collection("AddressesClient", "address", "Address"),
-    "regions/backendServices": _Collection("RegionBackendServicesClient", "backend_service", "BackendService"),
-    "regions/forwardingRules": _Collection("ForwardingRulesClient", "forwarding_rule", "ForwardingRule"),
-    "regions/healthChecks": _Collection("RegionHealthChecksClient", "health_check", "HealthCheck"),
-    "zones/instanceGroups": _Collection("InstanceGroupsClient", "instance_group", "InstanceGroup"),
-}
-
-
-def _parse(path: str) -> tuple[_Collection, dict[str, str], str]:
-    """The collection of a path, the fields that say where it is, and the name at its end, if there is one."""
-    project, scope, *rest = path.split("/")[1:]
-    place = {"project": project}
-    if scope != "global":
-        place[scope[:-1]] = rest.pop(0)
-    return _COLLECTIONS[f"{scope}/{rest[0]}"], place, "/".join(rest[1:])
-
-
-def resource_manager(endpoint: str) -> str:
-    """The endpoint of the Resource Manager that goes with one of Compute Engine, also of another universe, or of
-    Private Service Connect. A double of the API has both in one place."""
-    parts = urlsplit(endpoint)
-    host = parts.netloc
-    if host.startswith("compute"):
-        host = f"cloudresourcemanager{host[len('compute') :]}"
-    return f"{parts.scheme}://{host}/v1"
-
-
-class LoadBalancers(Compute):
-    """A project's load balancers, and what they consist of. All is named by its path.
-
-    projects: the API of Google Cloud's projects, which alone tells the permissions to make something new.
-    """
-
-    projects: Compute | None = None
+class LoadBalancers(Library):
+    """A project's load balancers, and what they consist of. All is named by its path."""
 
     # --- what is there
-
-    def get(self, path: str) -> Resource:
-        """A resource. Raises NotFound."""
-        return self._read(path, "get")[0]
-
-    def list_all(self, path: str) -> list[Resource]:
-        """The resources of a collection, such as projects/P/regions/R/addresses."""
-        return self._read(path, "list")
 
     def list_groups(self) -> tuple[list[Resource], list[str]]:
         """The project's instance groups, and the zones that did not answer."""
@@ -109,28 +42,7 @@ class LoadBalancers(Compute):
         found = self._read(service, "get_health", resource_group_reference_resource={"group": full_url(group)})
         return list(found[0].get("healthStatus") or ())
 
-    def get_quotas(self, region: str) -> list[Resource]:
-        """The quotas of a region, by its path, and of its project."""
-        project = "/".join(region.split("/")[:2])
-        return [*self._quotas(region, "region"), *self._quotas(project, "project")]
-
-    def project_permissions(self, project: str, permissions: Sequence[str]) -> set[str]:
-        """Which of the permissions the caller has on a whole project."""
-        path = f"projects/{project}"
-        return (self.projects or self).test_permissions(path, list(permissions), ":testIamPermissions")
-
     # --- changes
-
-    def insert(self, path: str, body: Resource, request_id: str) -> None:
-        parent = path.rpartition("/")[0]
-        self.change("POST", parent, self._checked(path, body), request_id, f"create {path}", path)
-
-    def patch(self, path: str, body: Resource, request_id: str) -> None:
-        """Change the fields of the body. A list replaces the whole list, also an empty one."""
-        self.change("PATCH", path, self._checked(path, body), request_id, f"change {path}", path)
-
-    def delete(self, path: str, request_id: str) -> None:
-        self.change("DELETE", path, None, request_id, f"delete {path}", path)
 
     def add_members(self, group: str, instances: Iterable[str], request_id: str) -> None:
         self._change_members("addInstances", group, instances, request_id, f"add instances to {group}")
@@ -146,71 +58,6 @@ class LoadBalancers(Compute):
     def _change_members(self, verb: str, group: str, instances: Iterable[str], request_id: str, doing: str) -> None:
         body = {"instances": [{"instance": full_url(each)} for each in instances]}
         self.change("POST", f"{group}/{verb}", body, request_id, doing, group)
-
-    # --- the library
-
-    @functools.cached_property
-    def _library(self) -> Any:
-        return importlib.import_module(LIBRARY)
-
-    @functools.cached_property
-    def _json_format(self) -> Any:
-        return importlib.import_module("google.protobuf.json_format")
-
-    @functools.cached_property
-    def _clients(self) -> dict[str, Any]:
-        return {}
-
-    def _read(self, path: str, verb: str, **asked: Any) -> list[Resource]:
-        """What a method of the library's client answers: one resource, or those of all pages."""
-        collection, place, name = _parse(path)
-        request = {**place, **({collection.field: name} if name else {}), **asked}
-        try:
-            answer = getattr(self._client(collection.client), verb)(request=request, retry=None)
-            found = self._of_pages(answer, path) if verb.startswith("list") else [answer]
-            return [self._json_format.MessageToDict(type(each).pb(each)) for each in found]
-        except self._json_format.ParseError as error:
-            message = f"Cannot read {path}: an answer that is not the API's: {error}. Check that the endpoint is right."
-            raise Lost(message, resource=path) from error
-
-    @staticmethod
-    def _of_pages(pager: Any, path: str) -> list[Any]:
-        found: list[Any] = []
-        seen: set[str] = set()
-        for page in pager.pages:
-            found += page.items
-            if page.next_page_token in seen:
-                raise Unavailable(f"Cannot read {path}: the API gives the same page again and again.", resource=path)
-            seen.update(filter(None, [page.next_page_token]))
-        return found
-
-    def _client(self, name: str) -> Any:
-        """A client of the library. Its session hands all requests to us."""
-        if name not in self._clients:
-            credentials = importlib.import_module("google.auth.credentials")
-            # The requests get their credentials here, and the endpoint may be another universe's.
-            client = getattr(self._library, name)(
-                credentials=credentials.AnonymousCredentials(), client_options={"universe_domain": "googleapis.com"}
-            )
-            for scheme in ("https://", "http://"):
-                client.transport._session.mount(scheme, _adapter()(self._send))
-            self._clients[name] = client
-        return self._clients[name]
-
-    def _send(self, method: str, url: str, body: bytes | None) -> Resource:
-        split = urlsplit(url)
-        path = unquote(split.path).partition(_API)[2]
-        query = dict(parse_qsl(split.query))
-        return self._call(method, path, query, json.loads(body) if body else None, f"read {path}", path)[0]
-
-    def _checked(self, path: str, body: Resource) -> Resource:
-        """The body, if the library's type has all of its fields."""
-        kind = getattr(self._library, _parse(path)[0].type)
-        self._json_format.ParseDict(body, kind.pb(kind()))
-        return body
-
-    def _quotas(self, path: str, kind: str) -> list[Resource]:
-        return [quota for quota in self._get(path, kind).get("quotas") or () if isinstance(quota, dict)]
 
 
 class Watcher(LoadBalancers):
@@ -251,28 +98,3 @@ def _is_resource(found: Any) -> bool:
         for name in _KINDS
         if name in found
     )
-
-
-@functools.cache
-def _adapter() -> Any:
-    """The class of what a session of the library sends its requests with."""
-    import requests
-
-    class Adapter(requests.adapters.BaseAdapter):
-        def __init__(self, send: Callable[[str, str, bytes | None], Resource]) -> None:
-            super().__init__()
-            self._send = send
-
-        def send(self, request: requests.PreparedRequest, *_arguments: Any, **_options: Any) -> requests.Response:
-            answer = self._send(str(request.method), str(request.url), request.body)  # type: ignore[arg-type]
-            reply = requests.Response()
-            reply.status_code = 200
-            reply.url = str(request.url)
-            reply.request = request
-            reply.raw = io.BytesIO(json.dumps(answer).encode())
-            return reply
-
-        def close(self) -> None:
-            pass
-
-    return Adapter

@@ -65,6 +65,11 @@ def is_name(text: str) -> bool:
     return known and text[0].isalpha() and text[-1] != "-"
 
 
+def is_zone(text: str) -> bool:
+    """Whether a zone can have this name: that of a region, such as us-central1, with a dash and more."""
+    return is_name(text) and text.count("-") > 1
+
+
 def is_project(text: str) -> bool:
     """Whether a project can have this id, such as my-project or example.com:my-project.
 
@@ -94,10 +99,15 @@ def parse_path(text: str, middle: str, project: str = "") -> str | None:
     return path if known else None
 
 
+def _is_number(text: str, most: int) -> bool:
+    """Whether a text is a number of up to three digits as everybody writes it."""
+    return len(text) < 4 and text.isdecimal() and int(text) <= most and str(int(text)) == text
+
+
 def parse_address(text: str) -> int | None:
     """An IPv4 address as a number; None if the text is none."""
     parts = text.split(".")
-    if len(parts) != 4 or not all(p.isdigit() and int(p) < 256 and str(int(p)) == p for p in parts):
+    if len(parts) != 4 or not all(_is_number(p, 255) for p in parts):
         return None
     a, b, c, d = (int(p) for p in parts)
     return a << 24 | b << 16 | c << 8 | d
@@ -116,7 +126,7 @@ def parse_cidr(text: str) -> tuple[int, int]:
         raise ValueError(f"{text!r} is not an IPv4 network in CIDR notation, such as 10.200.1.1/32")
     if not slash:
         raise ValueError(f"{text!r} is an address, not a network: write {text}/32")
-    if not (length.isdigit() and int(length) <= 32 and str(int(length)) == length):
+    if not _is_number(length, 32):
         raise ValueError(f"{text!r} is not an IPv4 network: its prefix length must be a number from 0 to 32")
     size = 1 << (32 - int(length))
     if first % size:

@@ -9,41 +9,22 @@ The rules that are meant by numbers are those of lb.py.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ..clouds.gce_names import last_part, normalise
+from .gcp_objects import DELETE, INSERT, NOUNS, PATCH, Change
 from .lb_fields import PROTOCOLS
 from .lb_state import leftovers
-from .lb_wanted import NOUNS, wanted
+from .lb_wanted import wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from typing import Any
 
+    from .gcp_objects import Item
     from .lb_look import Observed
-    from .lb_wanted import Item
 
-INSERT, PATCH, DELETE = "create", "update", "delete"
 ADD, REMOVE, SET_TARGET = "add instances to", "remove instances from", "set the target of"
 # What needs something comes before what it needs.
 DELETION_ORDER = ("forwardingRules", "backendServices", "healthChecks", "instanceGroups", "firewalls", "addresses")
-
-
-class Change(NamedTuple):
-    """verb: one of the above. value: of what is created or updated, the fields; else instances, or a target."""
-
-    verb: str
-    path: str
-    value: Any = None
-
-    @property
-    def kind(self) -> str:
-        return self.path.split("/")[-2]
-
-    @property
-    def name(self) -> str:
-        return f"{self.verb} {NOUNS[self.kind]}"
 
 
 def decide(o: Observed) -> Change | None:
@@ -87,18 +68,9 @@ def _reach(items: Iterable[Item]) -> Iterator[Change]:
         if target:
             yield Change(SET_TARGET, item.path, normalise(target))
         if update:
-            # Rule 4. Some kinds of objects have no fingerprint.
-            lock = {name: item.found[name] for name in ("fingerprint",) if item.found and item.found.get(name)}
-            yield Change(PATCH, item.path, {**_named_too(item), **update, **lock})
+            yield Change(PATCH, item.path, item.locked(update))  # rule 4
         if item.added:
             yield Change(ADD, item.path, item.added)
-
-
-def _named_too(item: Item) -> dict[str, str]:
-    """What the API requires besides the fields that change."""
-    if item.kind == "firewalls":
-        return {"name": last_part(item.path)}
-    return {"type": item.body["type"]} if item.kind == "healthChecks" else {}
 
 
 def _tidy(o: Observed, items: Sequence[Item]) -> Iterator[Change]:

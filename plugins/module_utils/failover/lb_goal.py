@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from ..clouds.gce_names import is_name, last_part, parse_address, project_of, zone_of
-from .lb_fields import ALL_PORTS, HTTP_ONLY, PROTOCOLS, RANGES, option_of
+from .gcp_checks import goal_problems as check_problems
+from .gcp_checks import range_problems, target_problems
+from .lb_fields import ALL_PORTS, PROTOCOLS, SERVICE_RANGES, option_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 MARK = "cloudha.vip: load balancer "
 INTERNAL, EXTERNAL = "INTERNAL", "EXTERNAL"
 MOST_PORTS = 5
-LONGEST_RESPONSE = 1024
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def goal_problems(goal: LbGoal) -> list[str]:
     return [
         *_name_problems(goal),
         *_front_problems(goal),
-        *_check_problems(goal),
-        *_range_problems(goal.service),
+        *check_problems(goal.check_kind, goal.check),
+        *range_problems(goal.service, SERVICE_RANGES, option_of),
         *_group_problems(goal),
     ]
 
@@ -124,12 +124,7 @@ def _name_problems(goal: LbGoal) -> Iterator[str]:
         yield f"name: {goal.name!r} is too long: other objects have a longer one, so use at most 56 characters"
     if goal.address_name is not None and not is_name(goal.address_name):
         yield f"address_name: {goal.address_name!r} is no name of an address"
-    for tag in goal.targets.get("targetTags", ()):
-        if not is_name(tag):
-            yield f"firewall.target_tags: {tag!r} is no network tag"
-    for account in goal.targets.get("targetServiceAccounts", ()):
-        if "@" not in account:
-            yield f"firewall.target_service_accounts: {account!r} is no e-mail address of a service account"
+    yield from target_problems(goal.targets)
 
 
 def _front_problems(goal: LbGoal) -> Iterator[str]:
@@ -170,30 +165,6 @@ def _port_problems(goal: LbGoal) -> Iterator[str]:
     for port in ports:
         if not isinstance(port, int) or not 1 <= port <= 65535:
             yield f"ports: {port!r} is not from 1 to 65535"
-
-
-def _range_problems(fields: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in fields.items():
-        least, most = RANGES.get(name, (None, None))
-        if least is not None and not least <= value <= most:
-            yield f"{option_of(name)}: {value:g} is not from {least:g} to {most:g}"
-
-
-def _check_problems(goal: LbGoal) -> Iterator[str]:
-    yield from _range_problems(goal.check)
-    if goal.check_kind == "TCP":
-        for name in HTTP_ONLY:
-            if name in goal.check:
-                yield f"{option_of(name)}: only with health_check.type=http"
-    path = goal.check.get("path")
-    if path is not None and not re.fullmatch("/[!-~]*", path):
-        yield f"health_check.path: {path!r} does not begin with /, or has a blank or a letter beyond ASCII: encode it"
-    host = goal.check.get("host", "")
-    if not re.fullmatch("[!-~]*", host):
-        yield f"health_check.host: {host!r} has a blank or a letter beyond ASCII"
-    response = goal.check.get("response", "")
-    if len(response) > LONGEST_RESPONSE or not response.isascii():
-        yield f"health_check.response: it has to be ASCII, of at most {LONGEST_RESPONSE} characters"
 
 
 def _group_problems(goal: LbGoal) -> Iterator[str]:

@@ -12,13 +12,16 @@ from typing import NamedTuple
 from ..base.errors import Denied, NotFound
 from ..clouds.gce_names import last_part, normalise
 from .facts import ask
+from .gcp_checks import PROBE_RANGES, PROBES
+from .gcp_fields import read
+from .gcp_objects import DELETE, INSERT, PATCH, Change, missing_permissions
 from .gcp_preflight import probe_problems
-from .lb_decide import ADD, DELETE, INSERT, PATCH, SET_TARGET, Change
-from .lb_fields import PROBE_RANGES, PROBES, SERVICE_FIELDS, read
+from .lb_decide import ADD, SET_TARGET
+from .lb_fields import SERVICE_FIELDS
 from .lb_goal import INTERNAL
 from .lb_look import Observed, look
 from .lb_pool import HEALTHY, Backend, active_pool
-from .lb_steps import missing_permissions, permissions
+from .lb_steps import permissions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from ..base.errors import NotFound, Unavailable
 from ..clouds.gce_names import last_part, normalise, project_of, zone_of
 from .facts import Facts
-from .lb_fields import PROBE_RANGES, PROTOCOLS, plain_rule
+from .gcp_checks import PROBE_RANGES
+from .lb_fields import PROTOCOLS, plain_rule
 from .lb_goal import MARK
 from .lb_state import describe
 

@@ -10,20 +10,22 @@ import contextlib
 
 from ..base.errors import Denied, NotFound, Unavailable
 from ..clouds.gce_names import format_cidr, last_part, normalise, parse_address, parse_cidr, zone_of
+from .gcp_checks import HTTP_ONLY, clashes
+from .gcp_objects import NOUNS
 from .lb_decide import labels_of, replaced, surplus
-from .lb_fields import ALL_PORTS, CHECK_FIELDS, HTTP_ONLY, option_of, ports_of, read
+from .lb_fields import ALL_PORTS, ports_of
 from .lb_goal import EXTERNAL, INTERNAL, MARK
 from .lb_look import Observed
 from .lb_steps import foreseen
-from .lb_wanted import NOUNS, check_kind, has_backup, has_sessions, wanted, wants_failover
+from .lb_wanted import has_backup, has_sessions, wanted, wants_failover
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
+    from .gcp_objects import Item
     from .lb_goal import LbGoal
-    from .lb_wanted import Item
 
 MOST_RULES = 10  # on one address
 # The options for fields that cannot be changed in place.
@@ -56,7 +58,7 @@ def problems(o: Observed, first: bool) -> list[str]:
     if first and not found and o.goal.allow_replace:
         found = list(_loss_problems(o, items))
     if first:
-        found += [*_address_problems(o), *_check_problems(o, items), *_backend_problems(o, items)]
+        found += [*_address_problems(o), *_check_problems(o), *_backend_problems(o, items)]
         found += _instance_problems(o)
     return found
 
@@ -287,19 +289,11 @@ def _has(instance: Mapping[str, Any], ip: str, network: str | None) -> bool:
 # --- the health check and the backends
 
 
-def _check_problems(o: Observed, items: Sequence[Item]) -> Iterator[str]:
+def _check_problems(o: Observed) -> Iterator[str]:
     goal = o.goal
     # One in another scope begins as the present one is.
     found = o.resources.get(o.check_path) or o.resources.get(o.present_check or "") or {}
-    interval, timeout = (
-        goal.check.get(name) or read(found, CHECK_FIELDS[name]) for name in ("interval_s", "timeout_s")
-    )
-    if timeout > interval:
-        yield f"health_check.timeout_s: {timeout} s is longer than the interval of {interval} s, which the API refuses"
-    if check_kind(goal, found) == "TCP":
-        for name in HTTP_ONLY:
-            if goal.check_kind is None and name in goal.check:
-                yield f"{option_of(name)}: the health check {last_part(o.check_path)} has the type tcp"
+    yield from clashes(goal.check_kind, goal.check, o.check_path, found)
     if o.scheme == EXTERNAL and "/global/" in o.check_path:
         yield "health_check.scope: an external load balancer needs a regional health check"
 

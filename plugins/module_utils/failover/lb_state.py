@@ -6,22 +6,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from ..clouds.gce_names import last_part, normalise, zone_of
-from .lb_fields import (
-    CHECK_FIELDS,
-    FAILOVER,
-    HTTP_ONLY,
-    PROBE,
-    PROBE_RANGES,
-    PROBES,
-    PROTOCOLS,
-    SERVICE_FIELDS,
-    ports_of,
-    read,
-    to_option,
-)
+from .gcp_checks import PROBE_RANGES, shown_check, shown_rule
+from .gcp_fields import read
+from .lb_fields import FAILOVER, PROTOCOLS, SERVICE_FIELDS, ports_of, to_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,13 +83,7 @@ def _one_check(o: Observed, urls: Iterable[str]) -> dict[str, Any] | None:
     body = o.resources.get(path or "")
     if path is None or body is None:
         return {"name": last_part(path)} if path else None
-    kind = str(body.get("type"))
-    shown: dict[str, Any] = {"type": kind.lower(), "scope": "global" if "/global/" in path else "regional"}
-    for name, field in CHECK_FIELDS.items():
-        if kind == "HTTP" or name not in HTTP_ONLY:
-            value = read(body, [PROBES.get(kind, kind) if part == PROBE else part for part in field])
-            shown[name] = value or ("" if name in HTTP_ONLY else False if name == "log" else value)
-    return shown
+    return {**shown_check(body), "scope": "global" if "/global/" in path else "regional"}
 
 
 def _groups(o: Observed, service: Resource) -> dict[str, Any]:
@@ -123,30 +105,10 @@ def _failover(service: Resource) -> dict[str, Any]:
 
 
 def _firewall(o: Observed, services: Mapping[str, Resource]) -> dict[str, Any] | None:
-    """Whether the rule lets the probes in, whom it is for, and what else it lets in."""
-    rule = o.resources.get(o.firewall_path)
-    if rule is None:
-        return None
-    check = o.resources.get(o.present_check or "")
-    probe = f"tcp:{read(check, (PROBES.get(str(check.get('type')), ''), 'port'))}" if check else ""
-    doors = {
-        f"{str(each.get('IPProtocol')).lower()}:{port}"
-        for each in rule.get("allowed") or ()
-        for port in each.get("ports") or ("all",)
-    }
     schemes = [str(each.get("loadBalancingScheme")) for each in services.values()]
     # As it is, even if another one is wanted.
-    probed = set(PROBE_RANGES[next((each for each in schemes if each in PROBE_RANGES), o.scheme)])
-    ranges = {str(ipaddress.ip_network(each, strict=False)) for each in rule.get("sourceRanges") or ()}
-    return {
-        "lets_probes_in": probe in doors
-        and probed.issubset(ranges)
-        and not rule.get("disabled")
-        and rule.get("direction", "INGRESS") == "INGRESS",
-        "also": sorted((doors - {probe}) | (ranges - probed)),
-        "target_tags": sorted(rule.get("targetTags") or ()),
-        "target_service_accounts": sorted(rule.get("targetServiceAccounts") or ()),
-    }
+    ranges = PROBE_RANGES[next((each for each in schemes if each in PROBE_RANGES), o.scheme)]
+    return shown_rule(o.resources.get(o.firewall_path), o.resources.get(o.present_check or ""), ranges)
 
 
 def leftovers(o: Observed) -> list[str]:

@@ -6,65 +6,37 @@
 
 from __future__ import annotations
 
-import json
-
-from ..base.errors import AlreadyExists, Denied, Invalid, NotFound, Stale, Unavailable
-from ..clouds.gce_names import full_url, last_part, project_of
-from .lb_decide import ADD, DELETE, INSERT, PATCH, REMOVE, SET_TARGET, Change, decide
+from ..clouds.gce_names import full_url, project_of
+from .gcp_fields import merged
+from .gcp_objects import DELETE, INSERT, PATCH, forecast, send, step_of
+from .lb_decide import ADD, REMOVE, SET_TARGET, decide
 from .lb_look import Observed
-from .plan import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
 
+    from .gcp_objects import Change
     from .lb_look import LbApi
-    from .plan import Memory
-
-    Resource = dict[str, Any]
-
-_FORESEEN = 200  # changes at most
-TAKEN = 5  # refusals of the same step in a row, before the reason is no passing one
-_CONFLICTS = (AlreadyExists, NotFound, Stale)
-# Somebody else may have made, since the look, what needs a thing that is to go. Members have no lock at all.
-_LOOSE = (*_CONFLICTS, Invalid)
+    from .plan import Memory, Step
 
 
 def to_step(change: Change, memory: Memory) -> Step:
     """The step that carries out a change. Raises the reason, if the API refuses it again and again."""
-    shown = change.value
-    if isinstance(shown, dict):
-        shown = {name: value for name, value in shown.items() if name != "fingerprint"}
-    loose = change.verb in (DELETE, ADD, REMOVE)
-    step = Step(
-        change.name,
-        last_part(change.path),
-        lambda client, request_id: _send(client, change, request_id),
-        key=(change.path, json.dumps(shown, sort_keys=True, default=str)),
-        conflicts=_LOOSE if loose else _CONFLICTS,
-        contested=True,
-    )
-    refusals = [error for _at, error in memory.conflicts.get(step.key, ()) if not isinstance(error, Stale)]
-    if len(refusals) >= TAKEN:
-        raise refusals[-1]
-    return step
+    # Members have no lock at all.
+    return step_of(change, memory, _send, loose=change.verb in (DELETE, ADD, REMOVE))
 
 
 def _send(client: LbApi, change: Change, request_id: str) -> None:
     path, value = change.path, change.value
-    if change.verb == INSERT:
-        client.insert(path, value, request_id)
-    elif change.verb == PATCH:
-        client.patch(path, value, request_id)
-    elif change.verb == DELETE:
-        client.delete(path, request_id)
-    elif change.verb == ADD:
+    if change.verb == ADD:
         client.add_members(path, value, request_id)
     elif change.verb == REMOVE:
         client.remove_members(path, value, request_id)
-    else:
+    elif change.verb == SET_TARGET:
         client.set_target(path, value, request_id)
+    else:
+        send(client, change, request_id)
 
 
 def foresee(o: Observed, change: Change) -> Observed:
@@ -75,7 +47,7 @@ def foresee(o: Observed, change: Change) -> Observed:
         resources[path] = {**value, "selfLink": full_url(path)}
         members.update({path: ()} if change.kind == "instanceGroups" else {})
     elif change.verb == PATCH:
-        resources[path] = _merged(found, value)
+        resources[path] = merged(found, value)
     elif change.verb == DELETE:
         resources.pop(path)
         members.pop(path, None)
@@ -91,27 +63,8 @@ def foresee(o: Observed, change: Change) -> Observed:
 
 
 def foreseen(observed: Observed) -> tuple[list[Change], list[Observed]]:
-    """All that is left to do, and the state before it and after each change, if each one succeeds and no other actor
-    changes anything."""
-    changes: list[Change] = []
-    states = [observed]
-    while len(changes) < _FORESEEN:
-        change = decide(states[-1])
-        if change is None:
-            break
-        changes.append(change)
-        states.append(foresee(states[-1], change))
-    return changes, states
-
-
-def _merged(old: Resource, patch: Resource) -> Resource:
-    """A JSON merge patch, as the API carries it out."""
-    new = dict(old)
-    for name, value in patch.items():
-        if isinstance(value, dict):
-            value = _merged(new.get(name) or {}, value)
-        new[name] = value
-    return {name: value for name, value in new.items() if value is not None}
+    """All that is left to do, and the state before it and after each change."""
+    return forecast(observed, decide, foresee)
 
 
 # --- permissions
@@ -158,23 +111,3 @@ def _permissions(o: Observed, change: Change) -> Iterator[str]:
             yield f"compute.addresses.use{internal}"
     elif change.verb == ADD:
         yield "compute.instances.use"
-
-
-def missing_permissions(client: LbApi, needed: dict[str, set[str]]) -> tuple[list[str], Exception | None]:
-    """Those that the caller does not have, a sentence each; and why the rest was not answered."""
-    missing = []
-    unanswered: Exception | None = None
-    for where, wanted in sorted(needed.items()):
-        try:
-            if where.count("/") == 1:
-                granted = client.project_permissions(where.partition("/")[2], sorted(wanted))
-            else:
-                granted = client.test_permissions(where, sorted(wanted))
-        except (Denied, NotFound, Unavailable) as error:
-            unanswered = error
-            continue
-        missing += [
-            f"the caller does not have the permission {each} on {where}: give it a role that has it"
-            for each in sorted(wanted - granted)
-        ]
-    return missing, unanswered

@@ -9,25 +9,11 @@ A body has all that is wanted of an object. What an option leaves open is as it 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from ..clouds.gce_names import full_url, last_part, normalise
-from .lb_fields import (
-    ALL_PORTS,
-    CHECK_FIELDS,
-    DEFAULTS,
-    FAILOVER,
-    HTTP_ONLY,
-    PROBE,
-    PROBE_RANGES,
-    PROBES,
-    PROTOCOLS,
-    SERVICE_FIELDS,
-    differs,
-    ports_of,
-    read,
-    write,
-)
+from ..clouds.gce_names import full_url, normalise
+from .gcp_checks import PROBE_RANGES, check_body, probed_port, rule_body
+from .gcp_fields import DEFAULTS, read, write
+from .gcp_objects import Item, item_of
+from .lb_fields import ALL_PORTS, FAILOVER, PROTOCOLS, SERVICE_FIELDS, ports_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,86 +25,11 @@ if TYPE_CHECKING:
 
     Resource = dict[str, Any]
 
-NOUNS = {
-    "addresses": "address",
-    "backendServices": "backend service",
-    "firewalls": "firewall rule",
-    "forwardingRules": "forwarding rule",
-    "healthChecks": "health check",
-    "instanceGroups": "instance group",
-}
-# What the API changes in place; a forwarding rule's backend service by a request of its own.
-_IN_PLACE = {
-    "addresses": frozenset(),
-    "backendServices": frozenset(
-        (
-            "backends",
-            "connectionDraining",
-            "connectionTrackingPolicy",
-            "failoverPolicy",
-            "healthChecks",
-            "sessionAffinity",
-        )
-    ),
-    "firewalls": frozenset(("allowed", "disabled", "sourceRanges", "targetServiceAccounts", "targetTags")),
-    "forwardingRules": frozenset(("allowGlobalAccess", "backendService")),
-    "healthChecks": frozenset(
-        ("checkIntervalSec", "healthyThreshold", "logConfig", "timeoutSec", "unhealthyThreshold", *PROBES.values())
-    ),
-    "instanceGroups": frozenset(),
-}
 # Of an address, ports and a protocol: a session is then one connection.
 FIVE_FIELDS = ("NONE", "CLIENT_IP_PORT_PROTO")
 DEFAULT_IDLE = DEFAULTS["idleTimeoutSec"]
 # A passthrough load balancer has no capacities; what the API says about them is not sent back.
 _CAPACITIES = ("capacityScaler", "customMetrics", "max", "preference", "trafficDuration")
-
-
-class Item(NamedTuple):
-    """An object that is wanted: its path, what is there, and what should be there.
-
-    added, removed: instances of a group.
-    """
-
-    path: str
-    found: Resource | None
-    body: Resource
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        """Its collection, such as forwardingRules."""
-        return self.path.split("/")[-2]
-
-    @property
-    def label(self) -> str:
-        """How a person is told about it."""
-        return f"the {NOUNS[self.kind]} {last_part(self.path)}"
-
-    def _differing(self) -> list[str]:
-        found = self.found
-        return [] if found is None else [name for name in self.body if differs(name, found.get(name), self.body[name])]
-
-    @property
-    def update(self) -> Resource:
-        """The fields that differ and can be changed in place, as they should be."""
-        return {name: self.body[name] for name in self._differing() if name in _IN_PLACE[self.kind]}
-
-    @property
-    def frozen(self) -> dict[str, tuple[Any, Any]]:
-        """The fields that differ and cannot be changed in place: what they are, and what they should be."""
-        found = self.found or {}
-        return {
-            name: (plain(found.get(name, DEFAULTS.get(name))), plain(self.body[name]))
-            for name in self._differing()
-            if name not in _IN_PLACE[self.kind]
-        }
-
-
-def plain(value: Any) -> Any:
-    """A value as a person reads it: a path instead of a URL."""
-    return normalise(value) if isinstance(value, str) else value
 
 
 def wanted(o: Observed) -> list[Item]:
@@ -139,9 +50,7 @@ def wanted(o: Observed) -> list[Item]:
 
 
 def _item(o: Observed, path: str, body: Resource, **more: Any) -> Item:
-    found = o.resources.get(path)
-    new = {} if found else {"name": last_part(path), "description": o.goal.mark}
-    return Item(path, found, {**new, **body}, **more)
+    return item_of(path, o.resources.get(path), body, o.goal.mark, **more)
 
 
 def _address(o: Observed) -> Resource:
@@ -162,53 +71,13 @@ def _address(o: Observed) -> Resource:
 def _firewall(o: Observed) -> Resource:
     # Rule 6: the probes of the present health check pass until it has changed.
     check = o.resources.get(o.present_check or "")
-    ports = {_port(o.goal, check), *((_port(None, check),) if check else ())}
-    body: Resource = {
-        "direction": "INGRESS",
-        "disabled": False,
-        "sourceRanges": list(PROBE_RANGES[o.scheme]),
-        "allowed": [{"IPProtocol": "tcp", "ports": [str(port) for port in sorted(ports)]}],
-        **{name: list(values) for name, values in o.goal.targets.items()},
-    }
-    if o.goal.targets:
-        # A rule is for one kind of targets only.
-        for name in {"targetTags", "targetServiceAccounts"} - set(o.goal.targets):
-            body[name] = []
-    if o.network:
-        body["network"] = full_url(o.network)
-    return body
-
-
-def check_kind(goal: LbGoal | None, check: Resource | None) -> str:
-    """The type of the health check, as it is wanted, or as it is."""
-    found = str((check or {}).get("type"))
-    return (goal and goal.check_kind) or (found if found in PROBES else "HTTP")
-
-
-def _port(goal: LbGoal | None, check: Resource | None) -> int:
-    """That the health check asks, as it is wanted, or as it is."""
-    wanted_port = goal.check.get("port") if goal else None
-    return wanted_port or read(check or {}, (PROBES.get(check_kind(None, check), ""), "port"))
+    ports = [probed_port(o.goal.check.get("port"), check), *([probed_port(None, check)] if check else [])]
+    return rule_body(ports, PROBE_RANGES[o.scheme], o.goal.targets, o.network)
 
 
 def _check(o: Observed) -> Resource:
     present = o.resources.get(o.present_check or "") or {}
-    kind = check_kind(o.goal, present)
-    probe = PROBES[kind]
-    body: Resource = {"type": kind, probe: {}}
-    fields = dict(o.goal.check)
-    if o.check_path not in o.resources:
-        # A new one has all of them: those of the present one in another place, or the API's own.
-        for name, path in CHECK_FIELDS.items():
-            value = read(
-                present, [PROBES.get(str(present.get("type")), "") if part == PROBE else part for part in path]
-            )
-            if value is not None and (kind == "HTTP" or name not in HTTP_ONLY):
-                fields.setdefault(name, value)
-    for name, value in fields.items():
-        write(body, [probe if part == PROBE else part for part in CHECK_FIELDS[name]], value)
-    write(body, (probe, "portSpecification"), "USE_FIXED_PORT")
-    return body
+    return check_body(o.goal.check_kind, o.goal.check, present, o.check_path not in o.resources)
 
 
 def _group(o: Observed, group: Any) -> Item:

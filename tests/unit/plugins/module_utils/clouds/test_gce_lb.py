@@ -20,11 +20,8 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Unavailable,
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_lb import (
-    LoadBalancers,
-    Watcher,
-    resource_manager,
-)
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_lb import LoadBalancers, Watcher
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_library import resource_manager
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import Script
