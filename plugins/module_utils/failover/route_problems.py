@@ -15,6 +15,7 @@ from .route_table import BEST, WORST, hop_of, next_hop_of, priority_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from .route_decide import History
@@ -48,7 +49,7 @@ def _hop_problems(o: Observed) -> list[str]:
     if not o.asked_hop:
         return []
     try:
-        return _instance_problems(o.instance(path), path, o.goal.network)
+        return instance_problems(o.instance(path), path, o.goal.network)
     except NotFound as error:
         return [f"next hop: the instance {path} does not exist ({error})"]
 
@@ -128,30 +129,17 @@ def _fitness_problems(o: Observed) -> list[str]:
         o.network()
     except NotFound as error:
         return [f"network: {goal.network} does not exist ({error})"]
-    problems: list[str] = []
-    try:
-        first, last = parse_cidr(goal.destination)
-        for subnetwork in o.subnetworks():
-            secondary = (each.get("ipCidrRange") for each in subnetwork.get("secondaryIpRanges") or ())
-            for cidr in (subnetwork.get("ipCidrRange"), *secondary):
-                begin, end = parse_cidr(cidr) if cidr else (last, first - 1)
-                if begin <= first and last <= end:
-                    problems.append(
-                        f"destination: {goal.destination} is inside the range {cidr} of the subnet "
-                        f"{subnetwork.get('name')}: a route cannot take addresses of a subnet, choose one outside"
-                    )
-    except NotFound as error:
-        problems.append(str(error))
+    problems = destination_problems(goal.destination, o.subnetworks)
     hop, where = o.wanted.hop
     if hop == "nextHopInstance":
         try:
-            problems += _instance_problems(o.instance(where), where, goal.network)
+            problems += instance_problems(o.instance(where), where, goal.network)
         except NotFound as error:
             problems.append(f"next hop: the instance {where} does not exist ({error})")
     elif hop == "nextHopIp" and not goal.across:
         instance = o.instance_at(where)
         if instance:
-            problems += _instance_problems(instance, where, goal.network)
+            problems += instance_problems(instance, where, goal.network)
         else:
             problems.append(
                 f"next hop: no instance has {where} as the primary address of an interface on {goal.network}; "
@@ -161,7 +149,26 @@ def _fitness_problems(o: Observed) -> list[str]:
     return problems
 
 
-def _instance_problems(instance: dict[str, Any], where: str, network: str) -> list[str]:
+def destination_problems(destination: str, subnetworks: Callable[[], list[dict[str, Any]]]) -> list[str]:
+    """Why no route of the network can take the destination. subnetworks: reads those of the network."""
+    problems: list[str] = []
+    try:
+        first, last = parse_cidr(destination)
+        for subnetwork in subnetworks():
+            secondary = (each.get("ipCidrRange") for each in subnetwork.get("secondaryIpRanges") or ())
+            for cidr in (subnetwork.get("ipCidrRange"), *secondary):
+                begin, end = parse_cidr(cidr) if cidr else (last, first - 1)
+                if begin <= first and last <= end:
+                    problems.append(
+                        f"destination: {destination} is inside the range {cidr} of the subnet "
+                        f"{subnetwork.get('name')}: a route cannot take addresses of a subnet, choose one outside"
+                    )
+    except NotFound as error:
+        problems.append(str(error))
+    return problems
+
+
+def instance_problems(instance: dict[str, Any], where: str, network: str) -> list[str]:
     problems = []
     if not instance.get("canIpForward"):
         problems.append(f"next hop: {where} may not forward packets: make it anew with canIpForward")

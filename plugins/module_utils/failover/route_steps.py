@@ -17,7 +17,7 @@ from .route_table import BEST, birth, is_temporary, mark, overlaps, priority_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable
     from typing import Any
 
     from .plan import Memory
@@ -61,9 +61,9 @@ def _prefix(nonce: str, name: str) -> str:
 def to_item(action: Action, o: Observed, history: History, memory: Memory) -> Step | Pause:
     """The steps that carry out an action."""
     if action.kind == route_decide.INSERT:
-        return _insertion(INSERT, o.wanted.body(o.goal), frozenset(r["id"] for r in o.leftovers))
+        return insertion(INSERT, o.wanted.body(o.goal), frozenset(r["id"] for r in o.leftovers))
     if action.kind == route_decide.INSERT_TEMPORARY:
-        return _insertion(INSERT_TEMPORARY, _temporary(o, history))
+        return insertion(INSERT_TEMPORARY, _temporary(o, history))
     if action.route is not None:
         return _deletion(action.route, o.goal, memory)
     return Pause(action.seconds, action.reason)
@@ -88,7 +88,7 @@ def _temporary(o: Observed, history: History) -> Route:
     }
 
 
-def _insertion(name: str, body: Route, note: Any = None) -> Step:
+def insertion(name: str, body: Route, note: Any = None) -> Step:
     def do(client: RouteApi, request_id: str) -> Any:
         return client.insert_route(body, request_id)
 
@@ -99,7 +99,12 @@ def _deletion(route: Route, goal: RouteGoal, memory: Memory) -> Step:
     name = DELETE_TEMPORARY if is_temporary(route, goal.name) else DELETE_OTHER
     if route["name"] == goal.name:
         name = DELETE
-    by_name = _takes_names_only((name, route["name"], route["id"]), goal, memory)
+    return deletion(name, route, goal.lease, memory)
+
+
+def deletion(name: str, route: Route, lease: float, memory: Memory) -> Step:
+    """By the route's id, unless the API does not know ids."""
+    by_name = _takes_names_only((name, route["name"], route["id"]), lease, memory)
     target = route["name"] if by_name else route["id"]
 
     def do(client: RouteApi, request_id: str) -> None:
@@ -109,7 +114,7 @@ def _deletion(route: Route, goal: RouteGoal, memory: Memory) -> Step:
     return Step(name, route["name"], do, key=route["id"], note=note, conflicts=conflicts, contested=True)
 
 
-def _takes_names_only(key: Hashable, goal: RouteGoal, memory: Memory) -> bool:
+def _takes_names_only(key: Hashable, lease: float, memory: Memory) -> bool:
     """Whether this API does not know ids: one of it was refused, or not found for a whole lease although it is listed.
 
     The result of one deletion holds for all that follow.
@@ -118,21 +123,26 @@ def _takes_names_only(key: Hashable, goal: RouteGoal, memory: Memory) -> bool:
         return True
     conflicts = memory.conflicts.get(key, ())
     missed = [at for at, error in conflicts if isinstance(error, NotFound)]
-    unknown = len(missed) >= TAKEN and memory.now - missed[0] > goal.lease
+    unknown = len(missed) >= TAKEN and memory.now - missed[0] > lease
     return unknown or any(isinstance(error, Invalid) for _at, error in conflicts)
 
 
 def foresee(o: Observed, memory: Memory, item: Step | Pause) -> tuple[Observed, Memory]:
     """The state after a step or a pause, if no other actor changes anything. Changes the memory."""
-    routes, at = list(o.all), o.at
+    routes, at = imagine(item, o.all, o.at, memory)
+    return Observed(o.goal, routes, at, o.owners), memory
+
+
+def imagine(item: Step | Pause, routes: Iterable[Route], at: float, memory: Memory) -> tuple[list[Route], float]:
+    """The routes, and the server's clock, after a step or a pause. Changes the memory."""
+    routes = list(routes)
     if isinstance(item, Pause):
         # Whoever is waited for goes on or does not; suppose the latter.
         memory.now += item.seconds
-        at += item.seconds
-    else:
-        result = item.do(_Recorder(routes, at), "")
-        memory.done[item.key] = Fact(memory.now, item.note, result)
-    return Observed(o.goal, routes, at, o.owners), memory
+        return routes, at + item.seconds
+    result = item.do(_Recorder(routes, at), "")
+    memory.done[item.key] = Fact(memory.now, item.note, result)
+    return routes, at
 
 
 class _Recorder:
