@@ -1,0 +1,179 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gcp_autohealing_group_info
+short_description: Show the instances of an autohealing group of Google Cloud, and what keeps it from healing them
+version_added: 1.0.0
+author:
+  - cloudha.vip contributors (@cloudha-vip)
+description:
+  - Shows the instances of a managed instance group with their health, what the group does with them, and what they are
+    made of.
+  - Finds what keeps the group from healing its instances, and names the remedy. RV(problems) is empty if nothing does.
+extends_documentation_fragment:
+  - cloudha.vip.attributes
+  - cloudha.vip.attributes.info
+  - cloudha.vip.gcp
+requirements:
+  - C(google-cloud-compute) 1.20 or newer, with every O(auth_kind)
+options:
+  project:
+    description:
+      - The project of the group, by its id. With a shared VPC this is the service project.
+      - If it is not set, the environment variable E(GCP_PROJECT) is used.
+    type: str
+    required: true
+  name:
+    description: The name of the group, as in M(cloudha.vip.gcp_autohealing_group). It need not exist.
+    type: str
+    required: true
+  zone:
+    description: The zone of the group.
+    type: str
+    required: true
+  preflight:
+    description:
+      - Whether to look for obstacles. These are instances that do not serve, errors in making them, a firewall that
+        stops the probes, addresses that are not kept, and missing permissions. If there is no group, they are also
+        quotas that are used up.
+      - With V(false), RV(problems) is empty.
+    type: bool
+    default: true
+  timeout:
+    description:
+      - The seconds for which to retry temporary failures, such as rate limits and failures of the API.
+      - From 0.001 to 86400.
+    type: float
+    default: 60
+notes:
+  - The module reads only the firewall rules of the VPC network, and no hierarchical or network firewall policies.
+  - The permissions are those of the caller on the project. Without an answer RV(problems) says so.
+seealso:
+  - module: cloudha.vip.gcp_autohealing_group
+"""
+
+EXAMPLES = r"""
+- name: Look at the group
+  cloudha.vip.gcp_autohealing_group_info:
+    project: my-project
+    name: web
+    zone: us-central1-f
+  register: web
+
+- name: Fail if something keeps it from healing
+  ansible.builtin.assert:
+    that: web.problems | length == 0
+    fail_msg: "{{ web.problems | join('; ') }}"
+"""
+
+RETURN = r"""
+exists:
+  description: Whether there is a group of this name in the zone.
+  type: bool
+  returned: success
+is_stable:
+  description: Whether all instances serve, and are made of the group's template.
+  type: bool
+  returned: success
+template:
+  description: The path of the template that the group makes instances of. V(null) without a group.
+  type: str
+  returned: success
+  sample: projects/my-project/global/instanceTemplates/web-3f9a1c77b0
+health_check:
+  description: The path of the health check. V(null) if there is none.
+  type: str
+  returned: success
+  sample: projects/my-project/regions/us-central1/healthChecks/web
+instances:
+  description: The instances of the group.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    name:
+      description: The name of the instance.
+      type: str
+      sample: web
+    instance:
+      description: Its path.
+      type: str
+      sample: projects/my-project/zones/us-central1-f/instances/web
+    address:
+      description: Its address. While there is no machine, the one that is kept for it.
+      type: str
+      sample: 10.100.2.1
+    status:
+      description: The status of the machine. V(null) while there is none.
+      type: str
+      sample: RUNNING
+    action:
+      description: What the group does with it. V(NONE) if nothing.
+      type: str
+      sample: NONE
+    health:
+      description:
+        - What the probes found, such as V(HEALTHY), V(UNHEALTHY) or V(TIMEOUT). V(UNKNOWN) before the first ones.
+      type: str
+      sample: HEALTHY
+    serves:
+      description: Whether it runs, is healthy, and the group has nothing more to do with it.
+      type: bool
+    template:
+      description: The path of the template that it is made of.
+      type: str
+      sample: projects/my-project/global/instanceTemplates/web-3f9a1c77b0
+    image:
+      description: The path of the image that it is made of. V(null) if nobody tells.
+      type: str
+      sample: projects/my-project/global/images/web-3f9a1c
+    errors:
+      description: What kept the group from making it, at the last attempt.
+      type: list
+      elements: dict
+      contains:
+        code:
+          description: The API's own code.
+          type: str
+          sample: ZONE_RESOURCE_POOL_EXHAUSTED
+        message:
+          description: The API's text.
+          type: str
+problems:
+  description: The obstacles, each with its remedy.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_group
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, read_with_retries
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            gcp.SPEC,
+            name=dict(type="str", required=True),
+            zone=dict(type="str", required=True),
+            preflight=dict(type="bool", default=True),
+            timeout=dict(type="float", default=60),
+        ),
+        supports_check_mode=True,
+    )
+    with failures(module) as task:
+        client = gcp_group.client(module, module.params["timeout"])
+        result = read_with_retries(lambda: gcp_group.info(module.params, client), task.left)
+        module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

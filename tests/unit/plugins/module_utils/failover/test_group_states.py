@@ -1,0 +1,151 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs for autohealing groups killed before and after each change, with lost answers, and two at once."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Lost
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import group
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.group_goal import Member
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover import runs
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.managed_cloud import (
+    GROUP,
+    NEW,
+    PAIR,
+    Cloud,
+    apply,
+    goal,
+    gone,
+    made,
+    only,
+)
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Crash
+
+OTHER_PAIR = (Member("node1", "10.0.0.21"), Member("node3"))
+KILLED = {
+    "made": (Cloud, goal()),
+    "made, at any address": (Cloud, goal(members=(Member("node1"), Member("node2")))),
+    "another image": (made, only(template={"image": NEW})),
+    "another image later": (made, only(template={"image": NEW}, rolling=False)),
+    "other instances": (made, only(members=OTHER_PAIR, exclusive=True)),
+    "another type": (made, only(check_kind="TCP", check={"port": 6000})),
+    "all of it": (
+        made,
+        only(members=OTHER_PAIR, template={"image": NEW, "metadata": {"a": "b"}}, initial_delay_s=60, exclusive=True),
+    ),
+    "taken away": (made, gone()),
+}
+WRITES = ("insert", "patch", "delete", "create", "config", "replace", "recreate", "remove")
+
+
+class Killer:
+    """Kills a run before or after its change of a number, from 0."""
+
+    def __init__(self, number, phase):
+        self.left = number
+        self.phase = phase
+
+    def __call__(self, phase, verb, path):
+        if phase == self.phase and verb in WRITES:
+            self.left -= 1
+            if self.left < 0:
+                raise Crash
+
+
+class Loser:
+    """Loses the answer to each change once."""
+
+    def __init__(self, phase):
+        self.phase = phase
+        self.lost = set()
+
+    def __call__(self, phase, verb, path):
+        if phase == self.phase and verb in WRITES and (verb, path) not in self.lost:
+            self.lost.add((verb, path))
+            raise Lost("the connection was lost", resource=path)
+
+
+@pytest.mark.parametrize("case", KILLED)
+def test_killed_at_each_request_and_run_again(case):
+    start, wanted = KILLED[case]
+    calm = start()
+    changes = len(apply(calm, wanted).steps)
+    assert changes > 1
+    for number, phase in itertools.product(range(changes), ("before", "after")):
+        cloud = start()
+        cloud.fault = Killer(number, phase)
+        with pytest.raises(Crash):
+            apply(cloud, wanted)
+        cloud.fault = lambda when, verb, path: None
+        outcome = apply(cloud, wanted)
+        same = outcome.before.to_diff() == outcome.after.to_diff()
+        assert outcome.changed != same, "a change that no difference shows, or a difference without one"
+        assert cloud.snapshot() == calm.snapshot()
+        assert cloud.made == calm.made, "an instance was made once too often"
+        assert not apply(cloud, wanted).changed
+
+
+@pytest.mark.parametrize("case", KILLED)
+def test_answers_that_are_lost(case):
+    """The request took effect, or did not; the run goes on, and nothing happens twice."""
+    start, wanted = KILLED[case]
+    calm = start()
+    apply(calm, wanted)
+    for phase in ("before", "after"):
+        cloud = start()
+        cloud.fault = Loser(phase)
+        outcome = apply(cloud, wanted)
+        assert outcome.changed and not apply(cloud, wanted).changed
+        assert cloud.made == calm.made
+
+
+# --- two at once
+
+
+def actors(cloud, *goals):
+    return [runs.Actor(group.Procedure(), cloud, wanted, timeout=5000) for wanted in goals]
+
+
+def every(start, first, second, step=17):
+    counts = [actors(start(), wanted)[0].end() for wanted in (first, second)]
+    return itertools.product(*(range(0, count + 1, step) for count in counts))
+
+
+@pytest.mark.parametrize("case", ["made", "another image", "other instances", "taken away"])
+def test_two_that_want_the_same(case):
+    """No instance is made twice, and with a pair one always serves."""
+    start, wanted = KILLED[case]
+    calm = start()
+    apply(calm, wanted)
+    for alone, then in every(start, wanted, wanted):
+        cloud = start()
+        both = actors(cloud, wanted, wanted)
+        runs.race(*both, alone, then)
+        assert [each.error for each in both] == [None, None], (alone, then)
+        assert cloud.snapshot() == calm.snapshot() and cloud.made == calm.made, (alone, then)
+
+
+def test_two_that_want_different_things_that_go_together():
+    first, second = only(template={"image": NEW}), only(initial_delay_s=60, members=(*PAIR, Member("node3")))
+    for alone, then in every(made, first, second):
+        cloud = made()
+        both = actors(cloud, first, second)
+        runs.race(*both, alone, then)
+        assert [each.error for each in both] == [None, None], (alone, then)
+        assert cloud.resources[GROUP]["autoHealingPolicies"][0]["initialDelaySec"] == 60
+        assert {cloud.image_of(name) for name in cloud.machines} == {NEW} and len(cloud.machines) == 3
+
+
+def test_one_that_makes_and_one_that_takes_away():
+    """Whoever comes last gets its way, or says why not; a run by itself then does the rest."""
+    for alone, then in every(made, only(template={"image": NEW}), gone()):
+        cloud = made()
+        runs.race(*actors(cloud, goal(template={"image": NEW}), gone()), alone, then)
+        apply(cloud, gone())
+        assert not cloud.machines and all("/images/" in each for each in cloud.resources), (alone, then)
