@@ -43,21 +43,23 @@ def _check(check: Any) -> Any:
     return typed
 
 
-def _options(action: Any) -> Mapping[str, type]:
+def _options(action: Any) -> Mapping[str, Any]:
     try:
         return {**ACTION_OPTIONS, **kinds.find(str(action["type"])).options}
     except (KeyError, TypeError, kinds.UnknownKind):  # the agent's own check tells
         return ACTION_OPTIONS
 
 
-def _with_types(values: Any, options: Mapping[str, type]) -> Any:
+def _with_types(values: Any, options: Mapping[str, Any]) -> Any:
     if not isinstance(values, Mapping):
         return values
     return {key: _typed(value, options.get(key)) for key, value in values.items()}
 
 
-def _typed(value: Any, kind: type | None) -> Any:
+def _typed(value: Any, kind: Any) -> Any:
     """What is not of the type stays: the agent's own check tells."""
+    if isinstance(kind, Mapping) and isinstance(value, list):
+        return [_with_types(each, kind) for each in value]
     if kind is int and isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,20}\s*", value):
         return int(value)
     if kind is bool and (isinstance(value, str) or (isinstance(value, int) and value in (0, 1))):

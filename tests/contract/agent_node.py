@@ -26,11 +26,12 @@ NOBODY = 65534
 
 
 class AgentNode(Node):
-    """Any process of its name will do for keepalived; tests write its lines."""
+    """Any process of its name will do for keepalived; tests write its lines. An action without an instance has none."""
 
     def __init__(self, path, action):
         super().__init__(path)
         self.action = action
+        self.instances = [{"name": action["instance"]}] if "instance" in action else []
         self.errors = path / "stderr"
         for package in ("agent", "base"):
             (path / "lib/vip_agent" / package).unlink()
@@ -39,9 +40,12 @@ class AgentNode(Node):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(source)
         self.act()
-        shutil.copy("/bin/sleep", path / "keepalived")
         self.keepalived = None
-        self.start_keepalived()
+        if self.instances:
+            shutil.copy("/bin/sleep", path / "keepalived")
+            self.start_keepalived()
+        else:
+            (path / "notify").unlink()
         self.user = {}
         if os.geteuid() == 0:
             subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", path], check=True)
@@ -50,7 +54,8 @@ class AgentNode(Node):
     def act(self, checks=(), **changes):
         """Configure the action, with changes."""
         self.action = {**self.action, **changes}
-        self.configure(instances=[{"name": "VI_1"}], checks=list(checks), actions=[self.action])
+        keepalived = {} if self.instances else {"keepalived": False}
+        self.configure(instances=self.instances, checks=list(checks), actions=[self.action], **keepalived)
 
     def command(self, *words):
         # A user without privilege may not be able to run the one of a virtual environment in root's home.
@@ -122,8 +127,9 @@ class AgentNode(Node):
     def close(self):
         if self.process:
             self.stop(signal.SIGKILL)
-        self.keepalived.kill()
-        self.keepalived.wait()
+        if self.keepalived:
+            self.keepalived.kill()
+            self.keepalived.wait()
         os.close(self.fifo)
 
 

@@ -13,53 +13,32 @@ import socket
 import statistics
 import threading
 import time
-import uuid
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from busy import Watch, until
 
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce import Compute
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import normalise
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.route_goal import RouteGoal
+from ansible_collections.cloudha.vip.tests.contract.agent_cloud import (
+    DELETE,
+    DESTINATION,
+    INSERT,
+    LIST,
+    NETWORK,
+    NODE1,
+    NODE2,
+    Cloud,
+)
 from ansible_collections.cloudha.vip.tests.contract.agent_node import agent_nodes
 from ansible_collections.cloudha.vip.tests.contract.proxy import Hangup, Proxy, certificate
 from lab import topology
 
 NAME = "floating-ip-route"
-DESTINATION = "10.200.1.1/32"
-PROJECT = "lab-project"
-NODE1 = f"projects/{PROJECT}/zones/us-central1-a/instances/node1"
-NODE2 = f"projects/{PROJECT}/zones/us-central1-b/instances/node2"
-NETWORK = f"projects/{PROJECT}/global/networks/ip-failover"
-INSERT = {"verb": "POST", "path": "/global/routes"}
-DELETE = {"verb": "DELETE", "path": "/global/routes"}
-LIST = {"verb": "GET", "path": "/global/routes"}
 
 
-class Cloud:
-    """The API, and what others do with it."""
-
-    def __init__(self, api):
-        self.api = api
-        self.endpoint = api.endpoint
-        self.metadata = api.metadata_url["node1"]
-        self.upstream = _server(api.endpoint)
-        self.metadata_upstream = _server(self.metadata)
-        session = StdlibSession(api.endpoint)
-        self.compute = Compute(session, PROJECT, tokens=FixedToken("lab-controller-token"), endpoint=api.endpoint)
-        self.behave(latency_s=0.05)
-
-    def behave(self, **told):
-        self.api.admin("PATCH", "/behaviour", told)
-
-    @property
-    def latency(self):
-        return self.api.cloud.behaviour.latency_s
+class RouteCloud(Cloud):
+    """With one route."""
 
     def move(self, holder):
         """As somebody else does, without a moment's gap; then the log begins anew."""
@@ -70,58 +49,20 @@ class Cloud:
         self.behave(latency_s=latency)
         self.clear_log()
 
-    def insert(self, name, holder, **more):
-        body = {"name": name, "destRange": DESTINATION, "network": NETWORK, "nextHopInstance": holder, **more}
-        self.compute.insert_route(body, str(uuid.uuid4()))
-
     def remove(self):
         goal = RouteGoal(NAME, DESTINATION, NETWORK, present=False, check=False)
         engine.apply(route, self.compute, goal)
         self.clear_log()
-
-    def routes(self):
-        with self.api.cloud.lock:
-            return {name: normalise(each["nextHopInstance"]) for name, each in self.api.cloud.routes.items()}
 
     def is_at(self, holder):
         """The end of each procedure: one route, as it was, and nothing else."""
         assert self.routes() == {NAME: holder}
         assert self.api.cloud.routes[NAME]["priority"] == 1000
 
-    def gaps(self):
-        """The moments at which there was an active route no more."""
-        return [change for change in self.api.cloud.history if not change["next_hops"]]
-
-    def mutations(self):
-        return [entry for entry in self.api.requests if entry["mutation"]]
-
-    def clear_log(self):
-        self.api.admin("DELETE", "/log", None)
-
-    def power(self, instance, on):
-        self.api.cloud.plane.power(instance, on)
-
-    def expire(self):
-        assert self.api.cloud.expire(topology.AGENT)
-
-    def allow(self, permissions):
-        self.api.cloud.permissions[topology.AGENT] = frozenset(permissions)
-
-    def tokens(self):
-        return [token for token, (principal, _end) in self.seen_tokens() if principal == topology.AGENT]
-
-    def seen_tokens(self):
-        return list(self.api.cloud.tokens.items())
-
-
-def _server(url):
-    parts = urlsplit(url)
-    return parts.hostname, parts.port
-
 
 @pytest.fixture
 def cloud(gce):
-    cloud = Cloud(gce)
+    cloud = RouteCloud(gce)
     cloud.move(NODE1)
     return cloud
 

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The agent's changes to the cloud when keepalived makes this node the master, and its repairs afterwards.
+"""The agent's changes to the cloud, and its repairs afterwards.
 
-Each action has a thread of its own, so that a slow API delays no health check. ``machine`` decides what the thread does
-and when. keepalived's news come from the agent's loop, and are no more to it than a change of the machine's state.
+Each action has a thread of its own, so that a slow API delays no health check. A machine (``machine.py``) decides what
+the thread does and when. The news of keepalived and of the health checks come from the agent's loop, and are no more to
+it than a change of the machine's state.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import traceback
 from ..base.errors import CloudError
 from ..failover.engine import Failed, Refused, Stopped
 from . import machine
-from .machine import FIRST_PAUSE, Machine, Moment
+from .machine import FIRST_PAUSE, Moment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class Worker:
         self._tell = tell
         self._news = news
         self._clock = clock
-        self._machine = Machine(kind.check_interval, self._now())
+        self._whose = {"action": kind.name, **({"instance": kind.instance} if kind.instance else {})}
+        self._followed: tuple[bool | None, str] | None = None  # the node's health, as the machine knows it
+        self._machine = kind.machine(kind.check_interval, self._now())
         self._turn = threading.Lock()  # of the machine: it is held for no longer than the machine decides
         self._happened = threading.Event()  # something in the agent's loop, since the last turn
         self._cancelled = threading.Event()  # the run under way
@@ -64,7 +67,7 @@ class Worker:
     # --- called by the agent's loop
 
     def begin(self, master: dict[str, Any] | None, asserted: int | None) -> None:
-        """Before the start; see Machine.begin."""
+        """Before the start; see Mastership.begin."""
         self._decide(self._machine.begin, master, asserted)
 
     def start(self) -> None:
@@ -78,6 +81,12 @@ class Worker:
     def keepalived_ended(self) -> None:
         self._happens(self._machine.keepalived_ended)
 
+    def follow(self, serves: bool | None, why: str) -> None:
+        """Whether this node may get traffic, and why not; None: nobody knows yet."""
+        if self._followed != (serves, why):
+            self._followed = serves, why
+            self._happens(self._machine.follow, serves, why)
+
     def stop(self) -> None:
         self._happens(self._machine.stop)
 
@@ -89,7 +98,7 @@ class Worker:
     def status(self) -> dict[str, Any]:
         with self._turn:
             state = self._machine.status()
-        return {"type": self.kind.type, "instance": self.kind.instance, **state, **self.kind.status()}
+        return {"type": self.kind.type, "instance": self.kind.instance or None, **state, **self.kind.status()}
 
     def _happens(self, event: Callable[..., list[Command]], *details: Any) -> None:
         self._decide(event, *details)
@@ -117,7 +126,7 @@ class Worker:
         for do, *details in commands:
             if do == machine.WRITE:
                 event, fields = details
-                self._record(event, action=self.kind.name, instance=self.kind.instance, **fields)
+                self._record(event, **self._whose, **fields)
             elif do == machine.PROBLEM:
                 self._tell(*details)
             elif do == machine.NEWS:
@@ -165,16 +174,16 @@ class Worker:
             problems = [str(error)]
         return self._decide(self._machine.preflight_ended, problems)
 
-    def _look(self) -> list[Command]:
+    def _look(self, *how: Any) -> list[Command]:
         try:
-            seen = self.kind.look()
+            seen = self.kind.look(*how)
         except CloudError as error:
             return self._decide(self._machine.look_failed, str(error))
         except Refused as refused:
             return self._decide(self._machine.look_refused, str(refused))
         return self._decide(self._machine.looked, seen)
 
-    def _run(self, take: bool) -> list[Command]:
+    def _run(self, *how: Any) -> list[Command]:
         def notify(event: dict[str, Any]) -> None:
             self._carry_out(self._decide(self._machine.progress, event))
 
@@ -185,7 +194,7 @@ class Worker:
             self._cancelled.wait(seconds)
 
         try:
-            outcome = self.kind.assert_here(take, wanted, notify, sleep)
+            outcome = self.kind.reach(*how, wanted, notify, sleep)
         except Stopped as stopped:
             return self._decide(self._machine.run_stopped, stopped)
         except (Refused, Failed, CloudError) as error:

@@ -107,7 +107,7 @@ def _status(config: Config, options: argparse.Namespace) -> int:
         old = f", {age:.0f} s old" if age else ""
         _say(f"vip-agent is NOT RUNNING; its verdicts{old} count as failed when it stays away")
     if status:
-        _print_status(status, age or 0.0, running)
+        _print_status(config, status, age or 0.0, running)
     for event in recent:
         _say("  " + _one_line(event))
     return code
@@ -122,7 +122,7 @@ def _all_well(config: Config, status: dict[str, Any]) -> bool:
     )
 
 
-def _print_status(status: dict[str, Any], age: float, running: bool) -> None:
+def _print_status(config: Config, status: dict[str, Any], age: float, running: bool) -> None:
     now = time.time_ns()
     up = (status["mono"] - status["started_mono"]) / 1e9
     _say(
@@ -130,7 +130,8 @@ def _print_status(status: dict[str, Any], age: float, running: bool) -> None:
         f"{status['rss_kib'] / 1024:.1f} MiB, status {age:.1f} s old, node {status['node']}"
     )
     keepalived = status["keepalived"]
-    _say(f"keepalived  {f'pid {keepalived}' if keepalived else 'NOT RUNNING'}")
+    if config.keepalived:
+        _say(f"keepalived  {f'pid {keepalived}' if keepalived else 'NOT RUNNING'}")
     drain = status["drain"]
     drained = {None: "no drain file", 0: "no", DRAINED: "drained", HANDED_OVER: "handed over"}
     _say(f"drain       {drained.get(drain, drain)}")

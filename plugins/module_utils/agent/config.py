@@ -93,11 +93,12 @@ CHECK_OPTIONS: dict[str, type] = {
     "tls_server_name": str,
     "command": list,
 }
-ACTION_OPTIONS: dict[str, type] = {"type": str, "name": str, "instance": str, "check_interval_s": int, "timeout_s": int}
+ACTION_OPTIONS: dict[str, type] = {"type": str, "name": str, "check_interval_s": int, "timeout_s": int}
 
 
 class Config:
     node: str
+    keepalived: bool
     fifo: str
     drain_file: str
     check_dir: str
@@ -115,10 +116,11 @@ class Config:
 class Section:
     """Takes keys from an object, and remembers the errors in them.
 
-    options: the keys that a parser may take, with their types; None if any.
+    options: the keys that a parser may take, with their types; None if any. The type of a list of objects is a dict of
+    their options.
     """
 
-    def __init__(self, data: Any, where: str, problems: list[str], options: dict[str, type] | None = None) -> None:
+    def __init__(self, data: Any, where: str, problems: list[str], options: dict[str, Any] | None = None) -> None:
         self.where = where
         self.problems = problems
         self.options = options
@@ -133,9 +135,10 @@ class Section:
         self.problems.append(f"{path}: {text}" if path else text)
 
     def take(self, key: str, kind: type, default: Any = REQUIRED) -> Any:
-        if self.options is not None and self.options.get(key) is not kind:
+        declared = None if self.options is None else self.options.get(key)
+        if self.options is not None and (list if isinstance(declared, dict) else declared) is not kind:
             # What the role converts for the agent it knows from there.
-            raise TypeError(f"{self.where}: the option {key!r} is declared as {self.options.get(key)}, not as {kind}")
+            raise TypeError(f"{self.where}: the option {key!r} is declared as {declared}, not as {kind}")
         value = self.data.pop(key, None)
         kind = str if kind is kinds.Path else kind
         if value is None:
@@ -202,7 +205,8 @@ def parse(data: Any) -> Config:
     problems: list[str] = []
     section = Section(data, "", problems)
     config = Config()
-    config.node = section.take("node", str, os.uname().nodename)
+    config.node = section.take("node", str, "") or os.uname().nodename
+    config.keepalived = section.take("keepalived", bool, True)
     config.fifo = section.path("fifo", "/run/cloudha-vip/notify")
     config.drain_file = section.path("drain_file", "/run/cloudha-vip/drain")
     config.check_dir = section.path("check_dir", "/run/cloudha-vip/check")
@@ -224,6 +228,8 @@ def parse(data: Any) -> Config:
         _action(Section(item, f"actions[{index}]", problems), config.instances)
         for index, item in enumerate(section.take("actions", list, []))
     ]
+    if config.instances and not config.keepalived:
+        section.problem("instances", "must be empty without keepalived")
     for key, named in (("instances", config.instances), ("checks", config.checks), ("actions", config.actions)):
         names = [item.name for item in named]
         for name in sorted({name for name in names if names.count(name) > 1}):
@@ -323,7 +329,7 @@ def _command(section: Section) -> Check:
 
 def _action(section: Section, instances: list[Instance]) -> Action:
     name = section.take("type", str)
-    kind = None
+    kind: Any = None
     try:
         kind = kinds.find(name) if name else None
     except kinds.UnknownKind as error:
@@ -336,14 +342,14 @@ def _action(section: Section, instances: list[Instance]) -> Action:
     action.name = section.take("name", str)
     if given and not (action.name.strip() and action.name.isprintable()):
         section.problem("name", f"must be a text in one line, not {action.name!r}")
-    action.instance = section.take("instance", str)
+    action.instance = section.take("instance", str) if kind is None or "instance" in kind.options else ""
     known = [instance.name for instance in instances]
     if action.instance and action.instance not in known:
         section.problem(
             "instance", f"{action.instance!r} is none of the instances: {', '.join(known) or 'there are none'}"
         )
-    if kind is None or not issubclass(kind, kinds.Follower):  # a follower asks nobody, and waits for nobody
-        action.check_interval = section.number("check_interval_s", 1, 3600, 10)
+    if kind and not issubclass(kind, kinds.Follower):  # a follower asks nobody, and waits for nobody
+        action.check_interval = section.number("check_interval_s", 1, 3600, kind.machine.usual_check_interval_s)
         action.timeout = section.number("timeout_s", 5, 3600, 60)
     if kind:
         section.end()

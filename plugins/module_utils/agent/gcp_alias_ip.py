@@ -24,7 +24,7 @@ from ..failover.alias_look import Fleet, permission_problems
 from . import gcp, kinds
 from .gcp import LOOK_TIMEOUT, REQUEST_TIMEOUT, Answers, Identity
 from .kinds import Seen
-from .machine import CONTESTED_LOOK
+from .mastership import CONTESTED_LOOK, Mastership
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ class GcpAliasIpAction(gcp.GcpAction):
 @kinds.register
 class GcpAliasIp:
     type = "gcp_alias_ip"
+    machine = Mastership
     options: dict[str, Any] = {
+        **kinds.INSTANCE,
         "ranges": list,
         "range_name": str,
         "interface": str,
@@ -160,7 +162,7 @@ class GcpAliasIp:
             return "which this node may not look at any more"
         return "whose zone does not answer" if place[0] in self._api.unheard else "which is alive"
 
-    def assert_here(
+    def reach(
         self,
         take: bool,
         still_wanted: Callable[[], bool],

@@ -18,6 +18,7 @@ from . import kinds
 from .config import Action, normal_address
 from .deadman import DeadMansSwitch
 from .loop import READ
+from .runner import failed_verdicts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class HealthPortAction(Action):
 @kinds.register
 class HealthPort(kinds.Follower):
     type = "health_port"
-    options: dict[str, Any] = {"port": int, "address": str, "mode": str}
+    options: dict[str, Any] = {**kinds.INSTANCE, "port": int, "address": str, "mode": str}
 
     def __init__(self, config: HealthPortAction, agent: Agent) -> None:
         self.config = config
@@ -108,8 +109,7 @@ class HealthPort(kinds.Follower):
             return f"{self.instance} is not MASTER here"
         if self._agent.keepalived_stopped():
             return "keepalived is stopped by a signal"
-        failed = [runner.check.name for runner in self._agent.runners if not runner.verdict.healthy]
-        return f"the verdict of {', '.join(failed)} is failed" if failed else ""
+        return failed_verdicts(self._agent.runners)
 
     def _open(self) -> None:
         config = self.config

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol, TypeVar
 
     from .config import Action, Section
+    from .machine import Machine
     from .service import Agent
 
     class Kind(Protocol):
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
         type: str
         """The kind's name in the configuration, which is also the name of its file."""
         options: dict[str, Any]
-        """The kind's own options, each with its type: str, int, bool, list or Path."""
+        """The kind's own options, each with its type: str, int, bool, list or Path. The type of a list of objects is a
+        dict of their options. A kind that follows a VRRP instance has the options of ``INSTANCE``."""
 
         name: str
         instance: str
+        """Empty for a kind that follows none."""
 
         @classmethod
         def parse(cls, section: Section) -> Action:
@@ -46,8 +49,15 @@ if TYPE_CHECKING:
 
     class Mover(Kind, Protocol):
         """A kind that asks an API, which takes time. The worker's thread makes all calls, except those of the class
-        itself."""
+        itself.
 
+        ``look`` and ``reach`` first get the details that the machine gives: of a Mastership, ``look`` gets none and
+        ``reach`` gets ``take``, whether to take the address also from a live peer. Of a Membership, both get
+        ``serves``, whether this node may get traffic, and ``reach`` also ``at_once``: peers can wait.
+        """
+
+        machine: type[Machine]
+        """It decides when the worker does what."""
         check_interval: float
 
         def __init__(self, config: Any) -> None:
@@ -62,20 +72,11 @@ if TYPE_CHECKING:
         def warm(self) -> None:
             """Have all at hand that the first request needs."""
 
-        def look(self) -> Seen:
-            """One look, which changes nothing."""
-
-        def assert_here(
-            self,
-            take: bool,
-            still_wanted: Callable[[], bool],
-            notify: Callable[[dict[str, Any]], None],
-            sleep: Callable[[float], None],
-        ) -> Any:
-            """Bring the address here: an engine's Outcome, or Refused, Stopped, Failed, CloudError.
-
-            take: also from a live peer.
-            """
+        look: Callable[..., Any]
+        """One look, which changes nothing: what the machine's ``looked`` takes."""
+        reach: Callable[..., Any]
+        """Reach what is wanted: (…, still_wanted, notify, sleep) -> an engine's Outcome, or Refused, Stopped, Failed,
+        CloudError."""
 
     Registered = TypeVar("Registered", bound=type[Kind])
 
@@ -121,6 +122,8 @@ class Path(str):
 class UnknownKind(Exception):
     """There is no such kind; the message lists those that there are."""
 
+
+INSTANCE: dict[str, Any] = {"instance": str}
 
 _kinds: dict[str, type[Kind]] = {}
 _MODULE = re.compile("[a-z][a-z0-9_]*")

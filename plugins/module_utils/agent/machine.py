@@ -6,36 +6,29 @@
 
 A ``Machine`` is a state. Each of its methods that take a ``Moment`` is an event: it changes the state, and returns the
 commands that follow, in order. ``actions.Worker`` carries them out, and tells the machine how they ended.
+
+This is what all kinds have in common. What an action wants, and when, is in a subclass: ``mastership.py`` for those
+that follow a VRRP instance, ``membership.py`` for those that follow the node's own health.
 """
 
 from __future__ import annotations
 
 import collections
 
-from ..failover.plan import AT_WORK
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .kinds import Seen
-
     Command = tuple[Any, ...]
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-LONGEST_IDENTITY_PAUSE, LONGEST_REPAIR_PAUSE = 5.0, 300.0
+LONGEST_REPAIR_PAUSE = 300.0
 WARM_EVERY = 10.0
-AGAIN_EVERY = 1.0
 PREFLIGHT_AGAIN = 60.0
-# What a peer had under way when it lost mastership may take effect after all was done here, and take the address away.
-# That is what it asked for until REQUESTED seconds after this node began; later it had a reason of its own.
-CONTESTED, CONTESTED_LOOK, CONTESTS = 60.0, 2.0, 2
-REQUESTED = 3.0
-NOT_MASTER = ("BACKUP", "FAULT", "STOP", "DELETED")
 
 # A command is one of these words and its details. An action is the last command of its list.
 PREPARE, LOOK, PREFLIGHT, WARM = "prepare", "look", "preflight", "warm"  # actions of the same name
-RUN = "run"  # an action: bring the address here; whether also from a live peer
+RUN = "run"  # an action: reach what is wanted; its details say how
 WAIT = "wait"  # how many seconds, unless something happens before
 CANCEL = "cancel"  # the run under way is not wanted any more
 WRITE = "write"  # to the event log: an event, its fields
@@ -47,9 +40,10 @@ Moment = collections.namedtuple("Moment", "at wall_ns")
 
 
 class Order:
-    """To bring the address here: because of a transition, its number in the event log, or of a look."""
+    """To reach what is wanted: because of a transition, its number in the event log, of the node's health, or of a
+    look."""
 
-    def __init__(self, why: str, asked: float, transition: int | None = None, seen: Seen | None = None) -> None:
+    def __init__(self, why: str, asked: float, transition: int | None = None, seen: Any = None) -> None:
         self.why = why
         self.asked = asked
         self.transition = transition
@@ -59,7 +53,7 @@ class Order:
         self.failures = 0
 
     def age_ms(self, now: Moment) -> float:
-        return _ms(now.at - self.asked)
+        return milliseconds(now.at - self.asked)
 
 
 class Machine:
@@ -68,89 +62,48 @@ class Machine:
     action    what is under way, a command; one thing at a time
     run       the order that is being carried out, if the action is RUN
     order     the order that waits
-    wanted    whether the action's term goes on; any transition ends a term, and what was begun in it is not wanted then
+    wanted    whether the action's term goes on; what was begun in a term is not wanted after its end
     *_due     when which action is due
     """
 
+    usual_check_interval_s = 10
+
     def __init__(self, check_interval: float, started: Moment) -> None:
         self.check_interval = check_interval
-        self.master = self.stopping = self.prepared = self.wanted = False
+        self.stopping = self.prepared = self.wanted = False
         self.action: str | None = None
         self.run: Order | None = None
         self.order: Order | None = None
-        self.waits_for_peer = False
         self.prepare_due = self.run_due = self.check_due = self.preflight_due = self.warm_due = 0.0
         self.repair_due = self.began_at = self.ended_at = 0.0
-        self.contested_since = self.contested_until = 0.0
-        self.contests = 0
         self.prepare_failures = self.repair_failures = self.looks_failed = 0
         # For people.
         self.doing, self.since = "starting", started.wall_ns
-        self.holder: str | None = None
-        self.here: bool | None = None
         self.seen: int | None = None
         self.last: dict[str, Any] | None = None
-        self.asserted: int | None = None
 
     def status(self) -> dict[str, Any]:
-        keys = ("master", "doing", "since", "holder", "here", "seen", "asserted", "last")
-        return {key: getattr(self, key) for key in keys}
+        return {key: getattr(self, key) for key in ("doing", "since", "seen", "last")}
 
     # --- the agent's loop has news
 
-    def begin(self, now: Moment, master: dict[str, Any] | None, asserted: int | None) -> list[Command]:
-        """master: what the log says about this node's mastership, if it has it; asserted: the last transition that was
-        followed to the end.
+    def begin(self, _now: Moment, _master: dict[str, Any] | None, _asserted: int | None) -> list[Command]:
+        """The worker is about to start; see Mastership."""
+        return []
 
-        A node that was master already only finishes begun work: only a transition may take the address from a peer.
-        """
-        self.asserted = asserted
-        commands = self._lose()
-        if master:
-            self.master = True
-            transition = master.get("transition")
-            if transition is not None and transition > (asserted or 0):
-                self.order = Order("resumed", min(now.at, master["mono"] / 1e9), transition)
-        return commands
-
-    def transition(self, now: Moment, state: str, number: int, at: float) -> list[Command]:
+    def transition(self, _now: Moment, _state: str, _number: int, _at: float) -> list[Command]:
         """keepalived said so at a time; number: of that event."""
-        if state == "MASTER":
-            self.master = True
-            self.order = Order("transition", at, number)
-            self.prepare_due = self.run_due = 0.0
-            return self._end_term()
-        if state == "MASTER_RX_LOWER_PRI" and self.master:
-            return self._assert_again(now, Order("lower_priority", at, number))
-        return self._lose() if state in NOT_MASTER else []
+        return []
 
     def keepalived_ended(self, _now: Moment) -> list[Command]:
-        """Nobody says any more that this node is the master, and its peer will soon be."""
-        return self._lose() if self.master else []
+        return []
+
+    def follow(self, _now: Moment, _serves: bool | None, _why: str) -> list[Command]:
+        """The node's own health is another one; see Membership."""
+        return []
 
     def stop(self, _now: Moment) -> list[Command]:
         self.stopping = True
-        return self._end_term()
-
-    def _assert_again(self, now: Moment, order: Order) -> list[Command]:
-        """A split has healed, or a peer has not understood yet: it may have been the last to move the address.
-
-        As long as the peer goes on, keepalived says so with each of its advertisements.
-        """
-        if self.order:
-            self.order.transition = order.transition
-            return []
-        self.order = order
-        if not self.run or self.run.transition is None:
-            self.run_due = max(now.at, self.ended_at + AGAIN_EVERY)
-        elif self.waits_for_peer and now.at >= self.began_at + AGAIN_EVERY:
-            # For a peer that is no master any more. A new run waits for nothing before it moves the address.
-            return self._end_term()
-        return []
-
-    def _lose(self) -> list[Command]:
-        self.master = False
-        self.order = None
         return self._end_term()
 
     def _end_term(self) -> list[Command]:
@@ -176,7 +129,7 @@ class Machine:
         if now.at >= self.check_due:
             self.check_due = now.at + self._look_interval(now)
             self.warm_due = now.at + WARM_EVERY
-            return [self._begin(LOOK)]
+            return [self._begin_look()]
         if now.at >= self.preflight_due:
             self.preflight_due = now.at + max(PREFLIGHT_AGAIN, self.check_interval)
             return [*self._do(now, "preflight"), self._begin(PREFLIGHT)]
@@ -184,15 +137,26 @@ class Machine:
             self.warm_due = now.at + WARM_EVERY
             return [self._begin(WARM)]
         due = min(self.check_due, self.preflight_due, self.warm_due)
-        return [*self._do(now, "watching" if self.master else "standing by"), (WAIT, due - now.at)]
+        return [*self._do(now, self._idle()), (WAIT, due - now.at)]
+
+    def _idle(self) -> str:
+        """What it does while it does nothing, in words."""
+        return "watching"
 
     def _begin(self, action: str, *details: Any) -> Command:
         self.action, self.wanted = action, True
         return (action, *details)
 
+    def _begin_look(self) -> Command:
+        return self._begin(LOOK)
+
     def _carry_out(self, now: Moment, order: Order) -> list[Command]:
-        self.run, self.began_at, self.waits_for_peer = order, now.at, False
-        return [*self._do(now, "bringing the address here"), self._begin(RUN, order.why != "repair")]
+        """Begin to."""
+        raise NotImplementedError
+
+    def _begin_run(self, now: Moment, order: Order, doing: str, *how: Any) -> list[Command]:
+        self.run, self.began_at = order, now.at
+        return [*self._do(now, doing), self._begin(RUN, *how)]
 
     # --- an action has ended
 
@@ -202,9 +166,11 @@ class Machine:
             self.prepared = True
         else:
             self.prepare_failures += 1
-            longest = FIRST_PAUSE if self.order else LONGEST_IDENTITY_PAUSE
-            self.prepare_due = now.at + min(_pause(self.prepare_failures), longest)
+            self.prepare_due = now.at + min(pause_after(self.prepare_failures), self._longest_identity_pause())
         return [(PROBLEM, "identity", problem)]
+
+    def _longest_identity_pause(self) -> float:
+        return FIRST_PAUSE
 
     def warm_ended(self, _now: Moment, problem: str | None) -> list[Command]:
         self.action = None
@@ -230,33 +196,9 @@ class Machine:
             return []
         return [(PROBLEM, "api", reason)]
 
-    def looked(self, now: Moment, seen: Seen) -> list[Command]:
-        self.action = None
-        self.looks_failed = 0
-        self._saw(now, seen.holder, seen.mine)
-        commands: list[Command] = [(PROBLEM, "api", None)]
-        if not (self.master and self.wanted):
-            return [*commands, (PROBLEM, "run", None), (PROBLEM, "elsewhere", None)]
-        if seen.elsewhere and self.contests and self._was_under_way(now, seen.age):
-            # Not more often: if both nodes are masters, they must not go on taking it from each other.
-            self.contests -= 1
-            reason = f"{seen.holder} got it when this node had it"
-            commands.append((WRITE, "action_repair", {"reason": reason, "todo": seen.todo}))
-            return [*commands, *self._carry_out(now, Order("overtaken", now.at))]
-        elsewhere = None
-        if seen.elsewhere:
-            elsewhere = (
-                f"keepalived is MASTER here, and {seen.elsewhere}. The agent takes it only after a transition: let "
-                "keepalived hand over, or see what moved the address"
-            )
-        elif not seen.todo:
-            self.repair_failures = 0
-            commands.append((PROBLEM, "run", None))
-        commands.append((PROBLEM, "elsewhere", elsewhere))
-        if seen.todo and now.at >= self.repair_due:
-            commands.append((WRITE, "action_repair", {"reason": seen.why, "todo": seen.todo}))
-            commands += self._carry_out(now, Order("repair", now.at, seen=seen))
-        return commands
+    def looked(self, now: Moment, seen: Any) -> list[Command]:
+        """seen: what the kind's look returned."""
+        raise NotImplementedError
 
     def progress(self, now: Moment, event: dict[str, Any]) -> list[Command]:
         """Take in the events that the engine and the client report of the run under way."""
@@ -265,7 +207,6 @@ class Machine:
             return []
         fields = dict(event)
         kind = fields.pop("event")
-        self.waits_for_peer = kind == "wait" and fields["reason"].startswith(AT_WORK)
         if kind == "mutation":
             if run.first_mutation_ms is None:
                 run.first_mutation_ms = run.age_ms(now)
@@ -288,47 +229,31 @@ class Machine:
 
     def run_done(self, now: Moment, outcome: Any) -> list[Command]:
         """outcome: the engine's."""
-        run = self._end_run(now)
-        if run.transition is not None:
-            self.asserted = max(run.transition, self.asserted or 0)
-            self.contested_since = self.began_at
-            self.contested_until, self.contests = now.at + CONTESTED, CONTESTS
-        self.repair_failures = 0
-        self.check_due = now.at + self._look_interval(now)
-        holder = getattr(outcome.after, "holder", None)
-        self._saw(now, holder, True)
-        commands = [(PROBLEM, "run", None), (PROBLEM, "api", None)]
-        if run.why != "repair":  # a repair leaves alone what a live peer has
-            commands.append((PROBLEM, "elsewhere", None))
-        return commands + self._tell_end(now, "action_done", run, changed=outcome.changed, holder=holder, ended=outcome)
+        raise NotImplementedError
 
     def run_stopped(self, now: Moment, stopped: Any) -> list[Command]:
         """The run saw that it was cancelled."""
         run = self._end_run(now)
         self.check_due = 0.0
-        reason = "a new transition" if self.master else "no longer master"
-        if self.stopping:
-            reason = "the agent stops"
+        reason = "the agent stops" if self.stopping else self._stopped_because()
         return self._tell_end(now, "action_stopped", run, reason=reason, ended=stopped)
 
     def run_failed(self, now: Moment, error: Exception, reason: str) -> list[Command]:
         run = self._end_run(now)
         asked = getattr(getattr(error, "error", error), "retry_after", None) or 0.0
-        if run.transition is None:
+        if self._is_repair(run):
             # Each attempt changes something, and what keeps it from lasting may stay for days.
             self.repair_failures += 1
             run.failures = self.repair_failures
-            pause = max(min(self.check_interval * _pause(run.failures), LONGEST_REPAIR_PAUSE), asked)
+            pause = max(min(self.check_interval * pause_after(run.failures), LONGEST_REPAIR_PAUSE), asked)
             self.repair_due = now.at + pause
         else:
             run.failures += 1
-            pause = max(min(_pause(run.failures), LONGEST_PAUSE), asked)
+            pause = max(min(pause_after(run.failures), LONGEST_PAUSE), asked)
             self._try_again(run, now.at + pause)
-        if not self.master:
-            self.check_due = 0.0
         observed = getattr(error, "observed", None)
         if observed is not None:
-            self._saw(now, observed.holder, None)
+            self._take_in(now, observed)
         commands = [(PROBLEM, "run", reason)]
         commands += self._tell_end(
             now, "action_failed", run, reason=reason, ended=error, failures=run.failures, again_in_s=pause
@@ -341,9 +266,30 @@ class Machine:
         self.prepare_due = max(self.prepare_due, now.at + FIRST_PAUSE)
         if self.run:
             run = self._end_run(now)
-            if run.transition is not None:
+            if not self._is_repair(run):
                 self._try_again(run, now.at + FIRST_PAUSE)
         return [(PROBLEM, "thread", f"an error in the agent itself, see its journal: {error!r}")]
+
+    # --- what a subclass decides
+
+    def _is_repair(self, run: Order) -> bool:
+        """Whether it was only a look that found something to do: the next look will find it again."""
+        raise NotImplementedError
+
+    def _stopped_because(self) -> str:
+        raise NotImplementedError
+
+    def _look_interval(self, _now: Moment) -> float:
+        return self.check_interval
+
+    def _take_in(self, now: Moment, observed: Any) -> None:
+        """What a run that failed has seen."""
+        raise NotImplementedError
+
+    def _try_again(self, run: Order, due: float) -> None:
+        """Unless something else is wanted by now."""
+        if self.order is None and self.wanted:
+            self.order, self.run_due = run, due
 
     # --- small parts
 
@@ -355,34 +301,14 @@ class Machine:
         self.ended_at = now.at
         return run
 
-    def _try_again(self, run: Order, due: float) -> None:
-        """Unless a transition has come meanwhile: that is followed at once, and a loss of mastership ends it all."""
-        if self.order is None and self.wanted:
-            self.order, self.run_due = run, due
-        elif self.order and self.order.why != "transition":
-            self.order.failures = run.failures
-            self.run_due = due
-
-    def _was_under_way(self, now: Moment, age: float) -> bool:
-        return bool(now.at < self.contested_until and now.at - age <= self.contested_since + REQUESTED)
-
-    def _look_interval(self, now: Moment) -> float:
-        contested = self.master and now.at < self.contested_until
-        return min(CONTESTED_LOOK, self.check_interval) if contested else self.check_interval
-
     def _do(self, now: Moment, what: str) -> list[Command]:
         if what == self.doing:
             return []
         self.doing, self.since = what, now.wall_ns
         return [(NEWS,)]
 
-    def _saw(self, now: Moment, holder: str | None, mine: bool | None) -> None:
-        self.holder, self.here, self.seen = holder, mine, now.wall_ns
-
     def _tell_end(self, now: Moment, event: str, run: Order, ended: Any, **result: Any) -> list[Command]:
         """ended: what has the steps, an outcome or an error."""
-        if run.seen and run.seen.elsewhere:
-            self._saw(now, run.seen.holder, False)
         fields = {
             "why": run.why,
             "transition": run.transition,
@@ -394,16 +320,16 @@ class Machine:
             "first_mutation_ms": run.first_mutation_ms,
             "moved_ms": run.moved_ms,
             "from_transition_ms": run.age_ms(now),
-            "elapsed_ms": _ms(now.at - self.began_at),
+            "elapsed_ms": milliseconds(now.at - self.began_at),
         }
         self.last = {"result": event.partition("_")[2], "time": now.wall_ns, **fields}
         return [(WRITE, event, fields), (NEWS,)]
 
 
-def _ms(seconds: float) -> float:
+def milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
-def _pause(failures: int) -> float:
+def pause_after(failures: int) -> float:
     """Doubled with each failure."""
     return float(FIRST_PAUSE * 2 ** min(failures - 1, 10))

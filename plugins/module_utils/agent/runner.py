@@ -14,6 +14,7 @@ from .loop import Failed, Timeout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from .config import Check
@@ -22,8 +23,18 @@ if TYPE_CHECKING:
 ATTEMPTS: dict[str, Any] = {"http": checks.http, "tcp": checks.tcp, "command": checks.command}
 
 
+def failed_verdicts(runners: Iterable[Runner]) -> str:
+    """Which are failed, in words; empty if none is."""
+    failed = [runner.check.name for runner in runners if not runner.verdict.healthy]
+    return f"the verdict of {', '.join(failed)} is failed" if failed else ""
+
+
 class Runner:
-    """One check, again and again."""
+    """One check, again and again.
+
+    settled: whether its attempts have confirmed or changed the verdict that it began with. That may be one of the agent
+    before this one, or of the watch, which fails the verdicts of an agent that is away.
+    """
 
     def __init__(self, agent: Agent, check: Check) -> None:
         self.agent = agent
@@ -34,6 +45,7 @@ class Runner:
         self.since = time.time_ns() if self.verdict.healthy is None else os.stat(self.path).st_mtime_ns
         self.attempt_started = 0.0
         self.last: dict[str, Any] | None = None
+        self.settled = False
 
     def begin(self) -> None:
         self.repair()
@@ -53,6 +65,8 @@ class Runner:
         reason = str(failed) if failed else "ok"
         duration_ms = round((now - self.attempt_started) * 1000, 3)
         changed = self.verdict.add(failed is None)
+        if not self.verdict.streak:
+            self.settled = True
         if changed:
             self._write_verdict()
             self.since = time.time_ns()

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The service: reads keepalived's FIFO, runs the checks, writes verdicts, keeps the event log and the status file."""
+"""The service: reads keepalived's FIFO, runs the checks, writes verdicts, keeps the event log and the status file.
+
+Where a node has no keepalived, the agent does all the rest.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,12 @@ import time
 from collections import deque
 
 from . import checks, guard, keepalived, kinds, lock, systemd, verdict
+from .drain import Drain
 from .events import EventLog
 from .fifo import Fifo, Spool, parse_line
 from .loop import READ, Loop, in_one_line
 from .netlink import Addresses
-from .runner import Runner
+from .runner import Runner, failed_verdicts
 from .states import apply_transition, last_states
 
 TYPE_CHECKING = False
@@ -62,6 +66,7 @@ class Agent:
         self.held: dict[str, str] = {}
         self.keepalived: keepalived.Process | None = None
         self.runners = [Runner(self, check) for check in config.checks]
+        self.drain = Drain(config.drain_file)
         self.workers: list[Worker] = []
         self.followers: list[Any] = []
         for action in config.actions:
@@ -120,6 +125,8 @@ class Agent:
     # --- keepalived's FIFO
 
     def _reopen_fifo(self) -> None:
+        if not self.config.keepalived:
+            return
         if not self.fifo.replaced():
             if self.fifo.fd is None:
                 self.problem("fifo", f"{self.config.fifo} is not there: systemd-tmpfiles or keepalived makes it")
@@ -211,7 +218,7 @@ class Agent:
 
     def _find_keepalived(self) -> bool:
         """Watch keepalived's process, if there is one that is not watched; true if there was."""
-        if self.keepalived:
+        if self.keepalived or not self.config.keepalived:
             return False
         self.keepalived = keepalived.find(self.config.keepalived_pid_file)
         if self.keepalived:
@@ -246,6 +253,22 @@ class Agent:
     def _follow(self) -> None:
         for follower in self.followers:
             follower.look()
+        for worker in self.workers:
+            worker.follow(*self.serves())
+
+    def serves(self) -> tuple[bool | None, str]:
+        """Whether this node may get traffic, and why not; None: nobody knows yet."""
+        if self.drain.why:
+            return False, self.drain.why
+        if not all(runner.settled for runner in self.runners):
+            return None, "the checks have not ended yet"
+        failed = failed_verdicts(self.runners)
+        return not failed, failed
+
+    def _read_drain(self) -> None:
+        if self.drain.read():
+            self.record("drain", number=self.drain.number)
+            self.news = True
 
     # --- every quarter of a second
 
@@ -259,6 +282,8 @@ class Agent:
         if self._find_keepalived() and self.keepalived:
             self.record("keepalived", running=True, pid=self.keepalived.pid)
         checks.reap()
+        self.drain.watch()
+        self._read_drain()
         self._follow()
         renewed = self.renew()
         if now >= self.status_due:
@@ -351,7 +376,7 @@ class Agent:
                     for each in self.followers
                 },
             },
-            "drain": read_number(self.config.drain_file),
+            "drain": self.drain.number,
             "problems": self.problems,
         }
         try:
@@ -416,6 +441,7 @@ class Agent:
             receiver.recv(64)
             while self.calls:
                 self.calls.popleft()()
+            self._read_drain()  # one of the signals
 
         receiver, sender = socket.socketpair()
         for end in (receiver, sender):
@@ -442,14 +468,6 @@ def _say(text: str) -> None:
     with contextlib.suppress(OSError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
-
-
-def read_number(path: str) -> int | None:
-    try:
-        with open(path, encoding="ascii") as file:
-            return int(file.read(64))
-    except (OSError, ValueError):
-        return None
 
 
 def _resident_kib() -> int:

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.actions import Worker
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.kinds import Seen
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.mastership import Mastership
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Denied, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Done, Failed, Outcome, Refused, Stopped
 
@@ -23,6 +24,7 @@ class Route:
     """The action: one route, which needs one step to lead here."""
 
     name, type, instance, check_interval = "route", "gcp_route", "VI_1", 10.0
+    machine = Mastership
 
     def __init__(self):
         self.holder = PEER
@@ -57,7 +59,7 @@ class Route:
         todo = ["insert"] * (self.holder is None or self.mixed) + self.leftovers
         return Seen(self.holder, self.holder == HERE, todo, "the reason", self.age, elsewhere)
 
-    def assert_here(self, take, still_wanted, notify, sleep):
+    def reach(self, take, still_wanted, notify, sleep):
         self.runs += 1
         self.took.append(take)
         self._fail()

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import ConfigError, load, parse
@@ -50,6 +52,33 @@ def alias(**keys):
         "instances": [{"name": "VI_1"}],
         "actions": [{key: value for key, value in whole.items() if value is not None}],
     }
+
+
+def member(**keys):
+    whole = {
+        "type": "gcp_route_member",
+        "name": "web",
+        "destination": "10.200.1.1/32",
+        "network": "ip-failover",
+        "members": [{"instance": PEER}],
+        **keys,
+    }
+    return {"keepalived": False, "actions": [{key: value for key, value in whole.items() if value is not None}]}
+
+
+def test_a_member_of_a_set_needs_no_keepalived():
+    found = parse(member()).actions[0]
+    assert (found.instance, found.check_interval, found.timeout, found.hold_back) == ("", 1, 60, True)
+    assert found.members == {PEER: None}
+    url = "https://www.googleapis.com/compute/v1/"
+    others = [{"instance": url + PEER, "priority": 500}]
+    found = parse(member(members=others, hold_back=False, check_interval_s=5)).actions[0]
+    assert (found.members, found.hold_back, found.check_interval) == ({PEER: 500}, False, 5)
+
+
+def test_without_a_name_it_is_the_hosts():
+    assert parse({"node": "web1"}).node == "web1"
+    assert parse({"node": ""}).node == parse({}).node == os.uname().nodename
 
 
 def test_defaults():
@@ -183,7 +212,10 @@ def test_an_action_for_alias_ranges():
         ({"checks": [{"name": "a", "type": "tcp"}]}, "checks[0].port: is required"),
         ({"checks": check()["checks"] * 2}, "checks: the name 'web' is used more than once"),
         ({"instances": [{"name": "a", "addresses": ["x"]}]}, 'instances[0].addresses[0]: "x" is not an IP address'),
-        (action(type="alias"), "actions[0].type: must be one of gcp_alias_ip, gcp_route, health_port, not 'alias'"),
+        (
+            action(type="alias"),
+            "actions[0].type: must be one of gcp_alias_ip, gcp_route, gcp_route_member, health_port, not 'alias'",
+        ),
         (action(name="Route_1"), "actions[0].name: 'Route_1' is no name of a route: 1 to 63 small letters"),
         (action(name=None), "actions[0].name: is required"),
         (action(name=""), "actions[0].name: must be a text in one line, not ''"),
@@ -252,6 +284,27 @@ def test_an_action_for_alias_ranges():
         (alias(ca_file="ca.pem"), "actions[0].ca_file: must be an absolute path, not 'ca.pem'"),
         (alias(destination="10.200.1.1/32"), "actions[0].destination: is not a known key"),
         (action(ranges=["10.200.1.1"]), "actions[0].ranges: is not a known key"),
+        ({"keepalived": "no"}, 'keepalived: must be true or false, not "no"'),
+        ({"keepalived": False, "instances": [{"name": "VI_1"}]}, "instances: must be empty without keepalived"),
+        (action() | {"keepalived": False, "instances": []}, "actions[0].instance: 'VI_1' is none of the instances"),
+        (member(instance="VI_1"), "actions[0].instance: is not a known key"),
+        (member(members=None), "actions[0].members: is required"),
+        (member(members=[]), "actions[0].members: must not be empty"),
+        (member(members=[PEER]), f'actions[0].members[0]: must be an object, not "{PEER}"'),
+        (
+            member(members=[{"instance": "node2"}]),
+            "actions[0].members[0].instance: must be like projects/PROJECT/zones",
+        ),
+        (member(members=[{"priority": 5}]), "actions[0].members[0].instance: is required"),
+        (member(members=[{"instance": PEER}] * 2), f"actions[0].members[1].instance: {PEER} is there twice"),
+        (
+            member(members=[{"instance": PEER, "priority": 65535}]),
+            "actions[0].members[0].priority: must be from 0 to 65534, not 65535",
+        ),
+        (member(members=[{"instance": PEER, "weight": 1}]), "actions[0].members[0].weight: is not a known key"),
+        (member(hold_back="no"), 'actions[0].hold_back: must be true or false, not "no"'),
+        (member(name="Web"), "actions[0].name: 'Web' is no name of a route: 1 to 63 small letters"),
+        (member(destination="10.200.1.1"), "actions[0].destination: must be an IPv4 range with its length"),
     ],
 )
 def test_mistakes_name_the_key(data, expected):

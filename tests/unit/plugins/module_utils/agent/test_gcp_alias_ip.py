@@ -87,7 +87,7 @@ def make(cloud, monkeypatch):
 
 def run(action, take=True, still_wanted=lambda: True):
     told = []
-    outcome = action.assert_here(take, still_wanted, told.append, lambda seconds: None)
+    outcome = action.reach(take, still_wanted, told.append, lambda seconds: None)
     return outcome, told
 
 
@@ -152,7 +152,7 @@ def test_several_ranges_from_several_peers_and_from_any_interface(make, cloud):
 def test_it_has_moved_when_all_of_it_has(make, cloud):
     """What is free is added at once, and that is not all."""
     told = []
-    make(ranges=["10.0.9.3", X]).assert_here(True, lambda: True, told.append, lambda seconds: None)
+    make(ranges=["10.0.9.3", X]).reach(True, lambda: True, told.append, lambda seconds: None)
     kinds = [event["event"] for event in told if event["event"] in ("moved", "done")]
     assert kinds[-2:] == ["moved", "done"] and kinds.count("moved") == 1
     assert cloud.on(B) == {THEIRS, X, "10.0.9.3/32"}

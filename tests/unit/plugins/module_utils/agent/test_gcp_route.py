@@ -87,9 +87,9 @@ def make(monkeypatch):
     return make
 
 
-def assert_here(action):
+def reach(action):
     told = []
-    outcome = action.assert_here(True, lambda: True, told.append, lambda seconds: None)
+    outcome = action.reach(True, lambda: True, told.append, lambda seconds: None)
     return outcome, told
 
 
@@ -105,7 +105,7 @@ def assert_here(action):
 def test_whose_the_routes_are(make, keys, project, network):
     action = make(**keys)
     assert (action.me, action._api.compute.project) == (ME, project)
-    assert_here(action)
+    reach(action)
     made = action._api.compute.routes["r"]
     assert made["network"] == URL + network
     # An instance of another project can be a next hop only by its address.
@@ -122,7 +122,7 @@ def test_whose_the_routes_are(make, keys, project, network):
 def test_an_address_that_is_not_known(make):
     """It matters only where a route can lead here by nothing else."""
     action = make(network="unknown")
-    assert_here(action)
+    reach(action)
     assert action._api.compute.routes["r"]["nextHopInstance"] == ME
     with pytest.raises(NotFound, match="no interface"):
         make(network="unknown", project="host")
@@ -145,7 +145,7 @@ def test_what_is_seen(make):
     routes = action._api.compute.routes
     seen = action.look()
     assert (seen.holder, seen.mine, seen.why, bool(seen.todo)) == (None, False, "there is no route", True)
-    assert_here(action)
+    reach(action)
     seen = action.look()
     assert (seen.holder, seen.mine, seen.todo) == (ME, True, [])
     routes["r"]["warnings"] = [{"code": "NEXT_HOP_NOT_RUNNING"}]
@@ -159,7 +159,7 @@ def test_what_is_seen(make):
 
 def test_a_route_to_this_nodes_address_is_its_own(make):
     action = make()
-    assert_here(action)
+    reach(action)
     route = action._api.compute.routes["r"]
     del route["nextHopInstance"]
     route["nextHopIp"] = "10.0.0.1"
@@ -181,7 +181,7 @@ def test_what_is_left_out_stays_as_it_is(make):
         },
         "",
     )
-    assert_here(action)
+    reach(action)
     made = compute.routes["r"]
     assert (made["nextHopInstance"], made["priority"], made["tags"], made["description"]) == (
         ME,
@@ -191,21 +191,21 @@ def test_what_is_left_out_stays_as_it_is(make):
     )
     action = make(priority=78, tags=[], description="other")
     action._api.compute.routes = compute.routes
-    assert_here(action)
+    reach(action)
     made = compute.routes["r"]
     assert (made["priority"], made.get("tags"), made["description"]) == (78, None, "other")
 
 
 def test_it_has_moved_when_the_first_live_route_is_there(make):
     action = make()
-    _outcome, told = assert_here(action)
+    _outcome, told = reach(action)
     kinds = [event["event"] for event in told]
     assert kinds[:4] == ["step", "mutation", "moved", "done"]
     action = make()
     action._api.compute.warnings = [{"code": "NEXT_HOP_CANNOT_IP_FORWARD"}]
     told = []
     with pytest.raises(Exception, match="NEXT_HOP_CANNOT_IP_FORWARD"):
-        action.assert_here(True, lambda: True, told.append, lambda seconds: None)
+        action.reach(True, lambda: True, told.append, lambda seconds: None)
     assert "moved" not in [event["event"] for event in told]
 
 
@@ -234,7 +234,7 @@ def test_errors_are_the_workers_business(make):
     action = make(timeout_s=5)
     action._api.compute.fails = Denied("Cannot list: 403.")
     with pytest.raises(Exception, match="403"):
-        assert_here(action)
+        reach(action)
     action._api.compute.fails = None
     action._api.compute.insert_route(
         {"name": "foreign", "destRange": "10.200.1.1/32", "network": NETWORK, "priority": 5,
@@ -242,4 +242,4 @@ def test_errors_are_the_workers_business(make):
         "",
     )  # fmt: skip
     with pytest.raises(Refused, match="foreign"):
-        assert_here(action)
+        reach(action)

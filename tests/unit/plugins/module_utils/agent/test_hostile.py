@@ -23,12 +23,12 @@ import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.agent import (
     checks,
+    drain,
     events,
     fifo,
     guard,
     netlink,
     runner,
-    service,
     states,
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import Config, ConfigError, load, parse
@@ -298,7 +298,7 @@ def test_files_in_which_others_have_written(tmp_path):
         data = mangled(dice, samples)
         for name in ("status.json", "events", "file"):
             (tmp_path / name).write_bytes(data)
-        service.read_number(str(tmp_path / "file"))
+        drain.read_number(str(tmp_path / "file"))
         guard.last_word(str(tmp_path / "file"), "/nonexistent")
         known, asserted = states.last_states(config)
         assert all(isinstance(each["state"], str) for each in known.values())

@@ -30,6 +30,7 @@ from ..toys import box
 from . import kinds
 from .config import Action
 from .kinds import Seen
+from .mastership import Mastership
 
 
 class ToyAction(Action):
@@ -40,7 +41,8 @@ class ToyAction(Action):
 @kinds.register
 class Toy:
     type = "toy"
-    options = {"file": kinds.Path, "size": int}
+    machine = Mastership
+    options = {**kinds.INSTANCE, "file": kinds.Path, "size": int}
 
     @classmethod
     def parse(cls, section):
@@ -69,7 +71,7 @@ class Toy:
     def look(self):
         return Seen(None, False, [], "it is nowhere")
 
-    def assert_here(self, take, still_wanted, notify, sleep):
+    def reach(self, take, still_wanted, notify, sleep):
         notify({"event": "mutation"})
         with open(self.config.file, "w") as file:
             file.write(box.WORD * self.config.size)
@@ -78,6 +80,7 @@ class Toy:
     def status(self):
         return {"size": self.config.size, "api": {"latency_ms": None, "error": None}}
 """
+KINDS = "gcp_alias_ip, gcp_route, gcp_route_member, health_port"
 ACTION = {"type": "toy", "instance": "VI_1", "name": "mine", "file": "/etc/toy"}
 
 
@@ -126,7 +129,7 @@ def test_the_agent_checks_its_options_carries_it_out_and_tells_of_it(node):
         ({"size": "2"}, 'actions[0].size: must be a whole number, not "2"'),
         ({"file": "toy"}, "actions[0].file: must be an absolute path, not 'toy'"),
         ({"colour": "red"}, "actions[0].colour: is not a known key"),
-        ({"type": "tyo"}, "actions[0].type: must be one of gcp_alias_ip, gcp_route, health_port, toy, not 'tyo'"),
+        ({"type": "tyo"}, f"actions[0].type: must be one of {KINDS}, toy, not 'tyo'"),
     ):
         node.act(**changes)
         refused = node.vip_agent("run", "--check-config", str(node.path / "config.json"))
@@ -168,7 +171,7 @@ def test_the_role_knows_its_types(library, tmp_path):
 
 def test_a_name_that_is_no_kind_is_refused_whatever_file_it_names():
     for name in ("service", "gcp", "cli", "os", "../agent/gcp_route", "agent.gcp_route", "", "gcp_route ", "Gcp_route"):
-        with pytest.raises(kinds.UnknownKind, match=r"^must be one of gcp_alias_ip, gcp_route, health_port, not "):
+        with pytest.raises(kinds.UnknownKind, match=f"^must be one of {KINDS}, not "):
             kinds.find(name)
 
 

@@ -24,10 +24,10 @@ from ansible_collections.cloudha.vip.plugins.module_utils.agent.machine import (
     WAIT,
     WARM,
     WRITE,
-    Machine,
     Moment,
     Order,
 )
+from ansible_collections.cloudha.vip.plugins.module_utils.agent.mastership import Mastership
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.engine import Outcome, Refused, Stopped
 
@@ -43,7 +43,7 @@ ACTIONS = (PREPARE, LOOK, PREFLIGHT, WARM, RUN)
 
 def machine(**state):
     """One that was started a while ago, and has nothing to do for ten seconds."""
-    made = Machine(10.0, NOW)
+    made = Mastership(10.0, NOW)
     quiet = {"prepared": True, "check_due": 1010.0, "warm_due": 1010.0, "preflight_due": math.inf}
     for name, value in {**quiet, **state}.items():
         assert hasattr(made, name)
