@@ -140,6 +140,28 @@ checks:
   type: dict
   returned: success
   sample: {"nginx": true}
+actions:
+  description:
+    - What a running agent tells of each of its actions, by the action's name, as C(vip-agent status --json) does. It is
+      not older than a second or two.
+    - Every action has its C(type), and C(instance), which is V(null) for one that follows no VRRP instance. The rest
+      depends on the type.
+    - Of the type V(gcp_route_member), C(route) is the node's own route, V(active), V(withdrawn) or V(dead), which it is
+      while the API takes the node for dead. It is V(null) before the first look.
+      C(wanted) is whether the node may serve, V(null) while nobody knows, and C(why) is the reason why not.
+      C(last_one) is whether the node goes on all the same, as no other member's route is alive.
+      C(live) lists the members whose own routes are alive, C(serving) the next hops that get the packets.
+  type: dict
+  returned: success
+  sample:
+    web:
+      type: gcp_route_member
+      instance: null
+      wanted: false
+      why: the node is drained (-254)
+      last_one: false
+      route: withdrawn
+      live: ["projects/my-project/zones/us-central1-b/instances/node2"]
 instances:
   description: The last state of each VRRP instance in the event log.
   type: dict

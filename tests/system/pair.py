@@ -158,7 +158,7 @@ class Pair:
         self.ssh(
             "client1",
             "systemd-run --quiet --collect --unit=test-prober python3 /run/test-prober.py run "
-            f"--url http://{self.address}{port_and_path} --output {record} --max-seconds 300 && "
+            f"--url http://{self.address}{port_and_path} --output {record} --max-seconds 900 && "
             f"python3 /run/test-prober.py wait --input {record} --good-ms 300 --timeout 30",
         )
         try:

@@ -30,6 +30,8 @@ LEFT_OUT = {
     "gcp_lb_active_active",
     "gcp_lb_failover",
     "gcp_lb_heartbeat",
+    "gcp_route_ecmp",
+    "gcp_route_priority",
 }
 # Its directors have kernels that are processes, so it takes the longest.
 LVS = "huawei_lvs_dr"

@@ -40,6 +40,12 @@ def why_not(
         return "it is for topologies whose address moves by itself when its holder fails"
     if what.get("probed") and not topology.get("probes_from"):
         return "it is for topologies whose mechanism itself asks nodes for their health"
+    if topology.get("single") and (what.get("planned") or what.get("leaves")):
+        return "it is for topologies with a node that could take over"
+    if what.get("recreated") and not topology.get("recreates"):
+        return "it is for topologies whose cloud makes a lost node anew"
+    if what.get("undecided") and what.get("probed") and topology.get("recreates"):
+        return "the cloud would make all nodes anew at once, and nobody would serve meanwhile"
     if what.get("leaves") and not (topology.get("probes_from") and topology.get("moves")):
         return "it is for topologies whose nodes leave by failing the mechanism's health check on purpose"
     if what.get("pool") and not pool:

@@ -32,17 +32,20 @@ Rules, which the tests check after each request:
 | lb_state.py       | what is there in the words of the options, for a difference                      |
 | lb_pool.py        | the pool of backends that gets new connections                                   |
 | lb_inspect.py     | looks at a load balancer for a person                                            |
+
+What any group of objects needs is in gcp_objects.py, gcp_fields.py, and for health checks in gcp_checks.py.
 """
 
 from __future__ import annotations
 
 from ..base.errors import Denied
 from .facts import ask
+from .gcp_objects import missing_permissions
 from .lb_decide import kept
 from .lb_goal import goal_problems
 from .lb_look import Observed, look
 from .lb_problems import problems
-from .lb_steps import foreseen, missing_permissions, permissions, to_step
+from .lb_steps import foreseen, permissions, to_step
 from .outcome import Refused
 
 TYPE_CHECKING = False
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from .lb_decide import Change
+    from .gcp_objects import Change
     from .lb_goal import LbGoal
     from .lb_look import LbApi
     from .plan import Memory, Step

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..agent import guard as agents_guard
-from ..agent import lock, verdict
+from ..agent import lock, states, verdict
 from ..agent.events import newest_first
 from .guard import HEALTH
 from .health import health, problems, processes
@@ -63,11 +63,19 @@ def read_keepalived(runtime: Path) -> dict[str, Any]:
     }
 
 
+def read_actions(directory: Path) -> dict[str, Any]:
+    """What a running agent tells of its actions, each by its name; it tells so once a second."""
+    told = states.read_status(str(directory)) if lock.running(str(directory)) else None
+    actions = (told or {}).get("actions")
+    return actions if isinstance(actions, dict) else {}
+
+
 def read_status(runtime: Path, event_log: Path) -> dict[str, Any]:
     return {
         "keepalived": read_keepalived(runtime),
         "agent": lock.running(str(runtime / "agent")),
         "drain": read_drain(runtime / "drain"),
         "checks": read_checks(runtime / "check"),
+        "actions": read_actions(runtime / "agent"),
         "instances": last_states(event_log, members(known_configuration(runtime))),
     }

@@ -32,8 +32,10 @@ _AS_GIVEN = (
 )
 
 
-def timers(objective_s: Any) -> dict[str, int]:
+def timers(objective_s: Any, variable: str = "gcp_lb_objective_s") -> dict[str, int]:
     """The timers of a health check by which a lost node is noticed within so many seconds: options of health_check.
+
+    variable: the one that has this time, for messages.
 
     A node that is lost just after a good probe fails the next ones. So the last probe that counts begins after
     threshold intervals, and fails after its timeout. The API takes whole seconds only.
@@ -45,13 +47,13 @@ def timers(objective_s: Any) -> dict[str, int]:
     threshold = min(THRESHOLD, seconds - 1)
     if threshold < 1:
         raise ValueError(
-            f"gcp_lb_objective_s is {objective_s!r}; it must be a whole number of seconds, and 2 or more: the shortest "
+            f"{variable} is {objective_s!r}; it must be a whole number of seconds, and 2 or more: the shortest "
             "interval and timeout of a probe are 1 s each"
         )
     interval = seconds // (threshold + 1)
     if interval > LONGEST_S:
         raise ValueError(
-            f"gcp_lb_objective_s is {seconds}; the longest interval of probes is {LONGEST_S} s, so it must be below "
+            f"{variable} is {seconds}; the longest interval of probes is {LONGEST_S} s, so it must be below "
             f"{(THRESHOLD + 1) * (LONGEST_S + 1)}"
         )
     timeout = min(interval, seconds - threshold * interval)

@@ -168,7 +168,8 @@ def traits(said: Mapping[str, Any], topology: str, variables: Mapping[str, Any])
 
     Raises ValueError if the variable of detection is no time.
     """
-    its = {"fails_back": False, **said, **said.get("of_topology", {}).get(topology, {})}
+    its = {**dict.fromkeys(("fails_back", "recreates", "single"), False), **said}
+    its.update(said.get("of_topology", {}).get(topology, {}))
     its.pop("of_topology", None)
 
     def value(trait: str, otherwise: object) -> object:

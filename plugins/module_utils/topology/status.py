@@ -136,13 +136,14 @@ def status_report(
     mechanism: str = "",
     elected: bool = True,
     shared: bool = False,
+    single: bool = False,
 ) -> dict[str, Any]:
     """lines: the table. problems: why not exactly one node serves the address. redundancy: the nodes that could not
     take over.
 
     by_node: the nodes themselves know who holds the addresses, and may hold a part of them. mechanism: the one that
     moves the addresses, in place of the one in the nodes' records. shared: all fit nodes serve at once; each that does
-    not is missing.
+    not is missing. single: one node exists at a time, so that no other one is missing.
     """
     unknown = _unknown(looks, mechanism)
     partly = [node for node in holders if by_node and not looks.get(node, {}).get("holds_all")]
@@ -165,6 +166,8 @@ def status_report(
     redundancy = unfit_sentences({node: why for node, why in missing.items() if why}) if holders else []
     if len(nodes) < 2:
         redundancy.append("there is no other node")
+    if single:
+        redundancy = []
     return {"lines": lines, "problems": problems, "redundancy": redundancy}
 
 

@@ -21,13 +21,17 @@ def plan(
     taker: str = "",
     elected: bool = True,
     shared: bool = False,
+    single: bool = False,
 ) -> dict[str, Any]:
     """source, target: who gives the addresses up, and who gets them; the same node, or nobody, if there is nothing to
     do. after: the nodes that serve then. problem: why it cannot be, in sentences; empty if it can.
 
     looks: those of the role holder. holders: the nodes that serve now, at least one. giver, taker: the operator's wish.
-    shared: all fit nodes serve at once, so that one can go, or come back, while the others stay.
+    shared: all fit nodes serve at once, so that one can go, or come back, while the others stay. single: one node
+    exists at a time, and the target is made when it gets the addresses, also if nobody serves.
     """
+    if single:
+        return _to_a_new_one(nodes, holders, giver, taker)
     return (_among_many if shared else _to_another)(nodes, looks, holders, giver, taker, elected)
 
 
@@ -54,6 +58,19 @@ def _to_another(
         who = f"{taker} cannot" if taker else "No other node can"
         reasons = "; ".join(unfit_sentences(unfit, holders)) or "there is no other node"
         problem = f"{who} take over from {source}. {_UNCHANGED}. {reasons}"
+    return {"source": source, "target": target, "after": [target], "problem": problem}
+
+
+def _to_a_new_one(nodes: Sequence[str], holders: Sequence[str], giver: str, taker: str) -> dict[str, Any]:
+    source = holders[0] if holders else giver
+    target = taker or next((node for node in nodes if node != source), "")
+    problem = ""
+    if giver and giver != source:
+        problem = f"{source} holds the addresses, and not {giver}. {_UNCHANGED}"
+    elif not source and not taker:
+        problem = f"No node serves: set switchover_to to the one that is to. {_UNCHANGED}"
+    elif giver and giver == target:
+        problem = f"{giver} is to give the addresses up, and to get them. {_UNCHANGED}"
     return {"source": source, "target": target, "after": [target], "problem": problem}
 
 

@@ -154,7 +154,10 @@ _unit = _pattern(r"[A-Za-z0-9:_.@\\-]{1,250}", "write the name of a systemd unit
 _path = _pattern(r"/[\w./@+:,=~-]{0,900}", "write an absolute path of letters, digits and . / @ + : , = ~ _ - only")
 _interface = _pattern(r"[\w.:@-]{1,15}", "write the name of an interface, such as eth0")
 _header = _pattern("[A-Za-z0-9-]{1,100}", "write the name of a header, such as X-Vip-Node")
-_header_value = _pattern(r"[^\x00-\x1f\x7f$]{1,255}", "use at most 255 characters, and no $ and no control characters")
+_header_value = _pattern(
+    r"[^\x00-\x1f\x7f$]{1,255}|\$hostname",
+    "use at most 255 characters, and no $ and no control characters; or write $hostname",
+)
 _server_name = _pattern(r"[^\x00-\x1f\x7f]{1,1000}", "write names with a space between them")
 _url_path = _pattern("/[!-~]{0,1000}", "begin with /, and use no spaces and ASCII only")
 _host_port = _pattern(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):[0-9]{1,5}", "write it like 127.0.0.1:5432")

@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.lb_fields import PROBE_RANGES
+from ansible_collections.cloudha.vip.plugins.module_utils.failover.gcp_checks import PROBE_RANGES
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = re.compile("gcp|alias|havip|huawei|openstack|ucloud|cloudpods|neutron|lvs", re.IGNORECASE)
+VERB_NAMES = ("deploy", "image", "drill", "status", "switchover", "teardown")
 VERBS = [
     *(path for role in ("holder", "switchover") for path in (ROOT / "roles" / role).glob("*/*.yml")),
     *(ROOT / "roles/drill").glob("tasks/*.yml"),
     *(ROOT / "roles/drill").glob("vars/*.yml"),
     *(ROOT / "roles/drill").glob("defaults/*.yml"),
-    *(ROOT / "playbooks" / f"{name}.yml" for name in ("deploy", "drill", "status", "switchover", "teardown")),
+    *(ROOT / "playbooks" / f"{name}.yml" for name in VERB_NAMES),
     *(ROOT / "playbooks").glob("plays/*.yml"),
     *(ROOT / "playbooks").glob("tasks/*.yml"),
     ROOT / "playbooks/vars/service.yml",
@@ -45,7 +46,7 @@ def test_the_verbs_are_found():
 @pytest.mark.parametrize("path", MECHANISMS, ids=lambda path: path.parents[1].name)
 def test_a_mechanism_says_what_the_verbs_must_know(path):
     traits = yaml.safe_load(path.read_text())
-    few = {"of_topology", "detection", "drops_unhealthy", "fails_back"}
+    few = {"of_topology", "detection", "drops_unhealthy", "fails_back", "recreates", "single"}
     flags = {"shared", "elected", "fails_over", "on_interface", "standby_asks", "waits_for_zone", "moves"}
     assert set(traits) - few == {"operations", "unheld_operations", "probes_from", *flags}
     assert all(isinstance(traits[flag], bool) for flag in flags)
@@ -66,7 +67,7 @@ def test_a_drill_keeps_away_the_probes_of_every_scheme():
 
 
 def test_the_topologies_are_found():
-    verbs = {"deploy", "drill", "status", "switchover", "teardown"}
+    verbs = set(VERB_NAMES)
     assert {path.stem for path in TOPOLOGIES} == {path.stem for path in (ROOT / "playbooks").glob("*.yml")} - verbs
 
 

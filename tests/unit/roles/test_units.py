@@ -42,6 +42,7 @@ VALUES = {
     "__keepalived_guard": "/etc/systemd/system/cloudha-vip-guard.service",
     "local_address_protocol": 112,
     "nginx_listen_addresses": [],
+    "vip_agent_keepalived": True,
     "vip_agent_memory_max": "64M",
     "vip_agent_nice": -10,
     "vip_agent_verdict_lasts_s": 3,
@@ -50,7 +51,7 @@ VALUES = {
 
 def rendered(file: str) -> str:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.filters.update(dirname=os.path.dirname, basename=os.path.basename)
+    environment.filters.update(dirname=os.path.dirname, basename=os.path.basename, bool=bool)
     text = (ROOT / "roles" / file).read_text()
     return environment.from_string(text).render(VALUES) if file.endswith(".j2") else text
 

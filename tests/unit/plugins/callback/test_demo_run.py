@@ -203,7 +203,7 @@ def test_faults_that_the_drill_would_refuse_are_refused_before_anything_is_built
     assert demo_run.main(topology, "partition,nonsense") == 1
     said = capsys.readouterr().err
     assert said.startswith("demo: FAULTS: nonsense cannot be injected here: there is no such fault. Possible are ")
-    assert demo_run.refusal(topology, []) == demo_run.refusal(topology, ["planned_switchover", "partition"]) == ""
+    assert demo_run.refusal(topology, []) == demo_run.refusal(topology, ["partition"]) == ""
 
 
 @pytest.mark.parametrize(

@@ -137,3 +137,12 @@ def test_who_waits_knows_when_to_go_on(holders, notes, wanted, without, rest):
 )
 def test_one_holder_is_rest_however_the_others_are(holders, notes, wanted, rest):
     assert at_rest(asked(WELL, ILL, SILENT), holders, notes, wanted) is rest
+
+
+def test_where_one_node_exists_at_a_time_no_other_one_is_missing():
+    nodes, only = NODES[:2], looks(WELL, SILENT)
+    found = status(nodes, only, ["web1"], elected=False, single=True, by_node=False)
+    assert (found["problems"], found["redundancy"]) == ([], [])
+    assert status(nodes, only, ["web1"], elected=False, by_node=False)["redundancy"] == [
+        "web2: does not answer (timed out)"
+    ]

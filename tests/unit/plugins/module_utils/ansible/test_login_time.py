@@ -20,10 +20,18 @@ from ansible_collections.cloudha.vip.plugins.modules import (
     alias_ip_move,
     cloudpods_instancegroup_info,
     cloudpods_instancegroup_vip,
+    gcp_autohealing_group,
+    gcp_autohealing_group_info,
+    gcp_dns_name,
+    gcp_dns_name_info,
+    gcp_image,
+    gcp_image_info,
     gcp_passthrough_lb,
     gcp_passthrough_lb_info,
     gcp_route_failover,
     gcp_route_info,
+    gcp_route_set,
+    gcp_route_set_info,
     havip_bind,
     havip_info,
 )
@@ -86,9 +94,13 @@ def environment(monkeypatch):
 
 
 ROUTE = {"project": "p", "name": "r", "destination": "10.9.0.1/32", "network": "n"}
+IMAGE = {"project": "p", "name": "i", "zone": "r-1-a"}
 BALANCER = {"project": "p", "name": "lb", "region": "r"}
+DNS = {"project": "p", "managed_zone": "z", "name": "a.ha.internal"}
+GROUP = {"project": "p", "name": "web", "zone": "r-a"}
 RANGES = {"project": "p", "ranges": ["10.9.0.1/32"]}
 TARGET = {"target_instance": "zones/z-a/instances/i"}
+MEMBERS = [{"instance": "zones/z-a/instances/i"}]
 INSTANCE = {"next_hop_instance": "zones/z-a/instances/i"}
 VIP = {"network": "net", "address": "10.0.0.9"}
 
@@ -147,8 +159,16 @@ GOOGLE = (given_token, metadata, oauth, search)
 CASES = [
     *((gcp_route_failover, {**ROUTE, **INSTANCE}, login) for login in GOOGLE),
     *((gcp_route_info, ROUTE, login) for login in GOOGLE),
+    *((gcp_route_set, {**ROUTE, "members": MEMBERS}, login) for login in GOOGLE),
+    *((gcp_route_set_info, ROUTE, login) for login in GOOGLE),
     *((gcp_passthrough_lb, {**BALANCER, "subnetwork": "s", "address": "10.0.0.9"}, login) for login in GOOGLE),
     *((gcp_passthrough_lb_info, BALANCER, login) for login in GOOGLE),
+    *((gcp_image, IMAGE, login) for login in GOOGLE),
+    *((gcp_image_info, {"project": "p"}, login) for login in GOOGLE),
+    *((gcp_dns_name, {**DNS, "addresses": ["10.0.0.9"]}, login) for login in GOOGLE),
+    *((gcp_dns_name_info, DNS, login) for login in GOOGLE),
+    *((gcp_autohealing_group, GROUP, login) for login in GOOGLE),
+    *((gcp_autohealing_group_info, GROUP, login) for login in GOOGLE),
     *((alias_ip_move, {**RANGES, **TARGET}, login) for login in GOOGLE),
     *((alias_ip_info, RANGES, login) for login in GOOGLE),
     *((havip_bind, VIP, login) for login in (keystone, profile, huawei, ucloudstack)),

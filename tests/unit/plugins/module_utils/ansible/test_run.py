@@ -31,6 +31,7 @@ class Module:
     def __init__(self, check_mode=False, **params):
         self.params = {"timeout": 30.0, **params}
         self.check_mode = check_mode
+        self.argument_spec = {}
         self.no_log_values = set()
         self.warnings = []
 

@@ -216,3 +216,24 @@ def test_an_isolated_node_says_nothing_about_the_addresses():
     rules = choice.silent_rules(["192.0.2.1/24", "2001:db8::1"])
     assert "arp saddr ip 192.0.2.1 drop" in rules and "ip saddr 192.0.2.1 drop" in rules
     assert any("@th,64,128 0x20010db8000000000000000000000001 drop" in rule for rule in rules)
+
+
+ANEW = {"elected": False, "on_interface": False, "probes_from": ["192.0.2.0/24"], "moves": True, "recreates": True}
+
+
+def test_instances_are_deleted_only_where_the_cloud_makes_them_anew():
+    anew = {"instance_deleted", "instance_stopped", "autohealing_stuck"}
+    assert anew <= set(possible(operations=1, **ANEW))
+    assert not anew & set(possible(operations=1, **{**ANEW, "recreates": False}))
+
+
+def test_the_cloud_is_not_led_to_make_all_nodes_anew_at_once():
+    all_at_once = {"all_backends_unhealthy", "probe_firewall_removed"}
+    assert not all_at_once & set(possible(operations=1, **ANEW))
+    assert all_at_once <= set(possible(operations=1, **{**ANEW, "recreates": False}))
+
+
+def test_nobody_takes_over_where_one_node_exists_at_a_time():
+    alone = possible(single=True, **ANEW)
+    assert not {"planned_switchover", "backend_drained"} & set(alone)
+    assert {"service_kill", "instance_deleted", "zone_outage"} <= set(alone)

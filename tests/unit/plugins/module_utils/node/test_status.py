@@ -117,3 +117,17 @@ def test_the_agent_runs_as_long_as_it_has_its_lock(runtime):
     assert read_status(runtime, log)["agent"] is True
     os.close(taken)
     assert read_status(runtime, log)["agent"] is False
+
+
+def test_what_the_agent_tells_of_its_actions_is_told_while_it_runs(runtime):
+    log, directory = runtime / "log", runtime / "agent"
+    assert read_status(runtime, log)["actions"] == {}
+    directory.mkdir()
+    (directory / "status.json").write_text('{"actions": {"web": {"type": "gcp_route_member", "route": "active"}}}')
+    assert read_status(runtime, log)["actions"] == {}
+    taken = lock.take(str(directory))
+    assert read_status(runtime, log)["actions"]["web"]["route"] == "active"
+    for text in ("", "[]", '{"actions": []}'):
+        (directory / "status.json").write_text(text)
+        assert read_status(runtime, log)["actions"] == {}
+    os.close(taken)

@@ -170,7 +170,7 @@ SAID = {"operations": 0, "shared": False}
 
 def test_a_mechanism_may_be_another_in_a_topology():
     said = {**SAID, "of_topology": {"many": {"shared": True}, "one": {"fails_back": True}}}
-    without = {"fails_back": False, "detection_s": 0, "drops_unhealthy": False}
+    without = {"fails_back": False, "recreates": False, "single": False, "detection_s": 0, "drops_unhealthy": False}
     assert record.traits(said, "many", {}) == {"operations": 0, "shared": True, **without}
     assert record.traits(said, "one", {})["fails_back"] and not record.traits(said, "one", {})["shared"]
     assert record.traits(said, "other", {}) == record.traits(SAID, "other", {})

@@ -115,3 +115,32 @@ def test_one_that_was_drained_comes_back_also_if_that_was_interrupted():
 def test_of_nodes_that_serve_at_once_the_last_one_stays(giver, taker, looks, holders, says):
     problem = moved(giver, taker, looks, holders, shared=True)[3]
     assert problem.startswith(says) and problem.endswith(". Nothing was changed")
+
+
+@pytest.mark.parametrize(
+    ("giver", "taker", "holders", "source", "target"),
+    [
+        ("", "", ("web1",), "web1", "web2"),
+        ("", "web2", ("web1",), "web1", "web2"),
+        ("", "web1", ("web1",), "web1", "web1"),
+        # The one that served is lost.
+        ("", "web2", (), "", "web2"),
+        ("web1", "", (), "web1", "web2"),
+    ],
+)
+def test_where_one_node_exists_at_a_time_the_next_one_is_made(giver, taker, holders, source, target):
+    found = plan(["web1", "web2"], [look("web1")], holders, giver, taker, elected=False, single=True)
+    assert found == {"source": source, "target": target, "after": [target], "problem": ""}
+
+
+@pytest.mark.parametrize(
+    ("giver", "taker", "holders", "says"),
+    [
+        ("", "", (), "No node serves: set switchover_to"),
+        ("web2", "", ("web1",), "web1 holds the addresses, and not web2"),
+        ("web1", "web1", ("web1",), "web1 is to give the addresses up, and to get them"),
+    ],
+)
+def test_where_one_node_exists_at_a_time_wishes_that_contradict_it_are_refused(giver, taker, holders, says):
+    nodes = ["web1", "web2"]
+    assert plan(nodes, [], holders, giver, taker, False, single=True)["problem"].startswith(says)

@@ -1,0 +1,160 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines of Google Cloud that start from an image, and are made anew when they fail: from an inventory, and from the
+API's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..base import url
+from ..clouds.gce_names import is_name, last_part, zone_of
+from .gcp import lacks
+from .gcp_lb import timers
+
+OBJECTIVE = "gcp_autohealing_objective_s"
+LONGEST_NAME = 63
+
+
+def group_name(name: str, path: str) -> str:
+    """Of the managed instance group that has one node only."""
+    return f"{name}-{last_part(path)}"
+
+
+def _check(check_url: Any, objective_s: Any) -> dict[str, Any]:
+    """The options of a health check that asks what this URL asks. A probe cannot do TLS, and then only connects."""
+    asked = url.parse(str(check_url))
+    if asked is None:
+        raise ValueError(
+            f"gcp_autohealing_check_url is {check_url!r}; write it like http://127.0.0.1/healthz or "
+            "tcp://127.0.0.1:5432"
+        )
+    port = url.PORTS[asked.scheme] if asked.port is None else asked.port
+    kind = {"type": "http", "path": asked.path or "/"} if asked.scheme == "http" else {"type": "tcp"}
+    return {**kind, "port": port, **timers(objective_s, OBJECTIVE)}
+
+
+def groups(
+    given: Mapping[str, Any], paths: Mapping[str, str], addresses: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """For each node the options of cloudha.vip.gcp_autohealing_group.
+
+    given: name, image, check_url, objective_s and health_check; the rest are options of the module. paths: each node's
+    instance. addresses: each node's own address, which stays with it.
+
+    Raises ValueError where a variable has a value that gives none.
+    """
+    own = {"name", "check_url", "objective_s", "health_check", "tags"}
+    same = {name: value for name, value in given.items() if name not in own and value not in ("", None)}
+    check = {**_check(given["check_url"], given["objective_s"]), **given["health_check"]}
+    return {
+        node: {
+            **same,
+            "name": group_name(given["name"], path),
+            "zone": zone_of(path),
+            "instances": [{"name": last_part(path), "address": addresses[node]}],
+            "health_check": check,
+            "tags": given["tags"],
+            "firewall": {"target_tags": given["tags"]},
+        }
+        for node, path in paths.items()
+    }
+
+
+def mistakes(
+    given: Mapping[str, Any], variables: Mapping[str, Any], paths: Mapping[str, str], addresses: Mapping[str, str]
+) -> list[str]:
+    """What is wrong with the inventory of a node, in sentences.
+
+    given, paths, addresses: as for groups. variables: those of the node that each topology of this cloud needs.
+    """
+    needed = {
+        "gcp_network": "my-network",
+        "gcp_subnetwork": "my-subnetwork",
+        "gcp_image_source": "projects/debian-cloud/global/images/family/debian-12",
+    }
+    where = "an IPv4 address that is in no subnet of the network, such as 10.200.1.1/32"
+    found = lacks(variables, paths, needed, where)
+    return found + ([] if found else list(_contradictions(given, paths, addresses)))
+
+
+def _contradictions(given: Mapping[str, Any], paths: Mapping[str, str], addresses: Mapping[str, str]) -> Iterator[str]:
+    for node, path in paths.items():
+        instance, group = last_part(path), group_name(given["name"], path)
+        if instance != node:
+            yield (
+                f"gcp_instance of {node} is {instance}; all nodes start from one image and call themselves by their "
+                f"instance's name, so call the host {instance}"
+            )
+        if not is_name(instance):
+            yield f"{instance!r} is no instance's name; it has a-z, 0-9 and -, with a letter first and no - last"
+        elif not is_name(group):
+            yield (
+                f"gcp_autohealing_name is {given['name']!r}, and the group of {node} would be called {group}; a name "
+                f"has a-z, 0-9 and -, with a letter first, no - last, and at most {LONGEST_NAME} characters"
+            )
+        if not _plain_ipv4(addresses[node]):
+            yield (
+                f"gcp_address of {node} is {addresses[node] or 'not set'}; set it to the IPv4 address of "
+                "gcp_subnetwork that the node is to keep, by default ansible_host"
+            )
+    if len(set(addresses.values())) < len(addresses):
+        yield "two nodes have the same gcp_address; each keeps one of its own"
+    try:
+        _check(given["check_url"], given["objective_s"])
+    except ValueError as e:
+        yield str(e)
+
+
+def _plain_ipv4(text: str) -> bool:
+    parts = str(text).split(".")
+    return len(parts) == 4 and all(part.isdigit() and int(part) < 256 for part in parts)
+
+
+def settling(answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Which nodes are being made anew, or soon will be, in sentences.
+
+    answers: for each node that of cloudha.vip.gcp_autohealing_group_info, or the error.
+    """
+    found = []
+    for node, answer in answers.items():
+        if not answer.get("exists", True):
+            found.append(f"{node} has no instance group")
+        for each in answer.get("instances") or ():
+            if each["action"] != "NONE":
+                found.append(f"its instance group has {node} in the state {each['action']}")
+            elif not each["serves"]:
+                found.append(f"{node} does not pass the health check of its instance group ({each['health']})")
+    return found
+
+
+def holder(
+    answers: Mapping[str, Mapping[str, Any]],
+    addresses: Mapping[str, str],
+    name: Mapping[str, Any] | None = None,
+) -> dict[str, list[str]]:
+    """hosts: the node that clients ask, of which there is one at a time. notes: everything that is not at rest, in
+    sentences. there: the nodes that have an instance group. home: the one that is to serve.
+
+    answers: for each node that of cloudha.vip.gcp_autohealing_group_info, or the error. addresses: each node's own.
+    name: that of cloudha.vip.gcp_dns_name_info, or the error; None if clients ask the address itself.
+    """
+    silent_ones = [
+        f"the API does not tell of {node}: {a.get('msg')}" for node, a in answers.items() if "exists" not in a
+    ]
+    there = [node for node, answer in answers.items() if answer.get("exists")]
+    serving = [node for node in there if any(each["serves"] for each in answers[node]["instances"])]
+    named = there if name is None else [node for node in answers if addresses[node] in name.get("addresses", ())]
+    notes = silent_ones + settling({node: answers[node] for node in named if node in there})
+    if not there and not silent_ones:
+        notes.append("there is no instance group")
+    if name is not None and "addresses" not in name:
+        notes.append(f"Cloud DNS does not tell: {name.get('msg') or 'no answer'}")
+    elif name is not None and not named:
+        notes.append(f"the name leads to {', '.join(name['addresses']) or 'nothing'}, which is no node")
+    notes += [f"the name leads to {node}, which has no instance group" for node in named if node not in there]
+    notes += [f"{node} has an instance group, too" for node in there if node not in named[:1]]
+    home = (named or there or list(answers))[:1]
+    return {"hosts": [n for n in named[:1] if n in serving], "notes": notes, "there": there, "home": home}

@@ -1,0 +1,148 @@
+# Copyright (c) 2026, the cloudha.vip contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two nodes that start from an image, each with a route of its own to a floating address.
+
+Each topology is a class with a lab of its own, so that several can run at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+from busy import until
+from logs import kept
+from pair import Pair, changes
+from releases import ALL
+
+from lab.lab import Lab
+
+NODES = ("node1", "node2")
+VIP = "10.200.1.1"
+# Whatever starts from this image has no service.
+BROKEN = """
+- name: Let nginx never start
+  ansible.builtin.command: systemctl mask nginx
+"""
+# They make several machines anew, which takes minutes.
+ONLY_VERSIONS = pytest.mark.skipif(not ALL, reason="make versions runs this")
+# A node that does not serve is given up soon.
+SOON: dict[str, object] = {"gcp_autohealing_objective_s": 6, "gcp_autohealing_initial_delay_s": 60}
+
+
+class Machines(Pair):
+    def command(self, playbook: str, *words: str, **variables: object) -> list[str]:
+        return super().command(playbook, *words, **{**SOON, **variables})
+
+    def changing_requests(self) -> list[str]:
+        """Since the log was begun anew."""
+        return [f"{each['method']} {each['path']}" for each in self.lab.api.log() if each["mutation"]]
+
+    def boots(self) -> dict[str, str]:
+        """A machine that was made anew has another one."""
+        return {node: self.ssh(node, "cat /proc/sys/kernel/random/boot_id").strip() for node in NODES}
+
+
+@pytest.fixture(scope="class")
+def nodes(
+    request: pytest.FixtureRequest, lab_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machines]:
+    this = request.cls
+    with kept(Lab(lab_name(this.name.removeprefix("gcp_").replace("_", "")))) as lab:
+        lab.up(this.name)
+        lab.api.behave(latency_s=0.2, boot_s=5.0)
+        nodes = Machines(lab, tmp_path_factory.mktemp("nodes"), this.name, VIP)
+        nodes.deploy("--check")
+        assert nodes.changing_requests() == []
+        nodes.deploy()
+        yield nodes
+
+
+class Topology:
+    name: ClassVar[str]
+    serving: ClassVar[set[str]]
+
+    def test_clients_are_served_and_a_second_run_changes_nothing(self, nodes: Machines) -> None:
+        with nodes.client() as seen:
+            assert nodes.play("status").returncode == 0
+        assert seen.answered_by == self.serving and not seen.lost
+        boots = nodes.boots()
+        nodes.lab.api.forget()
+        assert set(changes(nodes.deploy()).values()) == {0}
+        assert nodes.changing_requests() == [] and nodes.boots() == boots
+
+    def test_a_switchover_and_back_loses_no_request_but_those_under_way(self, nodes: Machines) -> None:
+        for words, serving in (({"switchover_from": "node1"}, {"node2"}), ({"switchover_to": "node1"}, self.serving)):
+            with nodes.client() as seen:
+                done = nodes.play("switchover", **words)
+                assert done.returncode == 0, done.stdout[-3000:]
+            assert seen.lost == seen.in_flight
+            with nodes.client() as seen:
+                pass
+            assert seen.answered_by == serving
+
+    def test_a_node_that_is_made_anew_serves_without_a_controller_and_its_return_costs_nothing(
+        self, nodes: Machines
+    ) -> None:
+        before = nodes.boots()
+        nodes.lab.fault("instance_deleted", "node1", undo_after=60)
+        until(lambda: "node1" not in self.running(nodes), 30, "node1 is still there")
+        with nodes.client() as seen:
+            until(lambda: self.well(nodes), 120, "node1 does not come back")
+        assert seen.lost == seen.in_flight and seen.answered_by == {*self.serving, "node2"}
+        assert nodes.boots()["node1"] != before["node1"]
+
+    @pytest.mark.left_out
+    @ONLY_VERSIONS
+    def test_a_new_image_is_rolled_over_the_nodes_and_no_request_is_lost(self, nodes: Machines) -> None:
+        before = nodes.boots()
+        with nodes.client() as seen:
+            nodes.deploy(nginx_page="another page")
+        assert seen.lost == seen.in_flight and seen.answered_by == set(NODES)
+        assert all(nodes.boots()[node] != before[node] for node in NODES)
+        assert nodes.ssh("client1", f"curl --silent http://{VIP}/") == "another page"
+
+    @pytest.mark.left_out
+    @ONLY_VERSIONS
+    def test_a_broken_image_stops_the_roll_while_a_node_serves(self, nodes: Machines) -> None:
+        tasks = nodes.scratch / "broken.yml"
+        tasks.write_text(BROKEN)
+        before = nodes.boots()
+        with nodes.client() as seen:
+            done = nodes.play(nodes.topology, nginx_page="another page", vip_image_tasks=str(tasks))
+        assert done.returncode != 0, done.stdout[-3000:]
+        assert seen.lost == seen.in_flight
+        assert nodes.boots()["node2"] == before["node2"]
+        nodes.deploy(nginx_page="another page")
+        nodes.until_well()
+
+    def test_teardown_takes_everything_away(self, nodes: Machines) -> None:
+        done = nodes.play("teardown")
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert not set(self.running(nodes)) & set(NODES)
+        left = nodes.lab.api.state()
+        assert [each["name"] for each in left["routes"] if each["destRange"] == f"{VIP}/32"] == []
+
+    @staticmethod
+    def running(nodes: Machines) -> list[str]:
+        return [str(each["name"]) for each in nodes.lab.api.state()["instances"] if each["status"] == "RUNNING"]
+
+    @staticmethod
+    def well(nodes: Machines) -> bool:
+        routes: list[dict[str, Any]] = nodes.lab.api.state()["routes"]
+        ours = [each for each in routes if each["destRange"] == f"{VIP}/32" and "reserve" not in each["name"]]
+        return len(ours) == len(NODES) and not any(each.get("warnings") for each in ours)
+
+
+@pytest.mark.left_out
+@ONLY_VERSIONS
+class TestEcmp(Topology):
+    name = "gcp_route_ecmp"
+    serving: ClassVar[set[str]] = set(NODES)
+
+
+class TestPriority(Topology):
+    name = "gcp_route_priority"
+    serving: ClassVar[set[str]] = {"node1"}
