@@ -36,8 +36,9 @@ test: ## Everything that CI runs [LABS=3]
 	@# Some labs at a time. What takes longest comes first, and files of short tests last: a worker keeps up to three
 	@# scopes that have one test, though another worker has nothing to do.
 	$(RUN) pytest -q -n $(LABS) --dist loadscope --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) \
-	    $(addprefix tests/system/test_,onprem.py nodes.py molecule.py gcp_lb.py extending.py debian13.py gcp_route.py gcp_alias.py \
-	    health_port.py gce_lb_plane.py vpc.py lab.py cloudpods_lab.py fabric.py) tests/node
+	    $(addprefix tests/system/test_,onprem.py nodes.py molecule.py gcp_machines.py gcp_lb.py extending.py debian13.py \
+	    gcp_route.py gcp_alias.py health_port.py gce_instances.py gce_lb_plane.py vpc.py lab.py cloudpods_lab.py \
+	    fabric.py) tests/node
 	@tests/again $(PYTEST_ARGS)
 
 fresh-bookworm:

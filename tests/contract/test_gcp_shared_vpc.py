@@ -255,3 +255,16 @@ def test_the_agent_repairs_and_takes_nothing_from_a_live_peer(site, make_node):
     assert node.event("action_repair", after=seq)["reason"] == "its next hop is not alive"
     node.event("action_done", after=seq, why="repair")
     assert site.routes() == {ROUTE: "10.100.2.1"}
+
+
+def test_a_set_of_routes_leads_to_service_projects(site):
+    members = [{"instance": NODE1, "priority": 500}, {"instance": NODE2, "priority": 1000}]
+    result = site.start("gcp_route_set", members=members).result()
+    assert result["serving"] == [NODE1] and set(site.routes().values()) == set(ADDRESSES)
+    assert not site.start("gcp_route_set", members=members).result()["changed"]
+    info = site.start("gcp_route_set_info", lease=None, settle=None, instance_projects=list(PROJECTS.values())).result()
+    assert [each["instance"] for each in info["members"]] == [NODE1, NODE2]
+    assert (info["serving"], info["problems"]) == ([NODE1], [])
+    members[0]["state"] = "drained"
+    assert site.start("gcp_route_set", members=members).result()["serving"] == [NODE2]
+    assert site.gaps() == []

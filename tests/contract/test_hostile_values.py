@@ -95,12 +95,19 @@ def specs(role: str) -> dict[str, Any]:
     found = yaml.safe_load(path.read_text())["argument_specs"]
     if role == "vip_agent":
         # Ansible's validation does not know them: the agent's kinds of actions declare them.
-        types = {str: "str", int: "int", bool: "bool", list: "list", kinds.Path: "path"}
         declared = [ACTION_OPTIONS, *(kinds.find(kind).options for kind in kinds.known())]
         found["main"]["options"]["vip_agent_actions"]["options"] = {
-            name: {"type": types[kind]} for options_of in declared for name, kind in options_of.items()
+            name: of_agent(kind) for options_of in declared for name, kind in options_of.items()
         }
     return found
+
+
+def of_agent(kind: Any) -> dict[str, Any]:
+    """What the agent declares, as an argument spec."""
+    if isinstance(kind, dict):
+        return {"type": "list", "elements": "dict", "options": {name: of_agent(inner) for name, inner in kind.items()}}
+    types = {str: "str", int: "int", bool: "bool", list: "list", kinds.Path: "path"}
+    return {"type": types[kind]}
 
 
 def options() -> Iterator[Option]:
@@ -133,6 +140,8 @@ SERVER = {"address": "192.168.7.10", "port": 80}
 ROUTE = {"type": "gcp_route", "instance": "VI_1", "name": "r", "destination": "10.2.1.1/32", "network": "n"}
 RANGE = {"type": "gcp_alias_ip", "instance": "VI_1", "name": "r", "ranges": ["10.1.1.1"]}
 RANGE["peers"] = ["projects/p-roject/zones/z/instances/i"]
+MEMBER = {"type": "gcp_route_member", "name": "r", "destination": "10.2.1.1/32", "network": "n"}
+MEMBER["members"] = [{"instance": "projects/p-roject/zones/z/instances/i"}]
 PORT = {"type": "health_port", "instance": "VI_1", "name": "p", "port": 6000}
 INSTANCE = {"name": "VI_1", "interface": "eth0", "virtual_router_id": 66, "addresses": ["192.168.7.246/22"]}
 INSTANCE["unicast"] = False
@@ -141,6 +150,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "health_check_checks": {"name": "app"},
     "vip_agent_checks": {"name": "app", "type": "http", "url": "http://127.0.0.1/"},
     "vip_agent_actions": ROUTE,
+    "vip_agent_actions.members": {"instance": "projects/p-roject/zones/z/instances/i"},
     "keepalived_instances": INSTANCE,
     "keepalived_sync_groups": {"name": "G", "instances": ["VI_1", "VI_2"]},
     "keepalived_track_scripts": {"name": "chk", "script": "/bin/true"},
@@ -164,6 +174,7 @@ GOOD = {
     "vip_agent_actions.type": "gcp_route",
     "on_source_failure": "stop",
     "vip_agent_actions.port": "6000",
+    "vip_agent_actions.members.instance": "projects/p-roject/zones/z/instances/i",
     "mode": "http",
     "destination": "10.2.1.1/32",
     "project": "p-roject",
@@ -313,7 +324,9 @@ def agent_config(key: str, value: Any, option: str) -> dict[str, Any]:
     }
     if key == "actions" and option in ("ranges", "range_name", "interface", "peers", "on_source_failure"):
         value = [{**RANGE, option: value[0][option]}]
-    if key == "actions" and option in ("port", "address", "mode"):
+    if key == "actions" and {"members", "hold_back"} & set(value[0]):
+        value = [{**MEMBER, **{name: value[0][name] for name in ("members", "hold_back") if name in value[0]}}]
+    elif key == "actions" and option in ("port", "address", "mode"):
         value = [{**PORT, option: value[0][option]}]
     if key == "checks" and option in ("host", "port"):
         value = [{"name": "app", "type": "tcp", "port": 80, option: value[0][option]}]

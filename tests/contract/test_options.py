@@ -63,7 +63,10 @@ def options(role: str) -> Iterator[tuple[str, ...]]:
     yield from dict.fromkeys(path for entry in entries.values() for path in walk(entry.get("options", {})))
     if role == "vip_agent":  # the kinds of actions declare their own
         for options_of in (ACTION_OPTIONS, *(kinds.find(kind).options for kind in kinds.known())):
-            yield from (("vip_agent_actions", name) for name in options_of)
+            for name, declared in options_of.items():
+                yield "vip_agent_actions", name
+                if isinstance(declared, dict):
+                    yield from (("vip_agent_actions", name, inner) for inner in declared)
 
 
 def of_yaml(path: Path) -> list[Any]:

@@ -120,7 +120,10 @@ SECONDS = 3
 ROUTE = {"name": "vip", "project": "p", "network": "n", "destination": "10.0.0.1/32", "timeout": SECONDS}
 ALIAS = {"ranges": ["10.0.0.9/32"], "project": "p", "timeout": SECONDS}
 # A library is imported first, which takes its time.
-BALANCER = {"name": "lb", "project": "p", "region": "r", "timeout": 2 * SECONDS}
+IMAGE = {"name": "i", "project": "p", "zone": "r-a", "timeout": 4 * SECONDS}
+BALANCER = {"name": "lb", "project": "p", "region": "r", "timeout": 4 * SECONDS}
+DNS = {"name": "a.ha.internal", "managed_zone": "z", "project": "p", "timeout": SECONDS}
+GROUP = {"name": "web", "project": "p", "zone": "r-a", "timeout": 4 * SECONDS}
 TOKEN = {"auth_kind": "accesstoken", "access_token": GIVEN}
 HAVIP = {"network": "n", "address": "10.0.0.9", "timeout": SECONDS, "api_timeout": 10}
 USER = {"username": "operator", "password": PASSWORD, "project_name": "p", "user_domain_id": "default"}
@@ -138,6 +141,16 @@ RUNS: dict[str, tuple[str, dict[str, Any], bool]] = {
         "gcp_route_info",
         {**ROUTE, "auth_kind": "serviceaccount", "service_account_contents": "KEY", "endpoint": "URL/compute/v1"},
         False,
+    ),
+    "a set of routes": (
+        "gcp_route_set",
+        {**ROUTE, **TOKEN, "endpoint": "URL/compute/v1", "members": [{"instance": "zones/z/instances/i"}]},
+        False,
+    ),
+    "a set of routes, service account": (
+        "gcp_route_set_info",
+        {**ROUTE, "auth_kind": "serviceaccount", "service_account_contents": "KEY", "endpoint": "URL/compute/v1"},
+        True,
     ),
     "aliases": (
         "alias_ip_info",
@@ -157,6 +170,33 @@ RUNS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "a load balancer, service account": (
         "gcp_passthrough_lb_info",
         {**BALANCER, "auth_kind": "serviceaccount", "service_account_contents": "KEY", "endpoint": "URL/compute/v1"},
+        True,
+    ),
+    "an image": ("gcp_image", {**IMAGE, **TOKEN, "endpoint": "URL/compute/v1"}, False),
+    "an image, service account": (
+        "gcp_image_info",
+        {"project": "p", "auth_kind": "serviceaccount", "service_account_contents": "KEY", "endpoint": "URL/compute/v1"}
+        | {"timeout": 4 * SECONDS},
+        True,
+    ),
+    "a name": (
+        "gcp_dns_name",
+        {**DNS, **TOKEN, "endpoint": "URL/compute/v1", "addresses": ["10.0.0.9"]},
+        False,
+    ),
+    "a name, service account": (
+        "gcp_dns_name_info",
+        {**DNS, "auth_kind": "serviceaccount", "service_account_contents": "KEY", "dns_endpoint": "URL/dns/v1"},
+        True,
+    ),
+    "an autohealing group": (
+        "gcp_autohealing_group",
+        {**GROUP, **TOKEN, "endpoint": "URL/compute/v1", "metadata": {"db-password": PASSWORD}},
+        False,
+    ),
+    "an autohealing group, service account": (
+        "gcp_autohealing_group_info",
+        {**GROUP, "auth_kind": "serviceaccount", "service_account_contents": "KEY", "endpoint": "URL/compute/v1"},
         True,
     ),
     "a group, no login": ("cloudpods_instancegroup_info", {**POD, "password": PASSWORD, "auth_url": "URL/v3"}, False),
@@ -195,6 +235,10 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "a password that is a list": ("havip_info", {"provider": "openstack", "auth": {**USER, "password": [PASSWORD]}}),
     "a list of a cloud": ("havip_info", {"provider": "openstack", "cloud": [{"auth": USER}]}),
     "a URL of Google's": ("gcp_route_info", {**ROUTE, **TOKEN, "endpoint": f"https://u:{URL_PASSWORD}@h/compute/v1"}),
+    "a URL of Cloud DNS": (
+        "gcp_dns_name_info",
+        {**DNS, **TOKEN, "dns_endpoint": f"https://u:{URL_PASSWORD}@h/dns/v1"},
+    ),
     "a URL of Cloudpods": ("cloudpods_instancegroup_info", {**POD, "auth_url": f"https://u:{URL_PASSWORD}@h/v3"}),
     "a URL of UCloudStack": (
         "havip_info",
@@ -202,6 +246,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
         | {"public_key": "p", "region_name": "r"},
     ),
     "a text that is no suboptions": ("gcp_passthrough_lb", {**BALANCER, **TOKEN, "health_check": "x"}),
+    "members that are no suboptions": ("gcp_route_set", {**ROUTE, **TOKEN, "members": ["x"]}),
+    "a metadata value that is no text": (
+        "gcp_autohealing_group",
+        {**GROUP, **TOKEN, "metadata": {"db-password": {"value": PASSWORD}}},
+    ),
     "texts that are no suboptions": ("alias_ip_move", {**ALIAS, **TOKEN, "assignments": ["x"]}),
     "a virtual IP, no suboptions": ("cloudpods_instancegroup_vip", {**POD, "password": PASSWORD, "vip": "x"}),
 }
