@@ -30,6 +30,7 @@ LEFT_OUT = {
     "gcp_lb_active_active",
     "gcp_lb_failover",
     "gcp_lb_heartbeat",
+    "gcp_autohealing",
     "gcp_route_ecmp",
     "gcp_route_priority",
 }
