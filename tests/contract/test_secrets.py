@@ -120,10 +120,10 @@ SECONDS = 3
 ROUTE = {"name": "vip", "project": "p", "network": "n", "destination": "10.0.0.1/32", "timeout": SECONDS}
 ALIAS = {"ranges": ["10.0.0.9/32"], "project": "p", "timeout": SECONDS}
 # A library is imported first, which takes its time.
-IMAGE = {"name": "i", "project": "p", "zone": "r-a", "timeout": 4 * SECONDS}
+IMAGE = {"name": "i", "project": "p", "zone": "us-east1-b", "timeout": 4 * SECONDS}
 BALANCER = {"name": "lb", "project": "p", "region": "r", "timeout": 4 * SECONDS}
 DNS = {"name": "a.ha.internal", "managed_zone": "z", "project": "p", "timeout": SECONDS}
-GROUP = {"name": "web", "project": "p", "zone": "r-a", "timeout": 4 * SECONDS}
+GROUP = {"name": "web", "project": "p", "zone": "us-east1-b", "timeout": 4 * SECONDS}
 TOKEN = {"auth_kind": "accesstoken", "access_token": GIVEN}
 HAVIP = {"network": "n", "address": "10.0.0.9", "timeout": SECONDS, "api_timeout": 10}
 USER = {"username": "operator", "password": PASSWORD, "project_name": "p", "user_domain_id": "default"}
