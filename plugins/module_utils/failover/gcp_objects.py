@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
         def delete(self, path: str, request_id: str) -> None: ...
 
+    class QuotasApi(Protocol):
+        def get_quotas(self, region: str) -> list[Resource]: ...
+
     class PermissionsApi(Protocol):
         def test_permissions(self, path: str, permissions: list[str]) -> set[str]: ...
 
@@ -227,3 +230,17 @@ def missing_permissions(client: PermissionsApi, needed: dict[str, set[str]]) -> 
             for each in sorted(wanted - granted)
         ]
     return missing, unanswered
+
+
+def quota_problems(client: QuotasApi, place: str, metrics: Sequence[str]) -> list[str]:
+    """Quotas of a place that are used up. They matter to what is yet to be made."""
+    try:
+        quotas = client.get_quotas(place)
+    except (Denied, NotFound) as error:
+        return [str(error)]
+    return [
+        f"quota: {each['metric']} is used up, {each.get('usage', 0):g} of {each['limit']:g}: raise it, or delete what"
+        " is not needed"
+        for each in quotas
+        if each.get("metric") in metrics and each.get("usage", 0) >= each["limit"]
+    ]

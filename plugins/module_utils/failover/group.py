@@ -38,6 +38,7 @@ What any group of objects needs is in gcp_objects.py, gcp_fields.py, and for hea
 from __future__ import annotations
 
 from ..base.errors import Denied
+from .checked import Checked
 from .facts import ask
 from .gcp_objects import Change, missing_permissions
 from .group_decide import Wait, kept
@@ -62,28 +63,14 @@ POLL = 2.0  # seconds between looks at what the group does
 _LASTING = ("get_subnetwork",)  # questions whose answers hold for a run
 
 
-class Checked:
-    """What is there, and the blocking problems. actions: what is left to do, as far as can be foreseen. waited: for
-    which instances, and for how long already."""
-
-    __slots__ = ("actions", "observed", "problems", "then", "waited")
+class Waited(Checked):
+    """waited: for which instances, and for how long already."""
 
     def __init__(
-        self, observed: Observed, found: list[str], actions: list[Action], then: Observed, waited: dict[str, float]
+        self, observed: Observed, problems: list[str], items: list[Action], then: Observed, waited: dict[str, float]
     ) -> None:
-        self.observed = observed
-        self.problems = found
-        self.actions = actions
-        self.then = then
+        super().__init__(observed, problems, items, then)
         self.waited = waited
-
-    def state(self) -> str:
-        """The current state, in a sentence."""
-        return self.observed.state()
-
-    def to_diff(self) -> dict[str, Any]:
-        """The current state, for a person to compare with wanted_diff()."""
-        return self.observed.to_diff()
 
 
 class Procedure:
@@ -96,7 +83,7 @@ class Procedure:
         self.notes: list[str] = []
         self.waits: dict[str, float] = {}
 
-    def observe(self, client: ManagedApi, goal: GroupGoal, memory: Memory) -> Checked:
+    def observe(self, client: ManagedApi, goal: GroupGoal, memory: Memory) -> Waited:
         wrong = goal_problems(goal)
         if wrong:
             raise Refused(wrong)
@@ -112,21 +99,21 @@ class Procedure:
             self._check_permissions(client, observed, changes)
             memory.facts["asked"] = True
         waited = self._wait(actions, memory)
-        return Checked(observed, found or waiting_too_long(observed, waited), actions, states[-1], waited)
+        return Waited(observed, found or waiting_too_long(observed, waited), actions, states[-1], waited)
 
-    def plan(self, checked: Checked, goal: GroupGoal, memory: Memory) -> Iterator[Step | Pause]:
-        for action in checked.actions:
+    def plan(self, checked: Waited, goal: GroupGoal, memory: Memory) -> Iterator[Step | Pause]:
+        for action in checked.items:
             if isinstance(action, Wait):
                 yield Pause(POLL, _reason(checked, action))
             else:
                 yield to_step(action, goal, memory)
 
     @staticmethod
-    def wanted_diff(checked: Checked) -> dict[str, Any]:
+    def wanted_diff(checked: Waited) -> dict[str, Any]:
         return checked.then.to_diff()
 
     @staticmethod
-    def kept(checked: Checked) -> list[str]:
+    def kept(checked: Waited) -> list[str]:
         """Why some of it is there still, when the group is to be gone and nothing is left to do."""
         return [] if checked.observed.goal.present else kept(checked.then)
 
@@ -156,7 +143,7 @@ class Procedure:
             raise Denied("; ".join(missing), resource=observed.goal.name, status=403)
 
 
-def _reason(checked: Checked, wait: Wait) -> str:
+def _reason(checked: Waited, wait: Wait) -> str:
     """Who is waited for, what it does, and how long."""
     o = checked.observed
     bound = patience(o)

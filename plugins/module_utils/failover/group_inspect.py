@@ -13,7 +13,7 @@ from ..clouds.gce_names import last_part, normalise
 from .facts import ask
 from .gcp_checks import PROBES
 from .gcp_fields import read
-from .gcp_objects import DELETE, INSERT, PATCH, Change, missing_permissions
+from .gcp_objects import DELETE, INSERT, PATCH, Change, missing_permissions, quota_problems
 from .gcp_preflight import probe_problems
 from .group_decide import KEEP, REPLACE
 from .group_look import HEALTHY, NONE, UNKNOWN, look
@@ -72,7 +72,7 @@ def inspect(client: InspectApi, goal: GroupGoal, preflight: bool = True) -> Find
     problems = [*_structure(o), *_instance_problems(o)]
     problems += _probe_problems(client, o, instances)
     if o.group is None:
-        problems += _quota_problems(client, o)
+        problems += quota_problems(client, o.goal.place, QUOTAS)
     return Findings(o, instances, problems + _permission_problems(client, o))
 
 
@@ -134,20 +134,6 @@ def _probe_problems(client: InspectApi, o: Observed, instances: Mapping[str, Res
     port = read(check, (PROBES[check["type"]], "port"))
     named = {o.goal.instance_path(name): each for name, each in instances.items()}
     return probe_problems(named, network, rules, port, RANGES)
-
-
-def _quota_problems(client: InspectApi, o: Observed) -> list[str]:
-    """Quotas that are used up. They matter to a group that is yet to be made."""
-    try:
-        quotas = client.get_quotas(o.goal.place)
-    except (Denied, NotFound) as error:
-        return [str(error)]
-    return [
-        f"quota: {each['metric']} is used up, {each.get('usage', 0):g} of {each['limit']:g}: raise it, or delete what"
-        " is not needed"
-        for each in quotas
-        if each.get("metric") in QUOTAS and each.get("usage", 0) >= each["limit"]
-    ]
 
 
 def _permission_problems(client: InspectApi, o: Observed) -> list[str]:

@@ -33,6 +33,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..base.errors import Denied
+from .checked import Checked
 from .facts import ask
 from .gcp_objects import Change, forecast, missing_permissions
 from .image_decide import decide, foresee, problems
@@ -57,26 +58,6 @@ _LASTING = ("get_source", "get_subnetwork")
 
 def _foreseen(observed: Observed) -> tuple[list[Next], list[Observed]]:
     return forecast(observed, decide, foresee)
-
-
-class Checked:
-    """What is there, and the blocking problems. items: what is left to do, as far as can be foreseen."""
-
-    __slots__ = ("items", "observed", "problems", "then")
-
-    def __init__(self, observed: Observed, found: list[str], items: list[Next], then: Observed) -> None:
-        self.observed = observed
-        self.problems = found
-        self.items = items
-        self.then = then
-
-    def state(self) -> str:
-        """The current state, in a sentence."""
-        return self.observed.state()
-
-    def to_diff(self) -> dict[str, Any]:
-        """The current state, for a person to compare with wanted_diff()."""
-        return self.observed.to_diff()
 
 
 class Procedure:

@@ -39,6 +39,7 @@ What any group of objects needs is in gcp_objects.py, gcp_fields.py, and for hea
 from __future__ import annotations
 
 from ..base.errors import Denied
+from .checked import Checked
 from .facts import ask
 from .gcp_objects import missing_permissions
 from .lb_decide import kept
@@ -59,26 +60,6 @@ if TYPE_CHECKING:
     from .plan import Memory, Step
 
 _LASTING = ("get_subnetwork",)  # questions whose answers hold for a run
-
-
-class Checked:
-    """What is there, and the blocking problems. changes: what is left to do, as far as can be foreseen."""
-
-    __slots__ = ("changes", "observed", "problems", "then")
-
-    def __init__(self, observed: Observed, found: list[str], changes: list[Change], then: Observed) -> None:
-        self.observed = observed
-        self.problems = found
-        self.changes = changes
-        self.then = then
-
-    def state(self) -> str:
-        """The current state, in a sentence."""
-        return self.observed.state()
-
-    def to_diff(self) -> dict[str, Any]:
-        """The current state, for a person to compare with wanted_diff()."""
-        return self.observed.to_diff()
 
 
 class Procedure:
@@ -104,7 +85,7 @@ class Procedure:
         return Checked(observed, found, changes, states[-1])
 
     def plan(self, checked: Checked, goal: LbGoal, memory: Memory) -> Iterator[Step]:
-        for change in checked.changes:
+        for change in checked.items:
             yield to_step(change, memory)
 
     @staticmethod

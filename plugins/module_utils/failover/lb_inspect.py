@@ -14,7 +14,7 @@ from ..clouds.gce_names import last_part, normalise
 from .facts import ask
 from .gcp_checks import PROBE_RANGES, PROBES
 from .gcp_fields import read
-from .gcp_objects import DELETE, INSERT, PATCH, Change, missing_permissions
+from .gcp_objects import DELETE, INSERT, PATCH, Change, missing_permissions, quota_problems
 from .gcp_preflight import probe_problems
 from .lb_decide import ADD, SET_TARGET
 from .lb_fields import SERVICE_FIELDS
@@ -77,7 +77,7 @@ def inspect(client: InspectApi, goal: LbGoal, preflight: bool = True, scheme: st
     problems = [*_structure(seen, network), *_health_problems(seen, backends)]
     problems += _probe_problems(client, seen, network, backends)
     if not seen.named("forwardingRules"):
-        problems += _quota_problems(client, seen)
+        problems += quota_problems(client, seen.goal.place, QUOTAS[seen.scheme])
     return Findings(seen, backends, pool, problems + _permission_problems(client, seen))
 
 
@@ -153,20 +153,6 @@ def _probe_problems(client: InspectApi, o: Observed, network: str | None, backen
         return [str(error)]
     port = read(check, (PROBES[check["type"]], "port"))
     return probe_problems(instances, network, rules, port, PROBE_RANGES[o.scheme])
-
-
-def _quota_problems(client: InspectApi, o: Observed) -> list[str]:
-    """Quotas that are used up. They matter to a load balancer that is yet to be made."""
-    try:
-        quotas = client.get_quotas(o.goal.place)
-    except (Denied, NotFound) as error:
-        return [str(error)]
-    return [
-        f"quota: {each['metric']} is used up, {each.get('usage', 0):g} of {each['limit']:g}: raise it, or delete what"
-        " is not needed"
-        for each in quotas
-        if each.get("metric") in QUOTAS[o.scheme] and each.get("usage", 0) >= each["limit"]
-    ]
 
 
 def _permission_problems(client: InspectApi, o: Observed) -> list[str]:

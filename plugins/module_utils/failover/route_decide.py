@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ..base.errors import Invalid
 from .plan import AT_WORK
+from .route_action import WAIT, Action
 from .route_table import birth, dead_codes, hop_of, is_live, is_newest, overlaps, precedence, priority_of
 
 TYPE_CHECKING = False
@@ -27,24 +28,6 @@ _POLL = 1.0  # seconds between looks at what another run does
 INSERT = "insert route"
 INSERT_TEMPORARY = "insert temporary route"
 DELETE = "delete"
-WAIT = "wait"
-
-
-class Action:
-    """kind: INSERT the wanted route or INSERT_TEMPORARY, DELETE a `route`, or WAIT some `seconds` for a `reason`."""
-
-    __slots__ = ("kind", "reason", "route", "seconds")
-
-    def __init__(self, kind: str, route: Route | None = None, seconds: float = 0.0, reason: str = "") -> None:
-        self.kind = kind
-        self.route = route
-        self.seconds = seconds
-        self.reason = reason
-
-    def __repr__(self) -> str:
-        if self.kind == WAIT:
-            return f"wait {self.seconds:g} s: {self.reason}"
-        return f"{self.kind} {self.route['name']}" if self.route else self.kind
 
 
 class Insertion:

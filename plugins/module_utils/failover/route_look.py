@@ -20,6 +20,7 @@ from .route_table import (
     precedence,
     priority_of,
     remembered,
+    shown,
 )
 
 TYPE_CHECKING = False
@@ -219,16 +220,7 @@ class Observed(Facts):
         """The current state, for a person to compare with the goal."""
         return {
             "holder": self.holder,
-            "routes": [
-                {
-                    "name": r["name"],
-                    "priority": priority_of(r),
-                    "next_hop": next_hop_of(r),
-                    "tags": sorted(r.get("tags") or ()),
-                    "description": r.get("description", ""),
-                }
-                for r in self.routes
-            ],
+            "routes": shown(self.routes),
         }
 
 

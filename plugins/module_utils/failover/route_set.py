@@ -40,6 +40,7 @@ Rules, which the tests check after each request:
 from __future__ import annotations
 
 from ..base.errors import Denied
+from .checked import Checked
 from .facts import ask
 from .gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
 from .named_route import Known, missing_permissions, route_path
@@ -60,26 +61,6 @@ if TYPE_CHECKING:
     from .plan import Memory, Pause
     from .route_set_goal import SetGoal
     from .route_set_look import Observed
-
-
-class Checked:
-    """What is there, and the blocking problems. items: what is left to do. then: the state after that."""
-
-    __slots__ = ("items", "observed", "problems", "then")
-
-    def __init__(self, observed: Observed, found: list[str], items: list[Step | Pause], then: Observed) -> None:
-        self.observed = observed
-        self.problems = found
-        self.items = items
-        self.then = then
-
-    def state(self) -> str:
-        """The current state, in a sentence."""
-        return self.observed.state()
-
-    def to_diff(self) -> dict[str, Any]:
-        """The current state, for a person to compare with wanted_diff()."""
-        return self.observed.to_diff()
 
 
 class Procedure:

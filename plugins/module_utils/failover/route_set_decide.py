@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ..base.errors import Invalid
 from .plan import AT_WORK
+from .route_action import WAIT, Action
 from .route_set_look import Place, is_reserve, newest_reserve
 from .route_table import birth, dead_codes, is_live, precedence, priority_of
 
@@ -27,24 +28,6 @@ _MOMENT = 0.001  # less is no time to wait for: seconds since 1970 are not that 
 
 INSERT, INSERT_RESERVE = "insert route", "insert reserve route"
 DELETE, DELETE_OTHER = "delete route", "delete other route"
-WAIT = "wait"
-
-
-class Action:
-    """kind: INSERT or INSERT_RESERVE a `route`, DELETE one or DELETE_OTHER, or WAIT some `seconds` for a `reason`."""
-
-    __slots__ = ("kind", "reason", "route", "seconds")
-
-    def __init__(self, kind: str, route: Route | None = None, seconds: float = 0.0, reason: str = "") -> None:
-        self.kind = kind
-        self.route = route
-        self.seconds = seconds
-        self.reason = reason
-
-    def __repr__(self) -> str:
-        if self.kind == WAIT:
-            return f"wait {self.seconds:g} s: {self.reason}"
-        return f"{self.kind} {self.route['name']}" if self.route else self.kind
 
 
 class History:

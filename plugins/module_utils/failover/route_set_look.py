@@ -13,7 +13,7 @@ from ..clouds.gce_names import normalise
 from .facts import Facts
 from .route_look import addresses
 from .route_set_goal import DRAINED, MARK, PRESENT, RESERVE, names
-from .route_table import DEFAULT_PRIORITY, birth, hop_of, is_live, next_hop_of, overlaps, precedence, priority_of
+from .route_table import DEFAULT_PRIORITY, birth, hop_of, is_live, next_hop_of, overlaps, precedence, priority_of, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -221,16 +221,7 @@ class Observed(Facts):
         """The current state, for a person to compare with the goal."""
         return {
             "serving": self.serving,
-            "routes": [
-                {
-                    "name": r["name"],
-                    "priority": priority_of(r),
-                    "next_hop": next_hop_of(r),
-                    "tags": sorted(r.get("tags") or ()),
-                    "description": r.get("description", ""),
-                }
-                for r in self.routes
-            ],
+            "routes": shown(self.routes),
         }
 
 

@@ -58,8 +58,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .plan import Memory, Pause, Step
+    from .route_action import Action
     from .route_look import RouteApi
-    from .route_set_decide import Action, History
+    from .route_set_decide import History
     from .route_set_goal import NodeGoal
     from .route_set_look import Observed
     from .route_table import Route

@@ -9,7 +9,8 @@ from __future__ import annotations
 from ..base.errors import AlreadyExists, Invalid
 from .facts import ask
 from .plan import Pause
-from .route_set_decide import INSERT, INSERT_RESERVE, WAIT, History
+from .route_action import WAIT
+from .route_set_decide import INSERT, INSERT_RESERVE, History
 from .route_set_look import Observed
 from .route_steps import deletion, imagine, insertion
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .plan import Fact, Memory, Step
-    from .route_set_decide import Action
+    from .route_action import Action
     from .route_set_goal import SetGoal
 
     Decide = Callable[[Observed, History], "Action | None"]

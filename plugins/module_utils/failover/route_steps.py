@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .plan import Memory
-    from .route_decide import Action
+    from .route_action import Action
     from .route_goal import RouteGoal
     from .route_look import RouteApi
     from .route_table import Route

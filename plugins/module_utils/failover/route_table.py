@@ -121,3 +121,17 @@ def birth(route: Route) -> tuple[float, int]:
 def is_newest(route: Route, others: Iterable[Route]) -> bool:
     """Only then may the others be deleted on its account."""
     return all(birth(other) < birth(route) for other in others)
+
+
+def shown(routes: Iterable[Route]) -> list[dict[str, Any]]:
+    """The routes for a person to compare with those that are wanted."""
+    return [
+        {
+            "name": r["name"],
+            "priority": priority_of(r),
+            "next_hop": next_hop_of(r),
+            "tags": sorted(r.get("tags") or ()),
+            "description": r.get("description", ""),
+        }
+        for r in routes
+    ]
