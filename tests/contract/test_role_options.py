@@ -326,7 +326,7 @@ WHOLE: dict[str, dict[str, Any]] = {
         "gcp_subnetwork": "q",
         **GOOGLE,
         # It has been looked at in this run.
-        "gcp_autohealing_told": {},
+        "gcp_autohealing_told": {"node1": {"exists": False}},
     },
 }
 

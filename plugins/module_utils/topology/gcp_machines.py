@@ -130,6 +130,12 @@ def settling(answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return found
 
 
+def order(answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The nodes as they may start from another image one after another: first those that do not serve, so that the
+    others may be replaced once these do. answers: as for settling."""
+    return sorted(answers, key=lambda node: any(each["serves"] for each in answers[node].get("instances") or ()))
+
+
 def holder(
     answers: Mapping[str, Mapping[str, Any]],
     addresses: Mapping[str, str],

@@ -129,3 +129,12 @@ def test_one_node_serves_at_a_time(answers, name, hosts, words):
     assert found["hosts"] == hosts
     assert len(found["notes"]) == len(words)
     assert all(note.startswith(words[index]) for index, note in enumerate(found["notes"]))
+
+
+def test_nodes_that_do_not_serve_come_first():
+    serving, booting = (
+        {"exists": True, "instances": [{"serves": True}]},
+        {"exists": True, "instances": [{"serves": False}]},
+    )
+    answers = {"a": serving, "b": {"exists": False}, "c": serving, "d": booting, "e": {"msg": "no answer"}}
+    assert gcp_machines.order(answers) == ["b", "d", "e", "a", "c"]
