@@ -194,14 +194,14 @@ def test_what_is_done_to_a_node_names_its_own_interface():
 def test_a_node_that_lost_its_power_is_locked_again_once_it_is_mended():
     tasks = yaml.safe_load((ROOT / "roles/drill/tasks/repair.yml").read_text())
     done = [task.get("ansible.builtin.include_tasks") or next(key for key in task if "." in key) for task in tasks]
-    assert done[-4:] == ["ansible.builtin.shell", "told.yml", "lease.yml", "settle.yml"]
+    assert done[-3:] == ["mend.yml", "lease.yml", "settle.yml"]
     (power_off, lease) = VARIABLES["drill_catalog"]["node_power_off"], tasks[-2]
-    assert power_off["isolated"] and lease["when"] == "drill_fault.isolated | default(false)"
+    assert power_off["isolated"] and lease["when"] == "drill_fault.isolated | default(false) or drill_recreates"
 
 
 def test_what_is_done_everywhere_is_mended_everywhere():
     (inject,) = [task for task in tasks("inject") if task["name"].startswith("Arm the undo")]
-    (repair,) = [task for task in tasks("repair") if task["name"].startswith("Repair it, and disarm")]
+    (repair,) = [task for task in tasks("mend") if task["name"].startswith("Repair it, and disarm")]
     assert all("drill_victims" in task["loop"] and task["delegate_to"] == "{{ item }}" for task in (inject, repair))
     for fault, victims in (({"everywhere": True}, "['node2', 'node1', 'node3']"), ({}, "['node2']")):
         nodes = {"drill_target": "node2", "drill_nodes": ["node1", "node2", "node3"], "hostvars": {"node2": {}}}
