@@ -45,6 +45,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 import typing as t
 from collections import Counter, deque
@@ -53,6 +54,7 @@ from urllib.parse import urlsplit
 MS = 1_000_000
 FLUSH_NS = 50 * MS
 SAMPLE_NS = 500 * MS
+RESOLVE_S = 5.0
 ANSWER_LIMIT = 1 << 20  # of each of the many that may be open at once
 LONGEST_NAME = 100
 PRESSURE = "/proc/pressure/cpu"
@@ -108,9 +110,13 @@ def parse_http(data: bytes, closed: bool, node_header: bytes) -> Answer | None:
 
 
 class Target:
-    """What to send and where; names are resolved once, so that DNS is not part of the measurement."""
+    """What to send and where.
 
-    def __init__(self, url: str, node_header: str) -> None:
+    A name is resolved before the first request, and then every resolve_s seconds beside the requests, as by a client
+    that keeps an answer for so long: no request waits for DNS, and none goes where the name led long ago.
+    """
+
+    def __init__(self, url: str, node_header: str, resolve_s: float = RESOLVE_S) -> None:
         parts = urlsplit(url)
         self.scheme = parts.scheme
         if self.scheme not in ("http", "tcp", "udp"):
@@ -122,8 +128,9 @@ class Target:
         if not parts.hostname or not port:
             raise UsageError("--url %s: needs a host and a port, as in %s://192.0.2.1:80" % (url, self.scheme))
         self.kind = socket.SOCK_DGRAM if self.scheme == "udp" else socket.SOCK_STREAM
+        self.host, self.port, self.resolve_s = parts.hostname, port, resolve_s
         try:
-            resolved = socket.getaddrinfo(parts.hostname, port, type=self.kind)[0]
+            resolved = socket.getaddrinfo(self.host, port, type=self.kind)[0]
         except OSError as exc:
             raise UsageError("--url %s: cannot resolve the host: %s" % (url, exc)) from exc
         self.family: int = resolved[0]
@@ -134,6 +141,18 @@ class Target:
             "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: cloudha-vip-prober\r\nConnection: close\r\n\r\n"
             % (path, parts.netloc)
         ).encode("ascii")
+        if resolve_s > 0 and self.address[0] != self.host:
+            threading.Thread(target=self._follow, daemon=True).start()
+
+    def resolve(self) -> None:
+        """Go on where the name leads now; without an answer, where it led before."""
+        with contextlib.suppress(OSError):
+            self.address = socket.getaddrinfo(self.host, self.port, self.family, self.kind)[0][4]
+
+    def _follow(self) -> None:
+        while True:
+            time.sleep(self.resolve_s)
+            self.resolve()
 
 
 class Request:
@@ -382,7 +401,9 @@ def command_run(args: argparse.Namespace) -> int:
         )
     if args.max_seconds <= 0:
         raise UsageError("--max-seconds %g: must be more than 0" % args.max_seconds)
-    target = Target(args.url, args.node_header)
+    if args.resolve_s < 0:
+        raise UsageError("--resolve-s %g: must be 0 or more" % args.resolve_s)
+    target = Target(args.url, args.node_header, args.resolve_s)
     signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: signals.append(received))
@@ -553,6 +574,9 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--timeout-ms", type=float, default=250, help="a request without answer is lost (%(default)s)")
     one.add_argument("--max-seconds", type=float, default=120, help="stop by itself after this time (%(default)s)")
     one.add_argument("--lease", help="count --max-seconds anew whenever this file is touched")
+    one.add_argument(
+        "--resolve-s", type=float, default=RESOLVE_S, help="resolve a name anew after this time, 0: never (%(default)s)"
+    )
     one.add_argument("--node-header", default="X-Vip-Node", help="response header naming the node (%(default)s)")
     two = commands.add_parser("wait", help="wait until the answers in a record are good")
     two.add_argument("--input", required=True, help="the record that is being written")

@@ -325,6 +325,38 @@ def test_numbers_and_names_that_are_too_long(data, ok, err):
     assert len(answer.by or "") <= 100
 
 
+def test_a_name_is_followed_and_an_answer_that_is_missing_changes_nothing(monkeypatch):
+    led = iter(["192.0.2.1", None, "192.0.2.2"])
+
+    def getaddrinfo(host, port, *_kind, **_more):
+        address = next(led) if host == "web.example" else host
+        if address is None:
+            raise OSError("no answer")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    class Beside:
+        begun = []
+
+        def __init__(self, **_how):
+            pass
+
+        def start(self):
+            self.begun.append(self)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(prober.threading, "Thread", Beside)
+    target = prober.Target("http://web.example/", "X-Vip-Node", 5)
+    assert len(Beside.begun) == 1
+    seen = [target.address]
+    for _turn in range(2):
+        target.resolve()
+        seen.append(target.address)
+    assert seen == [("192.0.2.1", 80), ("192.0.2.1", 80), ("192.0.2.2", 80)]
+    # An address leads nowhere else.
+    prober.Target("http://192.0.2.7/", "X-Vip-Node", 5)
+    assert len(Beside.begun) == 1
+
+
 def test_an_answer_without_an_end_is_too_long(monkeypatch):
     """Also one whose bytes all come within the time."""
     monkeypatch.setattr(prober, "ANSWER_LIMIT", 1000)
