@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..base.floating import check_floating
 from ..clouds.gce_names import parse_range
 
 
@@ -68,9 +69,10 @@ def alias_holder(answer: Mapping[str, Any], paths: Mapping[str, str], masters: S
 
 
 def _is_address(text: str) -> bool:
-    """Whether it is one IPv4 address, with or without its prefix length."""
+    """Whether it is one IPv4 address that clients can reach, with or without its prefix length."""
     try:
         first, last = parse_range(text)[1]
+        check_floating(text, first, last)
     except ValueError:
         return False
     return first == last

@@ -6,7 +6,7 @@ API's answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..base import url
@@ -68,7 +68,8 @@ def mistakes(
 ) -> list[str]:
     """What is wrong with the inventory of a node, in sentences.
 
-    given, paths, addresses: as for groups. variables: those of the node that each topology of this cloud needs.
+    given, paths, addresses: as for groups. variables: those of the node that each topology of this cloud needs, and
+    those that contradict others.
     """
     needed = {
         "gcp_network": "my-network",
@@ -77,7 +78,37 @@ def mistakes(
     }
     where = "an IPv4 address that is in no subnet of the network, such as 10.200.1.1/32"
     found = lacks(variables, paths, needed, where)
-    return found + ([] if found else list(_contradictions(given, paths, addresses)))
+    return found + ([] if found else [*_contradictions(given, paths, addresses), *_clashes(given, variables)])
+
+
+def _clashes(given: Mapping[str, Any], variables: Mapping[str, Any]) -> Iterator[str]:
+    """Which variables need each other, or exclude each other."""
+    actions = sorted({each["type"] for each in variables["vip_agent_actions"] if _calls_google(each)})
+    if actions and not given["service_account"]:
+        yield (
+            f"gcp_autohealing_service_account is not set, and the agent of each node logs in for {', '.join(actions)}; "
+            "set it, such as vip-agent@my-project.iam.gserviceaccount.com for the group vip_nodes"
+        )
+    name, zone = variables["gcp_dns_name"], variables["gcp_dns_zone"]
+    if name and not variables["gcp_autohealing_single"]:
+        yield (
+            f"gcp_dns_name is {name}, and here clients ask vip_address; leave it out, or use the playbook "
+            "gcp_autohealing"
+        )
+    elif name and not zone:
+        yield f"gcp_dns_zone is not set; set it to the managed zone of Cloud DNS that has {name}, such as my-zone"
+    elif zone and not name:
+        yield f"gcp_dns_name is not set; set it to a name in the managed zone {zone}, or leave gcp_dns_zone out"
+    size, least = given["disk_size_gb"], variables["gcp_image_disk_size_gb"]
+    if str(size).isdigit() and str(least).isdigit() and int(size) < int(least):
+        yield (
+            f"gcp_autohealing_disk_size_gb is {size}, and the image has {least} GB (gcp_image_disk_size_gb); set at "
+            "least that, or leave it out"
+        )
+
+
+def _calls_google(action: Any) -> bool:
+    return isinstance(action, Mapping) and str(action.get("type")).startswith("gcp_")
 
 
 def _contradictions(given: Mapping[str, Any], paths: Mapping[str, str], addresses: Mapping[str, str]) -> Iterator[str]:
@@ -122,12 +153,27 @@ def settling(answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for node, answer in answers.items():
         if not answer.get("exists", True):
             found.append(f"{node} has no instance group")
+        elif answer.get("instances") == []:
+            found.append(f"the instance group of {node} has no instance")
         for each in answer.get("instances") or ():
             if each["action"] != "NONE":
                 found.append(f"its instance group has {node} in the state {each['action']}")
             elif not each["serves"]:
                 found.append(f"{node} does not pass the health check of its instance group ({each['health']})")
     return found
+
+
+def existing(nodes: Iterable[str], answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Those of the nodes that have an instance; all if the API tells of none. answers: as for settling.
+
+    A node of which alone the API does not tell is in a lost zone: to ask it would cost a time-out for each question.
+    """
+    told = any("exists" in answer for answer in answers.values())
+    return [node for node in nodes if (_is_there(answers.get(node, {})) if told else True)]
+
+
+def _is_there(answer: Mapping[str, Any]) -> bool:
+    return bool(answer.get("instances"))
 
 
 def order(answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -142,25 +188,65 @@ def holder(
     name: Mapping[str, Any] | None = None,
 ) -> dict[str, list[str]]:
     """hosts: the node that clients ask, of which there is one at a time. notes: everything that is not at rest, in
-    sentences. there: the nodes that have an instance group. home: the one that is to serve.
+    sentences. there: the nodes that have an instance. led: where clients are. home: the one that is to serve.
 
     answers: for each node that of cloudha.vip.gcp_autohealing_group_info, or the error. addresses: each node's own.
     name: that of cloudha.vip.gcp_dns_name_info, or the error; None if clients ask the address itself.
     """
-    silent_ones = [
-        f"the API does not tell of {node}: {a.get('msg')}" for node, a in answers.items() if "exists" not in a
-    ]
-    there = [node for node, answer in answers.items() if answer.get("exists")]
+    there = [node for node, answer in answers.items() if _is_there(answer)]
     serving = [node for node in there if any(each["serves"] for each in answers[node]["instances"])]
     named = there if name is None else [node for node in answers if addresses[node] in name.get("addresses", ())]
+    # What became of a place where no client is led, in a lost zone perhaps, changes nothing for them.
+    asked = named if name is not None and named else answers
+    silent_ones = [
+        f"the API does not tell of {node}: {answers[node].get('msg')}"
+        for node in asked
+        if "exists" not in answers[node]
+    ]
     notes = silent_ones + settling({node: answers[node] for node in named if node in there})
     if not there and not silent_ones:
-        notes.append("there is no instance group")
+        notes.append("there is no node")
     if name is not None and "addresses" not in name:
         notes.append(f"Cloud DNS does not tell: {name.get('msg') or 'no answer'}")
     elif name is not None and not named:
         notes.append(f"the name leads to {', '.join(name['addresses']) or 'nothing'}, which is no node")
-    notes += [f"the name leads to {node}, which has no instance group" for node in named if node not in there]
-    notes += [f"{node} has an instance group, too" for node in there if node not in named[:1]]
+    notes += [
+        f"the name leads to {node}, which is not there"
+        for node in named
+        if "exists" in answers[node] and node not in there
+    ]
+    notes += [f"{node} is there, too" for node in there if node not in named[:1]]
     home = (named or there or list(answers))[:1]
-    return {"hosts": [n for n in named[:1] if n in serving], "notes": notes, "there": there, "home": home}
+    return {
+        "hosts": [n for n in named[:1] if n in serving],
+        "notes": notes,
+        "there": there,
+        "led": named,
+        "home": home,
+    }
+
+
+def image(
+    answers: Mapping[str, Mapping[str, Any]],
+    images: Iterable[Mapping[str, Any]],
+    groups: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """The path of the image that the single node has, also if nobody tells of its zone; "" if it has none.
+
+    answers: as for settling. images: those of cloudha.vip.gcp_image_info, newest first, with the instance templates
+    that name them, which are in no zone. groups: the options of each node's group.
+    """
+    for answer in answers.values():
+        for each in answer.get("instances") or ():
+            if each.get("image"):
+                return str(each["image"])
+    # A template's name ends with a hash.
+    templates = {group["name"] for group in groups.values()}
+    return next(
+        (
+            str(each["path"])
+            for each in images
+            if templates & {last_part(path).rpartition("-")[0] for path in each["used_by"]}
+        ),
+        "",
+    )

@@ -21,11 +21,14 @@ Look = Mapping[str, Any]
 def unfit(look: Look | None, elected: bool = True) -> list[str]:
     """Why this node could not hold the address now; an empty list if it could.
 
-    look: what cloudha.vip.vip_info said, or what Ansible said in its place; None if the node was not asked.
+    look: what cloudha.vip.vip_info said, or what Ansible said in its place: it skips a node that does not exist. None
+    if the node was not asked.
     elected: whether keepalived elects the holder, so that no node without it could be one.
     """
     if look is None:
         return ["was not asked (--limit?)"]
+    if look.get("skipped"):
+        return ["does not exist now"]
     if "keepalived" not in look:
         return ["does not answer" + (f" ({_first_line(look['msg'])})" if look.get("msg") else "")]
     keepalived = look["keepalived"]

@@ -25,6 +25,7 @@ WELL = {"keepalived": {"active": False}, "checks": {"nginx": True}, "instances":
 ILL = {**WELL, "checks": {"nginx": False}}
 DRAINED = {**WELL, "drain": -254}
 SILENT = {"unreachable": True, "msg": "timed out"}
+ABSENT = {"skipped": True, "changed": False}
 ASKED = {"item": "client1", "answers": [{"url": "http://10.0.0.9/", "ok": True, "error": ""}]}
 SHARED = {"elected": False, "shared": True}
 
@@ -140,9 +141,10 @@ def test_one_holder_is_rest_however_the_others_are(holders, notes, wanted, rest)
 
 
 def test_where_one_node_exists_at_a_time_no_other_one_is_missing():
-    nodes, only = NODES[:2], looks(WELL, SILENT)
-    found = status(nodes, only, ["web1"], elected=False, single=True, by_node=False)
+    nodes = NODES[:2]
+    found = status(nodes, looks(WELL, ABSENT), ["web1"], elected=False, single=True, by_node=False)
+    assert found["lines"][2].split(maxsplit=1) == ["web2", "does not exist now"]
     assert (found["problems"], found["redundancy"]) == ([], [])
-    assert status(nodes, only, ["web1"], elected=False, by_node=False)["redundancy"] == [
+    assert status(nodes, looks(WELL, SILENT), ["web1"], elected=False, by_node=False)["redundancy"] == [
         "web2: does not answer (timed out)"
     ]

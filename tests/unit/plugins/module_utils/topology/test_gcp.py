@@ -71,6 +71,7 @@ GIVEN = {"vip_address": "10.0.0.9/32", "vip_interface": "eth0", "gcp_project": "
         ({"name": "x", "vip_address": "10.0.0.9/24"}, PATHS, ["vip_address is 10.0.0.9/24; set an address"]),
         ({"name": "x", "vip_address": ""}, PATHS, ["vip_address is not set; set an address"]),
         ({"name": "x", "vip_address": "10.0.0.9"}, PATHS, []),
+        ({"name": "x", "vip_address": "127.0.0.1/32"}, PATHS, ["vip_address is 127.0.0.1/32; set an address"]),
         ({"name": "x", "vip_address": "999.1.1.1"}, PATHS, ["vip_address is 999.1.1.1; set an address"]),
         ({"name": "x", "vip_address": "10.0.0.09/32"}, PATHS, ["vip_address is 10.0.0.09/32; set an address"]),
         ({"name": "x", "vip_address": "10.0.0.9/32/"}, PATHS, ["vip_address is 10.0.0.9/32/; set an address"]),

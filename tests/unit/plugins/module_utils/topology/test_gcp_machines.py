@@ -20,6 +20,7 @@ GIVEN = {
     "can_ip_forward": True,
     "service_account": "",
     "tags": ["backend"],
+    "disk_size_gb": "",
 }
 VARIABLES = {
     "vip_address": "10.200.1.1/32",
@@ -29,7 +30,14 @@ VARIABLES = {
     "gcp_network": "n",
     "gcp_subnetwork": "s",
     "gcp_image_source": "i",
+    "gcp_image_disk_size_gb": "",
+    "gcp_dns_name": "",
+    "gcp_dns_zone": "",
+    "gcp_autohealing_single": False,
+    "vip_agent_actions": [],
 }
+MEMBER = {"type": "gcp_route_member", "name": "r"}
+NAMED = {"gcp_autohealing_single": True, "gcp_dns_name": "web.ha.internal", "gcp_dns_zone": "ha"}
 
 
 def test_each_node_is_the_only_one_of_its_group():
@@ -82,6 +90,34 @@ def test_mistakes_are_told(given, paths, addresses, words):
     assert [each for each in found if each.startswith(words)] == found != []
 
 
+@pytest.mark.parametrize(
+    ("given", "variables", "words"),
+    [
+        ({}, {"vip_agent_actions": [MEMBER]}, "gcp_autohealing_service_account is not set, and the agent of each"),
+        ({}, {"gcp_dns_name": "web.ha.internal", "gcp_dns_zone": "ha"}, "gcp_dns_name is web.ha.internal, and here"),
+        ({}, {**NAMED, "gcp_dns_zone": ""}, "gcp_dns_zone is not set; set it to the managed zone"),
+        ({}, {**NAMED, "gcp_dns_name": ""}, "gcp_dns_name is not set; set it to a name in the managed zone ha"),
+        ({"disk_size_gb": 10}, {"gcp_image_disk_size_gb": 20}, "gcp_autohealing_disk_size_gb is 10, and the image has"),
+    ],
+)
+def test_contradictions_of_variables_are_told(given, variables, words):
+    (found,) = gcp_machines.mistakes({**GIVEN, **given}, {**VARIABLES, **variables}, PATHS, ADDRESSES)
+    assert found.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("given", "variables"),
+    [
+        ({"service_account": "a@p.iam.gserviceaccount.com"}, {"vip_agent_actions": [MEMBER]}),
+        ({}, {"vip_agent_actions": [{"type": "health_port", "name": "p"}]}),
+        ({}, NAMED),
+        ({"disk_size_gb": 20}, {"gcp_image_disk_size_gb": 20}),
+    ],
+)
+def test_variables_that_go_together(given, variables):
+    assert gcp_machines.mistakes({**GIVEN, **given}, {**VARIABLES, **variables}, PATHS, ADDRESSES) == []
+
+
 def test_what_is_missing_is_told_first():
     found = gcp_machines.mistakes({**GIVEN, "objective_s": 1}, {**VARIABLES, "gcp_image_source": ""}, PATHS, ADDRESSES)
     assert len(found) == 1 and found[0].startswith("gcp_image_source is not set")
@@ -95,17 +131,20 @@ def test_a_node_that_is_or_will_be_made_anew_is_no_rest():
         "node3": {"exists": False, "instances": []},
         "node4": {"exists": True, "instances": [{**well, "health": "TIMEOUT", "serves": False}]},
         "node5": {"msg": "503"},
+        "node6": {"exists": True, "instances": []},
     }
     assert gcp_machines.settling(answers) == [
         "its instance group has node1 in the state RECREATING",
         "node3 has no instance group",
         "node4 does not pass the health check of its instance group (TIMEOUT)",
+        "the instance group of node6 has no instance",
     ]
 
 
 HERE = {"exists": True, "instances": [{"action": "NONE", "health": "HEALTHY", "serves": True}]}
 MAKING = {"exists": True, "instances": [{"action": "RECREATING", "health": "UNKNOWN", "serves": False}]}
 NOWHERE = {"exists": False, "instances": []}
+SPARE = {"exists": True, "instances": []}
 
 
 @pytest.mark.parametrize(
@@ -113,14 +152,28 @@ NOWHERE = {"exists": False, "instances": []}
     [
         ([HERE, NOWHERE], None, ["node1"], []),
         ([NOWHERE, HERE], None, ["node2"], []),
+        ([SPARE, HERE], None, ["node2"], []),
+        (
+            [SPARE, HERE],
+            {"addresses": ["10.100.2.1"]},
+            [],
+            ["the name leads to node1, which is", "node2 is there, too"],
+        ),
+        ([SPARE, SPARE], None, [], ["there is no node"]),
         ([MAKING, NOWHERE], None, [], ["its instance group has node1 in the state RECREATING"]),
-        ([NOWHERE, NOWHERE], None, [], ["there is no instance group"]),
+        ([NOWHERE, NOWHERE], None, [], ["there is no node"]),
         ([HERE, NOWHERE], {"addresses": ["10.100.2.1"]}, ["node1"], []),
-        ([HERE, HERE], {"addresses": ["10.100.2.2"]}, ["node2"], ["node1 has an instance group, too"]),
-        ([NOWHERE, HERE], {"addresses": ["10.100.2.1"]}, [], ["the name leads to node1, which has no", "node2 has an"]),
-        ([HERE, NOWHERE], {"addresses": []}, [], ["the name leads to nothing", "node1 has an instance group, too"]),
-        ([HERE, NOWHERE], {"msg": "503"}, [], ["Cloud DNS does not tell: 503", "node1 has an instance group, too"]),
+        ([HERE, HERE], {"addresses": ["10.100.2.2"]}, ["node2"], ["node1 is there, too"]),
+        (
+            [NOWHERE, HERE],
+            {"addresses": ["10.100.2.1"]},
+            [],
+            ["the name leads to node1, which is not there", "node2 is there, too"],
+        ),
+        ([HERE, NOWHERE], {"addresses": []}, [], ["the name leads to nothing", "node1 is there, too"]),
+        ([HERE, NOWHERE], {"msg": "503"}, [], ["Cloud DNS does not tell: 503", "node1 is there, too"]),
         ([{"msg": "503"}, NOWHERE], None, [], ["the API does not tell of node1: 503"]),
+        ([{"msg": "503"}, NOWHERE], {"addresses": ["10.100.2.1"]}, [], ["the API does not tell of node1: 503"]),
     ],
 )
 def test_one_node_serves_at_a_time(answers, name, hosts, words):
@@ -129,6 +182,48 @@ def test_one_node_serves_at_a_time(answers, name, hosts, words):
     assert found["hosts"] == hosts
     assert len(found["notes"]) == len(words)
     assert all(note.startswith(words[index]) for index, note in enumerate(found["notes"]))
+
+
+def test_a_lost_zone_where_no_client_is_led_disturbs_nobody():
+    lost, there = {"msg": "The zone cannot be reached"}, HERE
+    name = {"addresses": [ADDRESSES["node2"]]}
+    found = gcp_machines.holder({"node1": lost, "node2": there}, ADDRESSES, name)
+    assert (found["hosts"], found["notes"], found["led"]) == (["node2"], [], ["node2"])
+    # Without a name nobody knows where clients are led.
+    assert gcp_machines.holder({"node1": lost, "node2": there}, ADDRESSES)["notes"] != []
+    led_there = gcp_machines.holder(
+        {"node1": lost, "node2": {"exists": False}}, ADDRESSES, {"addresses": [ADDRESSES["node1"]]}
+    )
+    assert (led_there["hosts"], led_there["led"], led_there["home"]) == ([], ["node1"], ["node1"])
+    assert [note.partition(":")[0] for note in led_there["notes"]] == ["the API does not tell of node1"]
+
+
+def test_the_image_of_the_single_node_is_known_when_its_zone_is_lost():
+    groups = {"node1": {"name": "web-node1"}, "node2": {"name": "web-node2"}}
+    images = [
+        {"path": "i/of-others", "used_by": ["projects/p/global/instanceTemplates/web-node11-aaaaaaaaaa"]},
+        {"path": "i/unused", "used_by": []},
+        {"path": "i/new", "used_by": ["projects/p/global/instanceTemplates/web-node1-bbbbbbbbbb"]},
+        {"path": "i/old", "used_by": ["projects/p/global/instanceTemplates/web-node1-cccccccccc"]},
+    ]
+    lost, empty = {"msg": "The zone cannot be reached"}, {"exists": False}
+    assert gcp_machines.image({"node1": lost, "node2": empty}, images, groups) == "i/new"
+    assert gcp_machines.image({"node1": lost, "node2": empty}, images[:2], groups) == ""
+    there = {"exists": True, "instances": [{"image": "i/old"}]}
+    assert gcp_machines.image({"node1": there, "node2": empty}, (), groups) == "i/old"
+
+
+def test_nodes_that_exist_are_asked_but_none_in_a_lost_zone():
+    nodes, lost, empty = ["node1", "node2"], {"msg": "The zone cannot be reached"}, {"exists": False}
+    assert gcp_machines.existing(nodes, {"node1": HERE, "node2": empty}) == ["node1"]
+    assert gcp_machines.existing(nodes, {"node1": SPARE, "node2": HERE}) == ["node2"]
+    assert gcp_machines.existing(nodes, {"node1": lost, "node2": empty}) == []
+    assert gcp_machines.existing(nodes, {"node1": lost, "node2": HERE}) == ["node2"]
+    # Nobody knows.
+    assert gcp_machines.existing(nodes, {"node1": lost, "node2": lost}) == nodes
+    assert gcp_machines.existing(nodes, {}) == nodes
+    # A drill asks some of them only.
+    assert gcp_machines.existing(["node2", "node3"], {"node1": HERE, "node2": MAKING, "node3": NOWHERE}) == ["node2"]
 
 
 def test_nodes_that_do_not_serve_come_first():
