@@ -76,3 +76,59 @@ seealso:
     description: Credentials of every kind, permissions, the network's requirements, and errors with their remedies.
     link: https://github.com/cloudha-vip/cloudha.vip/blob/main/docs/gcp.md
 """
+
+    # Where two fragments have an option, that of the first counts: these two stand before cloudha.vip.gcp.
+    SERVICE_PROJECT = r"""
+options:
+  project:
+    description:
+      - The project of what the module is about, by its id. With a shared VPC this is the service project.
+      - If it is not set, the environment variable E(GCP_PROJECT) is used.
+    type: str
+    required: true
+"""
+
+    DNS = r"""
+options:
+  project:
+    description:
+      - The project of the managed zone, by its id.
+      - If it is not set, the environment variable E(GCP_PROJECT) is used.
+    type: str
+    required: true
+  scopes:
+    description:
+      - The scopes of the module's token. The permissions of the account limit it further.
+      - If it is not set, the environment variable E(GCP_SCOPES) is used, a list with commas.
+      - Default is C(https://www.googleapis.com/auth/compute) and
+        C(https://www.googleapis.com/auth/ndev.clouddns.readwrite).
+    type: list
+    elements: str
+  dns_endpoint:
+    description:
+      - The URL of the Cloud DNS API, up to and with its version. By default the one that goes with O(endpoint).
+      - The module sends the credentials there; use C(https).
+      - If it is not set, the environment variable E(GCP_DNS_ENDPOINT) is used.
+    type: str
+  managed_zone:
+    description:
+      - The managed zone, by its name in the project, such as V(my-zone). It must exist, and may be private or public.
+    type: str
+    required: true
+  type:
+    description: V(A) for IPv4 addresses, V(AAAA) for IPv6 addresses. A name can have both; use a task for each.
+    type: str
+    choices: [A, AAAA]
+    default: A
+"""
+
+    # For a module that only reads.
+    INFO = r"""
+options:
+  timeout:
+    description:
+      - The seconds for which to retry temporary failures, such as rate limits and failures of the API.
+      - From 0.001 to 86400.
+    type: float
+    default: 60
+"""

@@ -13,6 +13,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.cloudha.vip.plugins.module_utils.base.floating import never_floats
+
 
 def local_address_problems(addresses: Any, interfaces: Mapping[str, list[str]] | None = None) -> list[str]:
     if not isinstance(addresses, list):
@@ -38,8 +40,8 @@ def _problems(addresses: list[Any], where: Mapping[Any, str]) -> Iterator[str]:
             yield f"{text} is a whole network, which lo would answer for; write {ip}/{ip.max_prefixlen}"
         elif plain != str(ip):
             yield f"{text} is written {ip}"
-        elif ip.is_loopback or ip.is_unspecified or ip.is_multicast:
-            yield f"{text} is not an address which clients can reach; choose another one"
+        elif never_floats(int(ip), int(ip), ip.version):
+            yield f"{text} {never_floats(int(ip), int(ip), ip.version)}"
         elif ip in where:
             yield f"{text} is on {where[ip]} already; choose an address that is nobody's own, or take it away there"
         if count > 1:

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
   - cloudha.vip.gcp
+  - cloudha.vip.gcp.info
 options:
   project:
     description:
@@ -87,12 +88,6 @@ options:
     description: Whether to check that the firewall lets VRRP (protocol 112) through between the instances.
     type: bool
     default: false
-  timeout:
-    description:
-      - The seconds for which to retry temporary failures, such as rate limits and failures of the API.
-      - From 0.001 to 86400.
-    type: float
-    default: 60
 notes:
   - An instance is fit if it is RUNNING, has the interface, and the range is in the interface's subnet. The API does not
     know whether its guest works.

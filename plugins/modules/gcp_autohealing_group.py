@@ -25,6 +25,7 @@ description:
   - The module may be killed at any point. The next run continues from any state. Several may run at once.
 extends_documentation_fragment:
   - cloudha.vip.attributes
+  - cloudha.vip.gcp.service_project
   - cloudha.vip.gcp
 attributes:
   check_mode:
@@ -38,12 +39,6 @@ attributes:
 requirements:
   - C(google-cloud-compute) 1.20 or newer, with every O(auth_kind)
 options:
-  project:
-    description:
-      - The project of the group, by its id. With a shared VPC this is the service project.
-      - If it is not set, the environment variable E(GCP_PROJECT) is used.
-    type: str
-    required: true
   name:
     description:
       - The name of the group, with at most 52 characters.
@@ -59,10 +54,13 @@ options:
   state:
     description:
       - V(present) makes the group, or changes it, and waits until its instances serve.
+      - V(prepared) makes the group without instances, and all that these need. It deletes the instances that the group
+        has, and keeps their addresses reserved. Then V(present) only has to make the instances, which a spare place
+        does faster.
       - V(absent) deletes what this module made for the group, first the group with its instances. What it did not
         make, or what others use, stays, and RV(notes) says so.
     type: str
-    choices: [present, absent]
+    choices: [present, prepared, absent]
     default: present
   instances:
     description:
@@ -401,7 +399,7 @@ error:
       type: str
 """
 
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_group
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_group, gcp_library
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.module import Module
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import group
@@ -409,6 +407,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover import group
 
 def main() -> None:
     module = Module(argument_spec=dict(gcp.SPEC, **gcp_group.SPEC), supports_check_mode=True)
+    gcp_library.require(module)
     with failures(module) as task:
         client = gcp_group.client(module, module.params["timeout"])
         goal = gcp_group.goal(module, client.project)

@@ -18,16 +18,12 @@ description:
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
+  - cloudha.vip.gcp.service_project
   - cloudha.vip.gcp
+  - cloudha.vip.gcp.info
 requirements:
   - C(google-cloud-compute) 1.20 or newer, with every O(auth_kind)
 options:
-  project:
-    description:
-      - The project of the group, by its id. With a shared VPC this is the service project.
-      - If it is not set, the environment variable E(GCP_PROJECT) is used.
-    type: str
-    required: true
   name:
     description: The name of the group, as in M(cloudha.vip.gcp_autohealing_group). It need not exist.
     type: str
@@ -44,12 +40,6 @@ options:
       - With V(false), RV(problems) is empty.
     type: bool
     default: true
-  timeout:
-    description:
-      - The seconds for which to retry temporary failures, such as rate limits and failures of the API.
-      - From 0.001 to 86400.
-    type: float
-    default: 60
 notes:
   - The module reads only the firewall rules of the VPC network, and no hierarchical or network firewall policies.
   - The permissions are those of the caller on the project. Without an answer RV(problems) says so.
@@ -154,7 +144,7 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_group
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_group, gcp_library
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, read_with_retries
 
 
@@ -169,6 +159,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
+    gcp_library.require(module)
     with failures(module) as task:
         client = gcp_group.client(module, module.params["timeout"])
         result = read_with_retries(lambda: gcp_group.info(module.params, client), task.left)

@@ -20,6 +20,7 @@ description:
   - The module may be killed at any point. The next run continues from any state. Several may run at once.
 extends_documentation_fragment:
   - cloudha.vip.attributes
+  - cloudha.vip.gcp.dns
   - cloudha.vip.gcp
 attributes:
   check_mode:
@@ -30,40 +31,10 @@ attributes:
   idempotent:
     support: full
 options:
-  project:
-    description:
-      - The project of the managed zone, by its id.
-      - If it is not set, the environment variable E(GCP_PROJECT) is used.
-    type: str
-    required: true
-  scopes:
-    description:
-      - The scopes of the module's token. The permissions of the account limit it further.
-      - If it is not set, the environment variable E(GCP_SCOPES) is used, a list with commas.
-      - Default is C(https://www.googleapis.com/auth/compute) and
-        C(https://www.googleapis.com/auth/ndev.clouddns.readwrite).
-    type: list
-    elements: str
-  dns_endpoint:
-    description:
-      - The URL of the Cloud DNS API, up to and with its version. By default the one that goes with O(endpoint).
-      - The module sends the credentials there; use C(https).
-      - If it is not set, the environment variable E(GCP_DNS_ENDPOINT) is used.
-    type: str
-  managed_zone:
-    description:
-      - The managed zone, by its name in the project, such as V(my-zone). It must exist, and may be private or public.
-    type: str
-    required: true
   name:
     description: The whole DNS name, such as V(web.ha.internal), with or without a dot at its end.
     type: str
     required: true
-  type:
-    description: V(A) for IPv4 addresses, V(AAAA) for IPv6 addresses. A name can have both; use a task for each.
-    type: str
-    choices: [A, AAAA]
-    default: A
   state:
     description:
       - V(present) makes the record set, or changes it.

@@ -18,41 +18,14 @@ description:
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
+  - cloudha.vip.gcp.dns
   - cloudha.vip.gcp
+  - cloudha.vip.gcp.info
 options:
-  project:
-    description:
-      - The project of the managed zone, by its id.
-      - If it is not set, the environment variable E(GCP_PROJECT) is used.
-    type: str
-    required: true
-  scopes:
-    description:
-      - The scopes of the module's token. The permissions of the account limit it further.
-      - If it is not set, the environment variable E(GCP_SCOPES) is used, a list with commas.
-      - Default is C(https://www.googleapis.com/auth/compute) and
-        C(https://www.googleapis.com/auth/ndev.clouddns.readwrite).
-    type: list
-    elements: str
-  dns_endpoint:
-    description:
-      - The URL of the Cloud DNS API, up to and with its version. By default the one that goes with O(endpoint).
-      - The module sends the credentials there; use C(https).
-      - If it is not set, the environment variable E(GCP_DNS_ENDPOINT) is used.
-    type: str
-  managed_zone:
-    description: The managed zone, by its name in the project, such as V(my-zone).
-    type: str
-    required: true
   name:
     description: The whole DNS name, such as V(web.ha.internal), with or without a dot at its end. It need not exist.
     type: str
     required: true
-  type:
-    description: V(A) for IPv4 addresses, V(AAAA) for IPv6 addresses.
-    type: str
-    choices: [A, AAAA]
-    default: A
   preflight:
     description:
       - Whether to look for obstacles. These are a zone that has no records of its own, one that no network sees, a name
@@ -60,12 +33,6 @@ options:
       - With V(false), RV(problems) is empty.
     type: bool
     default: true
-  timeout:
-    description:
-      - The seconds for which to retry temporary failures, such as rate limits and failures of the API.
-      - From 0.001 to 86400.
-    type: float
-    default: 60
 notes:
   - The module does not ask name servers. Ask on a client which answer it gets.
   - The permissions are those of the caller on the managed zone. Without an answer RV(problems) says so.

@@ -21,6 +21,7 @@ description:
   - The module may be killed at any point. The next run continues from any state. Several may run at once.
 extends_documentation_fragment:
   - cloudha.vip.attributes
+  - cloudha.vip.gcp.service_project
   - cloudha.vip.gcp
 attributes:
   check_mode:
@@ -33,12 +34,6 @@ attributes:
 requirements:
   - C(google-cloud-compute) 1.20 or newer, with every O(auth_kind)
 options:
-  project:
-    description:
-      - The project of the image and the builder, by its id.
-      - If it is not set, the environment variable E(GCP_PROJECT) is used.
-    type: str
-    required: true
   name:
     description: The name of the image, with at most 63 characters.
     type: str
@@ -361,7 +356,7 @@ error:
       type: str
 """
 
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_image
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_image, gcp_library
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.module import Module
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import image
@@ -369,6 +364,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover import image
 
 def main() -> None:
     module = Module(argument_spec=dict(gcp.SPEC, **gcp_image.SPEC), supports_check_mode=True)
+    gcp_library.require(module)
     with failures(module) as task:
         client = gcp_image.client(module, module.params["timeout"])
         goal = gcp_image.goal(module, client.project)

@@ -19,16 +19,12 @@ description:
 extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
+  - cloudha.vip.gcp.service_project
   - cloudha.vip.gcp
+  - cloudha.vip.gcp.info
 requirements:
   - C(google-cloud-compute) 1.20 or newer, with every O(auth_kind)
 options:
-  project:
-    description:
-      - The project of the images, by its id.
-      - If it is not set, the environment variable E(GCP_PROJECT) is used.
-    type: str
-    required: true
   family:
     description: Show only images of this family.
     type: str
@@ -39,12 +35,6 @@ options:
   source_image:
     description: An image or a family, as in O(cloudha.vip.gcp_image#module:source_image), to find out what it is now.
     type: str
-  timeout:
-    description:
-      - The seconds for which to retry temporary failures, such as rate limits and failures of the API.
-      - From 0.001 to 86400.
-    type: float
-    default: 60
 notes:
   - Only instance templates of the same project are read.
 seealso:
@@ -211,7 +201,7 @@ notes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_image
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_image, gcp_library
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, read_with_retries
 
 
@@ -226,6 +216,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
+    gcp_library.require(module)
     with failures(module) as task:
         client = gcp_image.client(module)
         result = read_with_retries(lambda: gcp_image.info(module.params, client), task.left)

@@ -23,6 +23,7 @@ description:
   - The module may be killed at any point. The next run continues from any state. Several may run at once.
 extends_documentation_fragment:
   - cloudha.vip.attributes
+  - cloudha.vip.gcp.service_project
   - cloudha.vip.gcp
 attributes:
   check_mode:
@@ -35,12 +36,6 @@ attributes:
 requirements:
   - C(google-cloud-compute) 1.20 or newer, with every O(auth_kind)
 options:
-  project:
-    description:
-      - The project of the load balancer and its instances, by its id. With a shared VPC this is the service project.
-      - If it is not set, the environment variable E(GCP_PROJECT) is used.
-    type: str
-    required: true
   name:
     description:
       - The name of the load balancer, with at most 56 characters.
@@ -469,7 +464,7 @@ error:
       type: str
 """
 
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_lb
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_lb, gcp_library
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.module import Module
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import carry_out, failures
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import lb
@@ -477,6 +472,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover import lb
 
 def main() -> None:
     module = Module(argument_spec=dict(gcp.SPEC, **gcp_lb.SPEC), supports_check_mode=True)
+    gcp_library.require(module)
     with failures(module) as task:
         client = gcp_lb.client(module, module.params["timeout"])
         goal = gcp_lb.goal(module.params, client.project)

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
   - cloudha.vip.gcp
+  - cloudha.vip.gcp.info
 options:
   name:
     description: The name of the route. It need not exist.
@@ -64,12 +65,6 @@ options:
     description: Whether to check that the firewall lets VRRP through between the O(instances).
     type: bool
     default: true
-  timeout:
-    description:
-      - The seconds for which to retry temporary failures, such as rate limits and failures of the API.
-      - From 0.001 to 86400.
-    type: float
-    default: 60
 notes:
   - The module reads only the firewall rules of the VPC network, and no hierarchical or network firewall policies.
   - The API has no question for the permission C(compute.networks.updatePolicy), which a change of routes needs. The

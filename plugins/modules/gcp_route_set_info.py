@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - cloudha.vip.attributes
   - cloudha.vip.attributes.info
   - cloudha.vip.gcp
+  - cloudha.vip.gcp.info
 options:
   name:
     description: The name of the set.
@@ -57,12 +58,6 @@ options:
         empty.
     type: bool
     default: true
-  timeout:
-    description:
-      - The seconds for which to retry temporary failures, such as rate limits and failures of the API.
-      - From 0.001 to 86400.
-    type: float
-    default: 60
 notes:
   - The API has no question for the permission C(compute.networks.updatePolicy), which a change of routes needs. The
     module asks for all other permissions.

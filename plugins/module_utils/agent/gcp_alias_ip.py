@@ -16,6 +16,7 @@ import threading
 import time
 
 from ..base.errors import AlreadyExists, CloudError, Denied, NotFound, Unavailable
+from ..base.floating import never_floats
 from ..clouds.gce_names import is_name, last_part, normalise, parse_path, parse_range, zone_of
 from ..failover import alias, engine
 from ..failover.alias_decide import decide
@@ -257,6 +258,9 @@ def _ranges(section: Section) -> list[str]:
         other = next((ranges[n] for n, (first, last) in enumerate(spans) if first <= span[1] and span[0] <= last), None)
         if other:
             section.problem(f"ranges[{index}]", f"{cidr} overlaps {other}")
+        wrong = never_floats(*span)
+        if wrong:
+            section.problem(f"ranges[{index}]", f"{cidr} {wrong}")
         ranges.append(cidr)
         spans.append(span)
     return ranges

@@ -15,9 +15,8 @@ import contextlib
 from ..base.errors import CloudError, Invalid
 from ..clouds.gce_names import last_part, parse_path, parse_time
 from ..failover import engine, route_set_node
-from ..failover.facts import ask
 from ..failover.gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
-from ..failover.named_route import Known, missing_permissions, route_path
+from ..failover.named_route import ask_permissions, route_path
 from ..failover.route_set_decide import DELETE, INSERT
 from ..failover.route_set_goal import NodeGoal
 from . import gcp_routes, kinds
@@ -107,9 +106,7 @@ class GcpRouteMember(RoutesKind):
         # The API tells of a route that is there only, and the same of each.
         for route in self.checked.observed.routes[:1] if self.checked else ():
             wanted[route_path(self.project, route["name"])] = ROUTE_PERMISSIONS
-        _known, (missing, _unanswered) = ask(
-            compute, Known(), lambda known: missing_permissions(known, self.project, wanted)
-        )
+        missing, _unanswered = ask_permissions(compute, wanted)
         return [*super().preflight(), *missing]
 
     def look(self, serves: bool | None) -> Share:

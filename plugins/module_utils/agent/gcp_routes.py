@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from ..base.errors import CloudError
+from ..base.floating import never_floats
 from ..clouds.gce_names import is_name, is_project, last_part, normalise, parse_cidr, parse_path, project_of
 from ..failover.route_table import dead_codes
 from . import gcp
@@ -47,12 +46,10 @@ class RoutesAction(gcp.GcpAction):
 def parse(section: Section, action: RoutesAction) -> None:
     """Take the options of ``OPTIONS``."""
     action.destination = section.take("destination", str)
-    if action.destination and not _is_cidr(action.destination):
-        section.problem(
-            "destination",
-            f"must be an IPv4 range with its length and no bits beyond that, such as 10.200.1.1/32, "
-            f"not {action.destination!r}",
-        )
+    if action.destination:
+        wrong = _wrong_destination(action.destination)
+        if wrong:
+            section.problem("destination", wrong)
     action.project = section.take("project", str, None)
     if action.project is not None and not is_project(action.project):
         section.problem("project", f"{action.project!r} is no id of a project")
@@ -86,10 +83,13 @@ def parse_name(section: Section) -> None:
         section.problem("name", f"{name!r} is no name of a route: {gcp.NAME_IN_WORDS}")
 
 
-def _is_cidr(text: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return bool(parse_cidr(text))
-    return False
+def _wrong_destination(text: str) -> str:
+    try:
+        span = parse_cidr(text)
+    except ValueError:
+        return f"must be an IPv4 range with its length and no bits beyond that, such as 10.200.1.1/32, not {text!r}"
+    wrong = never_floats(*span)
+    return wrong and f"{text!r} {wrong}"
 
 
 def place(config: RoutesAction, project: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..base.errors import CloudError, PlaceDown
 from ..clouds.gce_groups import Groups
 from ..failover.gcp_checks import CHECK_FIELDS
 from ..failover.gcp_instances import expand_scope
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 SPEC = dict(
     name=dict(type="str", required=True),
     zone=dict(type="str", required=True),
-    state=dict(type="str", choices=["present", "absent"], default="present"),
+    state=dict(type="str", choices=["present", "prepared", "absent"], default="present"),
     instances=dict(
         type="list",
         elements="dict",
@@ -57,7 +58,7 @@ SPEC = dict(
 
 def client(module: AnsibleModule, timeout: float) -> Groups:
     """The client that the options ask for."""
-    return gcp_library.client(module, Groups, timeout)
+    return gcp_library.connect(module, Groups, timeout)
 
 
 def goal(module: AnsibleModule, project: str) -> GroupGoal:
@@ -72,7 +73,7 @@ def goal(module: AnsibleModule, project: str) -> GroupGoal:
         params["name"],
         project,
         zone,
-        params["state"] == "present",
+        params["state"] != "absent",
         None if instances is None else tuple(Member(each["name"], each["address"]) for each in instances),
         _template(params, project, zone.rpartition("-")[0]),
         check.get("type") and check["type"].upper(),
@@ -83,6 +84,7 @@ def goal(module: AnsibleModule, project: str) -> GroupGoal:
         params["replace"] == "rolling",
         params["healthy_within_s"],
         params["exclusive"],
+        params["state"] == "prepared",
     )
 
 
@@ -137,7 +139,11 @@ def _instance(seen: Observed, name: str) -> dict[str, Any]:
 def info(params: Mapping[str, Any], api: Groups) -> dict[str, Any]:
     """The results of gcp_autohealing_group_info."""
     wanted = GroupGoal(params["name"], api.project, gcp.zone_name(params["zone"]))
-    found = inspect(api, wanted, params["preflight"])
+    try:
+        found = inspect(api, wanted, params["preflight"])
+    except PlaceDown as error:
+        # That lasts for longer than anybody would wait who only looks.
+        raise CloudError(str(error), resource=wanted.zone_path) from None
     seen = found.seen
     return {
         "exists": seen.group is not None,

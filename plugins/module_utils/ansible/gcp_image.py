@@ -50,7 +50,7 @@ SPEC = dict(
 
 def client(module: AnsibleModule, timeout: float = 120.0) -> Images:
     """The client that the options ask for."""
-    return gcp_library.client(module, Images, timeout)
+    return gcp_library.connect(module, Images, timeout)
 
 
 def goal(module: AnsibleModule, project: str) -> ImageGoal:

@@ -78,9 +78,7 @@ SPEC = dict(
 
 def client(module: AnsibleModule, timeout: float = 120.0, watch: bool = False) -> LoadBalancers:
     """The client that the options ask for. watch: it only reads, and is to be quick."""
-    if watch:
-        return gcp_library.connect(module, Watcher, timeout)
-    return gcp_library.client(module, LoadBalancers, timeout)
+    return gcp_library.connect(module, Watcher if watch else LoadBalancers, timeout)
 
 
 def goal(params: Mapping[str, Any], project: str) -> LbGoal:

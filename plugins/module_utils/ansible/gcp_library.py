@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 SCOPE = "https://www.googleapis.com/auth/cloudplatformprojects.readonly"
 
 
-def client(module: AnsibleModule, kind: type[L], timeout: float) -> L:
-    """The client that the options ask for. Without the library, the module fails."""
+def require(module: AnsibleModule) -> None:
+    """Import the library, which takes seconds on a busy controller and is no part of a task's timeout. Without it, the
+    module fails."""
     try:
         importlib.import_module(LIBRARY)
     except ImportError:
         module.fail_json(msg=missing_required_lib("google-cloud-compute"), exception=traceback.format_exc())
-    return connect(module, kind, timeout)
 
 
 def connect(module: AnsibleModule, kind: type[L], timeout: float) -> L:
-    """The same, of a kind that does without the library."""
+    """The client that the options ask for."""
     log_in = gcp.log_in(module, timeout, SCOPE)
     endpoint = module.params["endpoint"]
     found = log_in(kind, endpoint)

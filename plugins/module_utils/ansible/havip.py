@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 
+from ..base.floating import never_floats
 from ..failover import engine
 from ..failover.havip_goal import Goal
 from .providers import huaweicloud, openstack, ucloudstack
@@ -146,9 +147,13 @@ def _address(params: Mapping[str, Any]) -> str | None:
     if params["address"] is None:
         return None
     try:
-        return str(ipaddress.ip_address(params["address"]))
+        address = ipaddress.ip_address(params["address"])
     except ValueError:
         raise OptionError(f"address: {params['address']!r} is not an IP address") from None
+    wrong = never_floats(int(address), int(address), address.version)
+    if wrong:
+        raise OptionError(f"address: {params['address']!r} {wrong}")
+    return str(address)
 
 
 def check_options(module: AnsibleModule) -> Provider:

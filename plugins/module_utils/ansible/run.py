@@ -108,9 +108,9 @@ def failures(module: AnsibleModule) -> Iterator[Task]:
         fail(str(e))
     except (engine.Refused, engine.Failed) as e:
         # Before anything was seen: carry_out() tells the rest.
-        fail(changed=e.changed, **_reasons(e))
+        fail(changed=e.changed, **_reasons(e, task))
     except CloudError as e:
-        fail(f"{str(e).rstrip('.')}; nothing was changed{_hint(e)}", error=_error(e))
+        fail(f"{_late(e, task)}{str(e).rstrip('.')}; nothing was changed{_hint(e)}", error=_error(e))
     except Exception as e:
         # Python's own report would quote whatever it met.
         fail(
@@ -141,11 +141,18 @@ def _error(error: CloudError) -> dict[str, Any]:
     return {"resource": error.resource, "status": error.status, "code": error.code, "message": str(error)}
 
 
-def _reasons(e: engine.Refused | engine.Failed) -> dict[str, Any]:
+def _late(error: CloudError, task: Task) -> str:
+    """The beginning of a message, if it was the time that was missing. The error says what was under way."""
+    if isinstance(error, Unavailable) and task.left <= 0:
+        return f"not done within {task.timeout:g} s, the option timeout. The last step was: "
+    return ""
+
+
+def _reasons(e: engine.Refused | engine.Failed, task: Task) -> dict[str, Any]:
     """Why a run ended without its goal."""
     if isinstance(e, engine.Refused):
         return {"message": f"nothing was changed: {e}", "problems": [masking.masked(each) for each in e.problems]}
-    return {"message": f"{e}{_hint(e.error)}", "error": _error(e.error)}
+    return {"message": f"{_late(e.error, task)}{e}{_hint(e.error)}", "error": _error(e.error)}
 
 
 def steps_planned(steps: list[engine.Step]) -> list[dict[str, Any]]:
@@ -265,7 +272,7 @@ def carry_out(
     except (engine.Refused, engine.Failed) as e:
         if e.before is None or e.observed is None:
             raise  # nothing was seen
-        reasons = _reasons(e)
+        reasons = _reasons(e, task)
         module.fail_json(
             **result(e.changed, e.before, e.observed), msg=masking.masked(reasons.pop("message")), **reasons
         )

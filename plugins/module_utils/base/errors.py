@@ -67,5 +67,9 @@ class Unavailable(CloudError):
     """Not now: a rate limit, a failure of the service, another operation in progress, a zone that is down."""
 
 
+class PlaceDown(Unavailable):
+    """The API works, and says that it does not reach the place that was asked for, such as a zone."""
+
+
 class Lost(Unavailable):
     """The connection was lost or timed out: the request may have taken effect, or may yet."""

@@ -59,6 +59,7 @@ _COLLECTIONS = {
     ),
     "zones/instanceGroups": _Collection("InstanceGroupsClient", "instance_group", "InstanceGroup"),
     "zones/instances": _Collection("InstancesClient", "instance", "Instance"),
+    "zones/machineTypes": _Collection("MachineTypesClient", "machine_type", "MachineType"),
 }
 
 # What a page has its items in, if not in the usual field.
@@ -166,8 +167,10 @@ class Library(Compute):
             client = getattr(self._library, name)(
                 credentials=credentials.AnonymousCredentials(), client_options={"universe_domain": "googleapis.com"}
             )
+            session = client.transport._session
+            session.trust_env = False  # it sends nothing by itself, and looks for a proxy each time
             for scheme in ("https://", "http://"):
-                client.transport._session.mount(scheme, _adapter()(self._send))
+                session.mount(scheme, _adapter()(self._send))
             self._clients[name] = client
         return self._clients[name]
 

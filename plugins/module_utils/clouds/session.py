@@ -189,6 +189,8 @@ class StdlibSession:
 
     def _connect(self, deadline: float) -> None:
         self._drop()
+        if time.monotonic() >= deadline:
+            raise Unavailable(f"{self.origin}: the time was over before a connection was tried")
         try:
             addresses = _addresses(self._host, self._port, deadline - time.monotonic())
         except (OSError, UnicodeError) as error:
@@ -198,7 +200,7 @@ class StdlibSession:
         for family, kind, protocol, _name, address in addresses:
             remaining = min(self.connect_timeout, deadline - time.monotonic())
             if remaining <= 0:
-                failures.append("no time left to connect")
+                failures.append("the time was over before the next address was tried")
                 break
             try:
                 self._socket = self._open(family, kind, protocol, address, remaining)

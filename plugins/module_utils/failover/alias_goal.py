@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..base.floating import check_floating
 from ..clouds.gce_names import is_path, normalise, parse_range
 
 TYPE_CHECKING = False
@@ -26,7 +27,7 @@ class Want:
     range_name   str or None    the subnet's secondary range that contains it; "": the primary range; None: find out
     source       Place or None  the only interface that may lose it; with "" for any interface of the instance
     stay         bool           do not move it from a candidate that is fit to a better one
-    problem      str            why the text is no range, or ""
+    problem      str            why the text is no range, or none that can float, or ""
     """
 
     __slots__ = ("candidates", "cidr", "problem", "range_name", "source", "span", "stay")
@@ -47,6 +48,7 @@ class Want:
         self.cidr, self.span = cidr, (0, -1)
         try:
             self.cidr, self.span = parse_range(cidr)
+            check_floating(cidr, *self.span)
         except ValueError as error:
             self.problem = str(error)
 

@@ -10,7 +10,7 @@ import contextlib
 
 from ..base.errors import Unavailable
 from ..clouds.gce_names import normalise, parse_range, zone_of
-from .route import unchecked
+from .checked import unchecked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

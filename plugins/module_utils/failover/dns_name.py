@@ -20,6 +20,7 @@ killed run. A name server may answer with the old record for some moments more, 
 from __future__ import annotations
 
 from ..base.errors import AlreadyExists, Denied, NotFound, Stale, Unavailable
+from .checked import CheckedProcedure
 from .dns_name_goal import goal_problems
 from .dns_name_look import Observed, described
 from .outcome import Refused
@@ -60,23 +61,16 @@ PERMISSIONS = (
 )
 
 
-class Procedure:
-    """observe, plan and wanted_diff for one run. notes: the checks that were not possible before the change."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
+class Procedure(CheckedProcedure):
+    """For one run."""
 
     def observe(self, client: DnsApi, goal: NameGoal, memory: Memory) -> Observed:
         observed = look(client, goal, memory.facts.get("zone"))
         memory.facts["zone"] = observed.zone
         change = None if observed.problems else observed.change()
-        if change and "asked" not in memory.facts:
-            missing, unanswered = missing_permissions(client, goal.zone, change.permissions)
-            if unanswered:
-                self.notes.append(f"the caller's permissions were not checked: {unanswered}")
-            if missing:
-                raise Denied("; ".join(missing), resource=goal.name, status=403)
-            memory.facts["asked"] = True
+        if change:
+            needed = change.permissions
+            self.check_permissions(memory, goal.name, lambda: missing_permissions(client, goal.zone, needed))
         return observed
 
     def plan(self, o: Observed, goal: NameGoal, memory: Memory) -> Iterator[Step | Pause]:
@@ -87,9 +81,9 @@ class Procedure:
             yield Pause(POLL, f"change {each.get('id')} of the managed zone {goal.zone} is pending")
 
     @staticmethod
-    def wanted_diff(o: Observed) -> dict[str, Any]:
-        change = o.change()
-        return described(o.goal, change.record) if change else o.to_diff()
+    def wanted_diff(checked: Observed) -> dict[str, Any]:
+        change = checked.change()
+        return described(checked.goal, change.record) if change else checked.to_diff()
 
 
 def look(client: DnsApi, goal: NameGoal, zone: Resource | None = None) -> Observed:

@@ -56,6 +56,10 @@ class Facts:
             raise found
         return found
 
+    def answered(self, *verbs: str) -> dict[Question, Any]:
+        """The answers of some of the client's verbs."""
+        return {question: answer for question, answer in self.answers.items() if question[0] in verbs}
+
     def learn(self: F, question: Question, answer: Any) -> F:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, answers={**self.answers, question: answer})

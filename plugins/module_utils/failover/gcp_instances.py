@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import re
 
-from ..clouds.gce_names import format_cidr, is_name, parse_address, parse_cidr
+from ..base.errors import Denied, Invalid, NotFound
+from ..clouds.gce_names import format_cidr, is_name, last_part, parse_address, parse_cidr
+from .alias_look import Fleet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
+
+    from .facts import Facts
 
 SCOPE = "https://www.googleapis.com/auth/"
 MOST_TAGS = MOST_LABELS = 64
@@ -87,6 +91,49 @@ def image_problems(option: str, path: str, image: Mapping[str, Any], disk_size_g
     least = int(image.get("diskSizeGb") or 0)
     if disk_size_gb is not None and SMALLEST_DISK <= disk_size_gb < least:
         yield f"disk_size_gb: {disk_size_gb} is too small for {path}: give at least {least}, or leave it out"
+
+
+def place_problems(facts: Facts, zone: str, machine_type: str) -> Iterator[str]:
+    """Whether a zone is there, and has such machines. zone: its path. Raises Unread.
+
+    Whoever may not read machine types may use them all the same.
+    """
+    try:
+        facts.answer("get", f"{zone}/machineTypes/{machine_type}")
+    except Denied:
+        return
+    except (Invalid, NotFound) as error:
+        if error.status == 400:
+            yield f"zone: {last_part(zone)} does not exist ({error})"
+        else:
+            yield (
+                f"machine_type: there is no {machine_type} in {last_part(zone)} ({error}): choose another one, or"
+                " another zone"
+            )
+
+
+def in_use(option: str, address: str | None, instance: str, others: Iterable[str]) -> str:
+    """others: the paths of what has the address that an instance is to have."""
+    return (
+        f"{option}: the address {address} of {last_part(instance)} is in use by {', '.join(sorted(others))}: choose"
+        " another one, or free it first"
+    )
+
+
+def holder_problems(facts: Facts, option: str, address: str, instance: str, network: str | None) -> Iterator[str]:
+    """Which other instances have an address that an instance is to have. instance, network: their paths. Raises Unread.
+
+    Whoever may not list instances learns it later.
+    """
+    try:
+        instances, _silent = facts.answer("list_instances")
+    except Denied:
+        return
+    fleet, number = Fleet(instances), parse_address(address) or 0
+    found = [place for first, last, place, _alias in fleet.spans if first <= number <= last]
+    others = {place[0] for place in found if fleet.network(place) == network and place[0] != instance}
+    if others:
+        yield in_use(option, address, instance, others)
 
 
 def address_problems(option: str, address: str, cidr: str, subnetwork: str) -> Iterator[str]:

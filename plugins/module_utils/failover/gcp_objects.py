@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..base.errors import AlreadyExists, Denied, Invalid, NotFound, Stale, Unavailable
 from ..clouds.gce_names import last_part, normalise
+from .checked import unchecked
 from .gcp_checks import PROBES
 from .gcp_fields import DEFAULTS, differs
 from .plan import Step
@@ -230,6 +231,12 @@ def missing_permissions(client: PermissionsApi, needed: dict[str, set[str]]) -> 
             for each in sorted(wanted - granted)
         ]
     return missing, unanswered
+
+
+def permission_problems(client: PermissionsApi, needed: dict[str, set[str]]) -> list[str]:
+    """The same, also that the rest was not answered."""
+    missing, unanswered = missing_permissions(client, needed)
+    return [*missing, *([unchecked(unanswered)] if unanswered else [])]
 
 
 def quota_problems(client: QuotasApi, place: str, metrics: Sequence[str]) -> list[str]:

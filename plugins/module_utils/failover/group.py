@@ -37,13 +37,11 @@ What any group of objects needs is in gcp_objects.py, gcp_fields.py, and for hea
 
 from __future__ import annotations
 
-from ..base.errors import Denied
-from .checked import Checked
-from .facts import ask
+from .checked import CheckedProcedure, check
 from .gcp_objects import Change, missing_permissions
 from .group_decide import Wait, kept
 from .group_goal import goal_problems
-from .group_look import Observed, look
+from .group_look import look
 from .group_problems import patience, problems, waiting_too_long
 from .group_steps import foreseen, permissions, to_step
 from .outcome import Refused
@@ -52,68 +50,48 @@ from .plan import Pause
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
+    from .checked import Checked
     from .group_decide import Action
     from .group_goal import GroupGoal
     from .group_look import ManagedApi
     from .plan import Memory, Step
 
 POLL = 2.0  # seconds between looks at what the group does
-_LASTING = ("get_subnetwork",)  # questions whose answers hold for a run
 
 
-class Waited(Checked):
-    """waited: for which instances, and for how long already."""
-
-    def __init__(
-        self, observed: Observed, problems: list[str], items: list[Action], then: Observed, waited: dict[str, float]
-    ) -> None:
-        super().__init__(observed, problems, items, then)
-        self.waited = waited
-
-
-class Procedure:
-    """observe, plan and wanted_diff for one run. notes: the checks that were not possible before the first change.
-
-    waits: by the names of instances, for how many seconds they were waited for.
-    """
+class Procedure(CheckedProcedure):
+    """For one run. waits: by the names of instances, for how many seconds they were waited for."""
 
     def __init__(self) -> None:
-        self.notes: list[str] = []
+        super().__init__()
         self.waits: dict[str, float] = {}
 
-    def observe(self, client: ManagedApi, goal: GroupGoal, memory: Memory) -> Waited:
+    def observe(self, client: ManagedApi, goal: GroupGoal, memory: Memory) -> Checked:
         wrong = goal_problems(goal)
         if wrong:
             raise Refused(wrong)
         observed = look(client, goal, memory.facts.get("answers"))
-        observed, found = ask(client, observed, lambda o: problems(o, not memory.steps))
-        actions: list[Action] = []
-        states = [observed]
-        if not found:
-            observed, (actions, states) = ask(client, observed, foreseen)
-        memory.facts["answers"] = {key: each for key, each in observed.answers.items() if key[0] in _LASTING}
-        changes = [each for each in actions if isinstance(each, Change)]
-        if changes and "asked" not in memory.facts:
-            self._check_permissions(client, observed, changes)
-            memory.facts["asked"] = True
-        waited = self._wait(actions, memory)
-        return Waited(observed, found or waiting_too_long(observed, waited), actions, states[-1], waited)
+        checked = check(client, observed, lambda o: problems(o, not memory.steps), foreseen)
+        memory.facts["answers"] = checked.observed.answered("get_subnetwork")  # it holds for a run
+        changes = [each for each in checked.items if isinstance(each, Change)]
+        if changes:
+            self.check_permissions(
+                memory, goal.name, lambda: missing_permissions(client, permissions(checked.observed, changes))
+            )
+        waited = self._wait(checked.items, memory)
+        checked.problems = checked.problems or waiting_too_long(checked.observed, waited)
+        return checked
 
-    def plan(self, checked: Waited, goal: GroupGoal, memory: Memory) -> Iterator[Step | Pause]:
+    def plan(self, checked: Checked, goal: GroupGoal, memory: Memory) -> Iterator[Step | Pause]:
         for action in checked.items:
             if isinstance(action, Wait):
-                yield Pause(POLL, _reason(checked, action))
+                yield Pause(POLL, self._reason(checked, action))
             else:
                 yield to_step(action, goal, memory)
 
     @staticmethod
-    def wanted_diff(checked: Waited) -> dict[str, Any]:
-        return checked.then.to_diff()
-
-    @staticmethod
-    def kept(checked: Waited) -> list[str]:
+    def kept(checked: Checked) -> list[str]:
         """Why some of it is there still, when the group is to be gone and nothing is left to do."""
         return [] if checked.observed.goal.present else kept(checked.then)
 
@@ -131,23 +109,11 @@ class Procedure:
         self.waits.update(waited)
         return waited
 
-    def _check_permissions(self, client: ManagedApi, observed: Observed, changes: list[Change]) -> None:
-        """A caller that can do one half only would leave the other half.
-
-        Without an answer the run goes on, with a note.
-        """
-        missing, unanswered = missing_permissions(client, permissions(observed, changes))
-        if unanswered:
-            self.notes.append(f"the caller's permissions were not checked: {unanswered}")
-        if missing:
-            raise Denied("; ".join(missing), resource=observed.goal.name, status=403)
-
-
-def _reason(checked: Waited, wait: Wait) -> str:
-    """Who is waited for, what it does, and how long."""
-    o = checked.observed
-    bound = patience(o)
-    parts = [
-        f"{o.managed.get(name, name)} for {checked.waited.get(name, 0.0):.0f} s of {bound:.0f} s" for name in wait.names
-    ]
-    return f"until it serves: {'; '.join(parts)}"
+    def _reason(self, checked: Checked, wait: Wait) -> str:
+        """Who is waited for, what it does, and how long."""
+        o = checked.observed
+        bound = patience(o)
+        parts = [
+            f"{o.managed.get(name, name)} for {self.waits.get(name, 0.0):.0f} s of {bound:.0f} s" for name in wait.names
+        ]
+        return f"until it serves: {'; '.join(parts)}"

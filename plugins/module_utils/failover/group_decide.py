@@ -45,6 +45,8 @@ def decide(o: Observed) -> Action | None:
     if not o.goal.present:
         return next(_take_away(o), None)
     w = wanted(o)
+    if o.goal.empty:
+        return next(itertools.chain(_without(o, ()), _reach(w.items), _clean(o, w)), None)
     actions = itertools.chain(_reach(w.items), _members(o, w), _roll(o, w), _tidy(o, w))
     return next(actions, None)
 
@@ -82,10 +84,19 @@ def _roll(o: Observed, w: Wanted) -> Iterator[Action]:
 
 
 def _tidy(o: Observed, w: Wanted) -> Iterator[Change]:
-    """Others' instances, if they are to go; and what was made for this group and nothing needs any more."""
+    """Others' instances, if they are to go; and what nothing needs any more."""
     if o.goal.members is not None and o.goal.exclusive:
-        names = {each.name for each in o.goal.members}
-        yield from (Change(DELETE, o.goal.instance_path(each)) for each in sorted(o.managed) if each not in names)
+        yield from _without(o, [each.name for each in o.goal.members])
+    yield from _clean(o, w)
+
+
+def _without(o: Observed, names: Iterable[str]) -> Iterator[Change]:
+    """Instances of other names go."""
+    yield from (Change(DELETE, o.goal.instance_path(each)) for each in sorted(o.managed) if each not in names)
+
+
+def _clean(o: Observed, w: Wanted) -> Iterator[Change]:
+    """What was made for this group and nothing needs any more."""
     needed = {item.path for item in w.items}
     # A group that nobody heard of may need it.
     rest = () if o.silent else leftovers(o)

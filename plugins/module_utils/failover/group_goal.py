@@ -53,6 +53,7 @@ class GroupGoal:
     | rolling          | whether to replace instances that are not as the template says                            |
     | healthy_within_s | for so long, one instance is waited for                                                   |
     | exclusive        | take away other instances                                                                 |
+    | empty            | for now without instances, and with all that they need                                    |
     """
 
     name: str
@@ -69,6 +70,7 @@ class GroupGoal:
     rolling: bool = True
     healthy_within_s: float | None = None
     exclusive: bool = False
+    empty: bool = False
 
     @property
     def region(self) -> str:

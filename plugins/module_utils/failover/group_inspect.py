@@ -13,7 +13,7 @@ from ..clouds.gce_names import last_part, normalise
 from .facts import ask
 from .gcp_checks import PROBES
 from .gcp_fields import read
-from .gcp_objects import DELETE, INSERT, PATCH, Change, missing_permissions, quota_problems
+from .gcp_objects import DELETE, INSERT, PATCH, Change, permission_problems, quota_problems
 from .gcp_preflight import probe_problems
 from .group_decide import KEEP, REPLACE
 from .group_look import HEALTHY, NONE, UNKNOWN, look
@@ -147,8 +147,7 @@ def _permission_problems(client: InspectApi, o: Observed) -> list[str]:
     changes = [Change(verb, path, whole) for path in paths for verb in (INSERT, DELETE)]
     changes += [Change(PATCH, path, whole) for path in (goal.path, check, o.firewall_path)]
     changes += [Change(verb, goal.instance_path(name)) for verb in (INSERT, KEEP, REPLACE, DELETE)]
-    missing, unanswered = missing_permissions(client, permissions(o, changes))
-    return [*missing, *([f"the caller's permissions were not checked: {unanswered}"] if unanswered else [])]
+    return permission_problems(client, permissions(o, changes))
 
 
 def address_of(o: Observed, instances: Mapping[str, Resource], name: str) -> str | None:

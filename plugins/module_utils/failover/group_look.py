@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..base.errors import Invalid, NotFound, Unavailable
+from ..base.errors import Invalid, NotFound, PlaceDown
 from ..clouds.gce_names import last_part, normalise, project_of
 from .facts import Facts
 from .gcp_checks import check_kind
@@ -56,6 +56,9 @@ class ManagedApi(Protocol):
     def list_configs(self, group: str) -> list[Resource]: ...
 
     def get_instance(self, path: str) -> Resource: ...
+
+    def list_instances(self) -> tuple[list[Resource], list[str]]:
+        """All instances of the project, and the zones that did not answer."""
 
     def get_subnetwork(self, path: str) -> Resource: ...
 
@@ -335,7 +338,7 @@ def look(client: ManagedApi, goal: GroupGoal, answers: Mapping[Question, Any] | 
 
     managers, silent = client.list_managers()
     if goal.zone in silent:
-        raise Unavailable(f"Cannot look at the group: no answer for the zone {goal.zone}. Try again later.")
+        raise PlaceDown(f"Cannot look at the group: no answer for the zone {goal.zone}. Try again later.")
     resources.update((normalise(each["selfLink"]), each) for each in managers)
     get(goal.path)  # the list may be older
     for each in client.list_templates(f"{goal.name}-[0-9a-f]{{{HASH_LENGTH}}}"):

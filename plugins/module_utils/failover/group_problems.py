@@ -9,8 +9,9 @@ from __future__ import annotations
 from ..base.errors import Denied, NotFound
 from ..clouds.gce_names import last_part, normalise
 from .gcp_checks import clashes
-from .gcp_instances import address_problems, image_problems
+from .gcp_instances import address_problems, holder_problems, image_problems, in_use, place_problems
 from .gcp_objects import Item, plain
+from .group_fields import MACHINE_TYPE
 from .group_goal import ALLOWANCE, INITIAL_DELAY, MARK
 from .group_wanted import address_path, members, wanted, wanted_address
 
@@ -36,10 +37,10 @@ def problems(o: Observed, first: bool) -> list[str]:
     if missing:
         return missing
     items = wanted(o).items
-    # Who has an address is known only once it is reserved, if it is no instance of the group.
     found = [*_owner_problems(o, items), *_frozen_problems(o, items), *_address_problems(o)]
     if first:
-        found += [*_image_problems(o), *_check_problems(o), *_instance_problems(o)]
+        found += [*_image_problems(o), *_check_problems(o)]
+        found += list(_place_problems(o)) or [*_instance_problems(o), *_holder_problems(o)]
     return found
 
 
@@ -115,6 +116,14 @@ def _check_problems(o: Observed) -> Iterator[str]:
     yield from clashes(goal.check_kind, goal.check, o.check_path, found)
 
 
+def _place_problems(o: Observed) -> Iterator[str]:
+    """The zone of new instances, and what they are there."""
+    made_of = o.made_of["machine_type"]
+    machine_type = o.goal.template.get("machine_type") or made_of or MACHINE_TYPE
+    if o.group is None or machine_type != made_of:
+        yield from place_problems(o, o.goal.zone_path, machine_type)
+
+
 def _instance_problems(o: Observed) -> Iterator[str]:
     for member in members(o):
         path = o.goal.instance_path(member.name)
@@ -133,7 +142,7 @@ def _instance_problems(o: Observed) -> Iterator[str]:
 
 
 def _address_problems(o: Observed) -> Iterator[str]:
-    """Who else has an address."""
+    """Who else has a reserved address. Only the reservation tells what is no instance of this project."""
     for member in members(o):
         place = address_path(o, member)
         if place is None or place not in o.resources:
@@ -141,10 +150,15 @@ def _address_problems(o: Observed) -> Iterator[str]:
         address = wanted_address(o, member) or o.resources[place].get("address")
         others = [user for user in o.users(place) if user != o.goal.instance_path(member.name)]
         if others:
-            yield (
-                f"instances: the address {address} of {member.name} is in use by {', '.join(others)}: choose another"
-                " one, or free it first"
-            )
+            yield in_use("instances", address, member.name, others)
+
+
+def _holder_problems(o: Observed) -> Iterator[str]:
+    """Which instances have an address that nobody has reserved."""
+    for member in members(o):
+        if member.address and address_path(o, member) not in o.resources:
+            path = o.goal.instance_path(member.name)
+            yield from holder_problems(o, "instances", member.address, path, o.network)
 
 
 def waiting_too_long(o: Observed, waited: dict[str, float]) -> list[str]:

@@ -32,24 +32,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..base.errors import Denied
-from .checked import Checked
-from .facts import ask
+from .checked import CheckedProcedure, check
 from .gcp_objects import Change, forecast, missing_permissions
 from .image_decide import decide, foresee, problems
 from .image_goal import BUILDING, PRESENT, goal_problems
-from .image_look import Observed, look
+from .image_look import look
 from .image_steps import permissions, to_item
 from .outcome import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
+    from .checked import Checked
     from .image_decide import Next
     from .image_goal import ImageGoal
-    from .image_look import ImageApi
+    from .image_look import ImageApi, Observed
     from .plan import Memory, Pause, Step
 
 # Questions whose answers hold for a run: a family is what it is when the run begins.
@@ -60,46 +58,28 @@ def _foreseen(observed: Observed) -> tuple[list[Next], list[Observed]]:
     return forecast(observed, decide, foresee)
 
 
-class Procedure:
-    """observe, plan and wanted_diff for one run. notes: the checks that were not possible before the first change."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
+class Procedure(CheckedProcedure):
+    """For one run."""
 
     def observe(self, client: ImageApi, goal: ImageGoal, memory: Memory) -> Checked:
         wrong = goal_problems(goal)
         if wrong:
             raise Refused(wrong)
         observed = look(client, goal, memory.facts.get("answers"))
-        observed, found = ask(client, observed, problems)
-        items: list[Next] = []
-        then = observed
-        if not found:
-            observed, (items, states) = ask(client, observed, _foreseen)
-            then = states[-1]
-        memory.facts["answers"] = {key: each for key, each in observed.answers.items() if key[0] in _LASTING}
-        if items and "asked" not in memory.facts:
-            self._check_permissions(client, observed, items, then)
-            memory.facts["asked"] = True
-        return Checked(observed, found, items, then)
+        checked = check(client, observed, problems, _foreseen)
+        memory.facts["answers"] = checked.observed.answered(*_LASTING)
+        if checked.items:
+            self.check_permissions(memory, goal.name, lambda: missing_permissions(client, _needed(checked)))
+        return checked
 
     def plan(self, checked: Checked, goal: ImageGoal, memory: Memory) -> Iterator[Step | Pause]:
         for item in checked.items:
             yield to_item(item, memory)
 
-    @staticmethod
-    def wanted_diff(checked: Checked) -> dict[str, Any]:
-        return checked.then.to_diff()
 
-    def _check_permissions(self, client: ImageApi, o: Observed, items: list[Next], then: Observed) -> None:
-        """A caller that can make a builder, and no image, would find out when the builder is ready.
-
-        Without an answer the run goes on, with a note.
-        """
-        if o.goal.state == BUILDING:
-            items = items + _foreseen(then.changed(goal=replace(o.goal, state=PRESENT)))[0]
-        missing, unanswered = missing_permissions(client, permissions(o, [i for i in items if isinstance(i, Change)]))
-        if unanswered:
-            self.notes.append(f"the caller's permissions were not checked: {unanswered}")
-        if missing:
-            raise Denied("; ".join(missing), resource=o.goal.name, status=403)
+def _needed(checked: Checked) -> dict[str, set[str]]:
+    """The permissions. A caller that can make a builder, and no image, would find out when the builder is ready."""
+    o, items = checked.observed, checked.items
+    if o.goal.state == BUILDING:
+        items = items + _foreseen(checked.then.changed(goal=replace(o.goal, state=PRESENT)))[0]
+    return permissions(o, [each for each in items if isinstance(each, Change)])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..base.errors import Denied, Invalid, NotFound
 from ..clouds.gce_names import full_url, last_part, normalise
-from .gcp_instances import UNUSABLE, address_problems, image_problems
+from .gcp_instances import UNUSABLE, address_problems, holder_problems, image_problems, place_problems
 from .gcp_objects import DELETE, INSERT, NOUNS, Change
 from .image_goal import ABSENT, BUILDING, PRESENT
 from .image_look import BECOMES, READY, RUNNING, STOPPED, SUSPENDED, Observed
@@ -167,8 +167,9 @@ def _source_problems(o: Observed) -> Iterator[str]:
 
 
 def _place_problems(o: Observed) -> Iterator[str]:
-    """Where the builder is to be. Whoever may not read the subnetwork may use it all the same."""
+    """Where the builder is to be, and what. Whoever may not read the subnetwork may use it all the same."""
     goal = o.goal
+    yield from place_problems(o, f"projects/{goal.project}/zones/{goal.zone}", goal.machine_type)
     if not goal.subnetwork:
         return
     try:
@@ -184,6 +185,7 @@ def _place_problems(o: Observed) -> Iterator[str]:
     if goal.address:
         cidr = str(subnetwork.get("ipCidrRange"))
         yield from address_problems("address", goal.address, cidr, last_part(goal.subnetwork))
+        yield from holder_problems(o, "address", goal.address, goal.builder_path, network)
 
 
 def _capture_problems(o: Observed) -> Iterator[str]:

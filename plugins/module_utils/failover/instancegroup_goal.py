@@ -9,6 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from ..base.floating import check_floating
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,9 +126,12 @@ def goal_problems(goal: GroupGoal) -> list[str]:
     vip, eip = goal.vip, goal.eip
     if vip and vip.address:
         try:
-            ipaddress.IPv4Address(vip.address)
-        except ValueError:
+            number = int(ipaddress.IPv4Address(vip.address))
+            check_floating(vip.address, number, number)
+        except ipaddress.AddressValueError:
             problems.append(f"vip: ip_addr: {vip.address!r} is not an IPv4 address")
+        except ValueError as error:
+            problems.append(f"vip: ip_addr: {error}")
     if vip and vip.alloc_dir and vip.alloc_dir not in ALLOC_DIRS:
         problems.append(f"vip: alloc_dir: {vip.alloc_dir!r} is none of {', '.join(ALLOC_DIRS)}")
     if eip and eip.present:

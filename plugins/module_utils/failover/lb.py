@@ -38,13 +38,11 @@ What any group of objects needs is in gcp_objects.py, gcp_fields.py, and for hea
 
 from __future__ import annotations
 
-from ..base.errors import Denied
-from .checked import Checked
-from .facts import ask
+from .checked import CheckedProcedure, check
 from .gcp_objects import missing_permissions
 from .lb_decide import kept
 from .lb_goal import goal_problems
-from .lb_look import Observed, look
+from .lb_look import look
 from .lb_problems import problems
 from .lb_steps import foreseen, permissions, to_step
 from .outcome import Refused
@@ -52,58 +50,34 @@ from .outcome import Refused
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
-    from .gcp_objects import Change
+    from .checked import Checked
     from .lb_goal import LbGoal
     from .lb_look import LbApi
     from .plan import Memory, Step
 
-_LASTING = ("get_subnetwork",)  # questions whose answers hold for a run
 
-
-class Procedure:
-    """observe, plan and wanted_diff for one run. notes: the checks that were not possible before the first change."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
+class Procedure(CheckedProcedure):
+    """For one run."""
 
     def observe(self, client: LbApi, goal: LbGoal, memory: Memory) -> Checked:
         wrong = goal_problems(goal)
         if wrong:
             raise Refused(wrong)
         observed = look(client, goal, memory.facts.get("answers"))
-        observed, found = ask(client, observed, lambda o: problems(o, not memory.steps))
-        changes: list[Change] = []
-        states = [observed]
-        if not found:
-            observed, (changes, states) = ask(client, observed, foreseen)
-        memory.facts["answers"] = {key: each for key, each in observed.answers.items() if key[0] in _LASTING}
-        if changes and "asked" not in memory.facts:
-            self._check_permissions(client, observed, changes)
-            memory.facts["asked"] = True
-        return Checked(observed, found, changes, states[-1])
+        checked = check(client, observed, lambda o: problems(o, not memory.steps), foreseen)
+        memory.facts["answers"] = checked.observed.answered("get_subnetwork")  # it holds for a run
+        if checked.items:
+            self.check_permissions(
+                memory, goal.name, lambda: missing_permissions(client, permissions(checked.observed, checked.items))
+            )
+        return checked
 
     def plan(self, checked: Checked, goal: LbGoal, memory: Memory) -> Iterator[Step]:
         for change in checked.items:
             yield to_step(change, memory)
 
     @staticmethod
-    def wanted_diff(checked: Checked) -> dict[str, Any]:
-        return checked.then.to_diff()
-
-    @staticmethod
     def kept(checked: Checked) -> list[str]:
         """Why some of it is there still, when the load balancer is to be gone and nothing is left to do."""
         return [] if checked.observed.goal.present else kept(checked.then)
-
-    def _check_permissions(self, client: LbApi, observed: Observed, changes: list[Change]) -> None:
-        """A caller that can do one half only would leave the other half.
-
-        Without an answer the run goes on, with a note.
-        """
-        missing, unanswered = missing_permissions(client, permissions(observed, changes))
-        if unanswered:
-            self.notes.append(f"the caller's permissions were not checked: {unanswered}")
-        if missing:
-            raise Denied("; ".join(missing), resource=observed.goal.name, status=403)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..base.floating import never_floats
 from ..clouds.gce_names import is_name, last_part, parse_address, project_of, zone_of
 from .gcp_checks import goal_problems as check_problems
 from .gcp_checks import range_problems, target_problems
@@ -128,8 +129,11 @@ def _name_problems(goal: LbGoal) -> Iterator[str]:
 
 
 def _front_problems(goal: LbGoal) -> Iterator[str]:
-    if goal.address is not None and parse_address(goal.address) is None:
-        yield f"address: {goal.address!r} is not an IPv4 address"
+    if goal.address is not None:
+        number = parse_address(goal.address)
+        wrong = "is not an IPv4 address" if number is None else never_floats(number, number)
+        if wrong:
+            yield f"address: {goal.address!r} {wrong}"
     if goal.scheme == EXTERNAL:
         if goal.global_access:
             yield "global_access: only with scheme=internal: an external address is reached from everywhere"

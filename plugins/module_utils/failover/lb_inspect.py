@@ -14,7 +14,7 @@ from ..clouds.gce_names import last_part, normalise
 from .facts import ask
 from .gcp_checks import PROBE_RANGES, PROBES
 from .gcp_fields import read
-from .gcp_objects import DELETE, INSERT, PATCH, Change, missing_permissions, quota_problems
+from .gcp_objects import DELETE, INSERT, PATCH, Change, permission_problems, quota_problems
 from .gcp_preflight import probe_problems
 from .lb_decide import ADD, SET_TARGET
 from .lb_fields import SERVICE_FIELDS
@@ -165,5 +165,4 @@ def _permission_problems(client: InspectApi, o: Observed) -> list[str]:
     changes = [Change(verb, path, whole) for path in paths for verb in (INSERT, DELETE)]
     changes += [Change(PATCH, path, whole) for path in paths[1:5]]
     changes += [Change(SET_TARGET, paths[2]), Change(ADD, zone)]
-    missing, unanswered = missing_permissions(client, permissions(o, changes))
-    return [*missing, *([f"the caller's permissions were not checked: {unanswered}"] if unanswered else [])]
+    return permission_problems(client, permissions(o, changes))

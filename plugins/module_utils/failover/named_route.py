@@ -14,6 +14,7 @@ from __future__ import annotations
 from ..base.errors import Denied, NotFound, Unavailable
 from ..clouds.gce_names import is_name, normalise
 from . import engine, route
+from .checked import CheckedProcedure
 from .facts import Facts, ask
 from .gcp_preflight import ROUTE_PERMISSIONS
 from .route_goal import RouteGoal
@@ -93,11 +94,8 @@ class NoRoute:
         return {"holder": None, "routes": []}
 
 
-class Procedure:
-    """observe, plan and wanted_diff for one run. notes: the checks that were not possible before the first change."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
+class Procedure(CheckedProcedure):
+    """For one run."""
 
     def observe(self, client: NamedRouteApi, goal: NamedGoal, memory: engine.Memory) -> route.Checked | NoRoute:
         facts = memory.facts
@@ -115,8 +113,8 @@ class Procedure:
             _known, checked.problems = ask(client, Known(), lambda known: name_problems(known, checked.observed))
             facts["named"] = True
         if not checked.problems and any(isinstance(item, engine.Step) for item in self.plan(checked, goal, memory)):
-            self._check_permissions(client, goal.name)
-            facts["asked"] = True
+            wanted = {route_path(client.project, goal.name): ROUTE_PERMISSIONS}
+            self.check_permissions(memory, goal.name, lambda: ask_permissions(client, wanted))
         return checked
 
     def plan(
@@ -129,20 +127,6 @@ class Procedure:
     @staticmethod
     def wanted_diff(checked: route.Checked | NoRoute) -> dict[str, Any]:
         return checked.to_diff() if isinstance(checked, NoRoute) else route.wanted_diff(checked)
-
-    def _check_permissions(self, client: NamedRouteApi, name: str) -> None:
-        """A caller that can insert but not delete would leave a half-finished move.
-
-        Without an answer the move goes on, with a note.
-        """
-        wanted = {route_path(client.project, name): ROUTE_PERMISSIONS}
-        _known, (missing, unanswered) = ask(
-            client, Known(), lambda known: missing_permissions(known, client.project, wanted)
-        )
-        if unanswered:
-            self.notes.append(route.unchecked(unanswered))
-        if missing:
-            raise Denied("; ".join(missing), resource=name, status=403)
 
 
 def resolve(known: Known, goal: NamedGoal, project: str) -> RouteGoal | NoRoute:
@@ -191,6 +175,13 @@ def mismatch(found: dict[str, Any] | None, destination: str | None, network: str
         f"name: the route {found['name']} is for {is_for} on {on}, and not for {destination or is_for} on"
         f" {network or on}: choose another name, or correct the options destination and network"
     )
+
+
+def ask_permissions(
+    client: NamedRouteApi, wanted: Mapping[str, tuple[str, ...]], strict: bool = False
+) -> tuple[list[str], Unavailable | None]:
+    """What missing_permissions() tells of a client's caller."""
+    return ask(client, Known(), lambda known: missing_permissions(known, client.project, wanted, strict))[1]
 
 
 def missing_permissions(

@@ -119,8 +119,3 @@ def wanted_diff(checked: Checked) -> dict[str, Any]:
     if goal.present:
         routes.append({**o.wanted.body(goal), "id": "0", "creationTimestamp": o.at})
     return Observed(goal, routes, o.at, o.owners).to_diff()
-
-
-def unchecked(error: Exception) -> str:
-    """The note on a move that went on, although nobody answered the question for its permissions."""
-    return f"the caller's permissions were not checked: {error}"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..base.floating import check_floating
 from ..clouds.gce_names import is_name, is_path, normalise, parse_address, parse_cidr, project_of
 from .route_table import BEST, LONGEST_DESCRIPTION, MARK, WORST
 
@@ -94,7 +95,7 @@ def goal_problems(goal: RouteGoal) -> list[str]:
             f"name: {name!r} is no name of a route: use 1 to 63 of a-z, 0-9 and -, with a letter first and no - last"
         )
     try:
-        parse_cidr(goal.destination)
+        check_floating(goal.destination, *parse_cidr(goal.destination))
     except ValueError as error:
         problems.append(f"destination: {error}")
     if not is_path(goal.network, "global/networks"):

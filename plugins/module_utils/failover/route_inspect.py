@@ -105,9 +105,4 @@ def _permission_problems(client: InspectApi, seen: Observed, instances: Sequence
     }
     if seen.original:
         wanted[named_route.route_path(client.project, seen.original["name"])] = ROUTE_PERMISSIONS
-    _known, (missing, _unanswered) = ask(
-        client,
-        named_route.Known(),
-        lambda known: named_route.missing_permissions(known, client.project, wanted, strict=True),
-    )
-    return missing
+    return named_route.ask_permissions(client, wanted, strict=True)[0]

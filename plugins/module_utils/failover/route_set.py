@@ -39,77 +39,55 @@ Rules, which the tests check after each request:
 
 from __future__ import annotations
 
-from ..base.errors import Denied
-from .checked import Checked
+from .checked import CheckedProcedure, check
 from .facts import ask
 from .gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
-from .named_route import Known, missing_permissions, route_path
+from .named_route import ask_permissions, route_path
 from .outcome import Refused
 from .plan import Step
-from .route import unchecked
 from .route_set_decide import INSERT, INSERT_RESERVE, decide
 from .route_set_goal import goal_problems
 from .route_set_look import look
 from .route_set_problems import problems
-from .route_set_steps import foresee
+from .route_set_steps import foreseen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from .checked import Checked, Missing
     from .named_route import NamedRouteApi
     from .plan import Memory, Pause
     from .route_set_goal import SetGoal
     from .route_set_look import Observed
 
 
-class Procedure:
-    """observe, plan and wanted_diff for one run. notes: the checks that were not possible before the first change."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
+class Procedure(CheckedProcedure):
+    """For one run."""
 
     def observe(self, client: NamedRouteApi, goal: SetGoal, memory: Memory) -> Checked:
         wrong = goal_problems(goal)
         if wrong:
             raise Refused(wrong)
         seen = look(client, goal, memory.facts.get("answers", {}))
-        seen, found = ask(client, seen, lambda o: problems(o, not memory.steps))
-        items: list[Step | Pause] = []
-        then = seen
-        if not found:
-            seen, items, then = foresee(client, seen, memory, decide)
-        seen, _told = ask(client, seen, lambda o: (o.state(), o.to_diff()))  # all that these need is read now
-        then = then.with_answers(seen.answers)
+        checked = check(client, seen, lambda o: problems(o, not memory.steps), lambda o: foreseen(o, memory, decide))
+        seen, _told = ask(client, checked.observed, lambda o: (o.state(), o.to_diff()))  # all that these need is read
+        checked.observed, checked.then = seen, checked.then.with_answers(seen.answers)
         memory.facts["answers"] = seen.answers
-        steps = [each for each in items if isinstance(each, Step)]
-        if steps and "asked" not in memory.facts:
-            self._check_permissions(client, seen, steps)
-            memory.facts["asked"] = True
-        return Checked(seen, found, items, then)
+        steps = [each for each in checked.items if isinstance(each, Step)]
+        if steps:
+            self.check_permissions(memory, goal.name, lambda: _missing_permissions(client, seen, steps))
+        return checked
 
     def plan(self, checked: Checked, goal: SetGoal, memory: Memory) -> list[Step | Pause]:
         return checked.items
 
-    @staticmethod
-    def wanted_diff(checked: Checked) -> dict[str, Any]:
-        return checked.then.to_diff()
 
-    def _check_permissions(self, client: NamedRouteApi, seen: Observed, steps: list[Step]) -> None:
-        """A caller that can insert but not delete would leave a half-finished change.
-
-        Without an answer the run goes on, with a note.
-        """
-        goal, project = seen.goal, client.project
-        # The API can be asked only about what is there.
-        wanted: dict[str, tuple[str, ...]] = {
-            route_path(project, route["name"]): ROUTE_PERMISSIONS for route in seen.routes[:1]
-        }
-        if any(each.name in (INSERT, INSERT_RESERVE) for each in steps):
-            # A route names an instance of another project by its address, which takes no permission to use it.
-            wanted.update((m.instance, INSTANCE_PERMISSIONS) for m in goal.members if not goal.across(m))
-        _known, (missing, unanswered) = ask(client, Known(), lambda known: missing_permissions(known, project, wanted))
-        if unanswered:
-            self.notes.append(unchecked(unanswered))
-        if missing:
-            raise Denied("; ".join(missing), resource=goal.name, status=403)
+def _missing_permissions(client: NamedRouteApi, seen: Observed, steps: list[Step]) -> Missing:
+    goal = seen.goal
+    # The API can be asked only about what is there.
+    wanted: dict[str, tuple[str, ...]] = {
+        route_path(client.project, route["name"]): ROUTE_PERMISSIONS for route in seen.routes[:1]
+    }
+    if any(each.name in (INSERT, INSERT_RESERVE) for each in steps):
+        # A route names an instance of another project by its address, which takes no permission to use it.
+        wanted.update((m.instance, INSTANCE_PERMISSIONS) for m in goal.members if not goal.across(m))
+    return ask_permissions(client, wanted)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 
+from ..base.floating import check_floating
 from ..clouds.gce_names import NAME_LENGTH, is_name, is_path, last_part, normalise, parse_cidr, project_of
 from .route_table import BEST, WORST
 
@@ -152,7 +153,7 @@ def _set_problems(goal: SetGoal) -> Iterator[str]:
             " last"
         )
     try:
-        parse_cidr(goal.destination)
+        check_floating(goal.destination, *parse_cidr(goal.destination))
     except ValueError as error:
         yield f"destination: {error}"
     if not is_path(goal.network, "global/networks"):

@@ -12,7 +12,7 @@ from ..base.errors import Denied, NotFound
 from ..clouds.gce_names import normalise
 from .facts import ask
 from .gcp_preflight import INSTANCE_PERMISSIONS, ROUTE_PERMISSIONS
-from .named_route import Known, missing_permissions, route_path
+from .named_route import ask_permissions, route_path
 from .outcome import Refused
 from .route_problems import destination_problems
 from .route_set_goal import MARK, Member, SetGoal, goal_problems
@@ -125,10 +125,7 @@ def _permission_problems(client: NamedRouteApi, seen: Observed) -> list[str]:
     }
     for route in seen.routes[:1]:
         wanted[route_path(client.project, route["name"])] = ROUTE_PERMISSIONS
-    _known, (missing, _unanswered) = ask(
-        client, Known(), lambda known: missing_permissions(known, client.project, wanted, strict=True)
-    )
-    return missing
+    return ask_permissions(client, wanted, strict=True)[0]
 
 
 def notes(o: Observed) -> list[str]:

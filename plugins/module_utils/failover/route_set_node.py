@@ -49,7 +49,7 @@ from .outcome import Refused
 from .route_set_decide import delete, insert, refuse_dead, until_active
 from .route_set_goal import goal_problems
 from .route_set_look import Place, is_reserve, look
-from .route_set_steps import foresee
+from .route_set_steps import foreseen
 from .route_table import birth, dead_codes, is_live, overlaps
 
 TYPE_CHECKING = False
@@ -94,7 +94,9 @@ def observe(client: RouteApi, goal: NodeGoal, memory: Memory) -> Checked:
     if wrong:
         raise Refused(wrong)
     seen = look(client, goal, memory.facts.get("answers", {}))
-    seen, items, _then = foresee(client, seen, memory, lambda o, history: decide(o, history, goal))
+    seen, (items, _states) = ask(
+        client, seen, lambda o: foreseen(o, memory, lambda facts, history: decide(facts, history, goal))
+    )
     seen, checked = ask(client, seen, lambda o: Checked(o, goal, items))
     memory.facts["answers"] = seen.answers
     return checked

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from ..base.errors import AlreadyExists, Invalid
-from .facts import ask
 from .plan import Pause
 from .route_action import WAIT
 from .route_set_decide import INSERT, INSERT_RESERVE, History
@@ -42,13 +41,15 @@ def remember(memory: Memory) -> History:
     )
 
 
-def foreseen(o: Observed, memory: Memory, decide: Decide) -> tuple[list[Step | Pause], Observed]:
-    """What is left to do, and the state after it, if every step succeeds and no other actor changes anything."""
+def foreseen(o: Observed, memory: Memory, decide: Decide) -> tuple[list[Step | Pause], list[Observed]]:
+    """What is left to do, and the state before it and after each, if every step succeeds and no other actor changes
+    anything."""
     items: list[Step | Pause] = []
+    states = [o]
     memory = memory.copy()
     for number in range(_FORESEEN):
         try:
-            action = decide(o, remember(memory))
+            action = decide(states[-1], remember(memory))
         except Invalid:
             if number == 0:
                 raise
@@ -56,14 +57,9 @@ def foreseen(o: Observed, memory: Memory, decide: Decide) -> tuple[list[Step | P
         if action is None:
             break
         items.append(to_item(action, o.goal, memory))
-        o = Observed(o.goal, *imagine(items[-1], o.all, o.at, memory), o.answers)
-    return items, o
-
-
-def foresee(client: Any, o: Observed, memory: Memory, decide: Decide) -> tuple[Observed, list[Step | Pause], Observed]:
-    """The same, with all that has to be read for it: the facts, the items, the state after them."""
-    o, (items, then) = ask(client, o, lambda facts: foreseen(facts, memory, decide))
-    return o, items, then
+        before = states[-1]
+        states.append(Observed(o.goal, *imagine(items[-1], before.all, before.at, memory), o.answers))
+    return items, states
 
 
 def to_item(action: Action, goal: SetGoal, memory: Memory) -> Step | Pause:

@@ -12,7 +12,7 @@ import json
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, run
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_library, run
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover import cloud
 
@@ -68,6 +68,8 @@ def runner(module, there, monkeypatch, capsys, client=(gcp, "compute"), **usual)
     client: the function that connects, as (where it is, its name). usual: options of each run, beside OPTIONS.
     """
     monkeypatch.setattr(*client, lambda *_, **_watch: there)
+    # The library is for the client only.
+    monkeypatch.setattr(gcp_library, "require", lambda _module: None)
     monkeypatch.setattr(run.time, "sleep", there.clock.sleep)
     monkeypatch.setattr(run.time, "monotonic", there.clock)
     quick = functools.partial(engine.apply, sleep=there.clock.sleep, clock=there.clock, chance=lambda: 0.5)

@@ -260,6 +260,8 @@ def test_an_action_for_alias_ranges():
         (alias(ranges=[]), "actions[0].ranges: must not be empty"),
         (alias(ranges="10.100.9.9"), 'actions[0].ranges: must be a list, not "10.100.9.9"'),
         (alias(ranges=["10.100.9.9", 7]), "actions[0].ranges[1]: must be an IPv4 address, or a range with its length"),
+        (alias(ranges=["224.0.0.5"]), "ranges[0]: 224.0.0.5/32 is in 224.0.0.0/4 (multicast)"),
+        (action(destination="127.0.0.1/32"), "destination: '127.0.0.1/32' is in 127.0.0.0/8"),
         (alias(ranges=["10.100.9.9/24"]), 'no bits beyond that, such as 10.100.9.0/28, not "10.100.9.9/24"'),
         (alias(ranges=["10.100.9.9/33"]), "actions[0].ranges[0]: must be an IPv4 address"),
         (alias(ranges=["10.100.9.300"]), "actions[0].ranges[0]: must be an IPv4 address"),

@@ -44,6 +44,8 @@ class Metadata:
 class Project:
     """The client of a cloud in memory."""
 
+    project = "p"
+
     def __init__(self, cloud):
         self.cloud = cloud
         self.lacks = set()

@@ -13,6 +13,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Den
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine
 
 ALWAYS = {"changed", "steps", "elapsed_ms"}
+NO_ANSWER = "Cannot list the routes: no answer"
 SEEN = {"diff", "holder", "previous_holder", "address"}
 
 
@@ -203,6 +204,28 @@ def test_one_timeout_from_the_beginning_of_the_task(no_waiting):
 
     result = end(login)
     assert result["failed"] and 25_000 < result["elapsed_ms"] <= 30_000
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(("seconds", "said"), [(25, False), (31, True)])
+def test_a_time_that_is_over_is_told_by_its_option(no_waiting, seconds, said, check_mode):
+    def look():
+        no_waiting[0] += seconds
+        raise Unavailable("Cannot list the routes: no answer", retry_after=60)
+
+    client = Client()
+    client.look = look
+    for result in (end(client, check_mode=check_mode), end(look, check_mode=check_mode)):
+        message = f"not done within 30 s, the option timeout. The last step was: {NO_ANSWER}" if said else NO_ANSWER
+        assert result["failed"] and result["msg"].startswith(message), result["msg"]
+
+
+def test_what_more_time_would_not_mend_is_told_as_it_is(no_waiting):
+    def login():
+        no_waiting[0] += 31
+        raise Denied("Cannot log in")
+
+    assert end(login)["msg"].startswith("Cannot log in")
 
 
 def test_warnings_of_the_adapter():

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from ansible_collections.cloudha.vip.plugins.module_utils.base import time_limit
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import CloudError, Denied, Lost, Unavailable
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds import session as session_module
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import StdlibSession
@@ -254,6 +255,14 @@ def test_nobody_listens():
     with pytest.raises(Unavailable, match=r"cannot connect: 127.0.0.1 port .*: Connection refused") as failure:
         StdlibSession(url).request("GET", f"{url}/")
     assert not isinstance(failure.value, Lost)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://api.example"])
+def test_no_time_is_left(url):
+    """Nothing is wrong with the server, and nothing says so."""
+    with time_limit.limit(0), pytest.raises(Unavailable, match="the time was over before a connection was tried") as at:
+        StdlibSession(url).request("GET", f"{url}/", timeout=10)
+    assert "cannot connect" not in str(at.value) and "not known" not in str(at.value)
 
 
 def test_a_server_that_accepts_no_connection():

@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import AlreadyExists, Lost, NotFound, Stale
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import dns_name, engine
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import dns_name
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.dns_name_goal import NameGoal
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Broken
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover import runs
 
 ZONE, NAME = "my-zone", "db.ha.internal."
 OLD, NEW, OTHER = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -86,7 +86,7 @@ class Cloud:
                 raise AlreadyExists("it is there", status=409)
             after[each["name"], each["type"]] = dict(each)
         if self.never_without and (NAME, "A") in self.sets and (NAME, "A") not in after:
-            raise Broken("nobody gets an answer any more")
+            raise runs.Broken("nobody gets an answer any more")
         self.sets = after
         made = {"id": str(len(self.changes)), "status": "pending", "deletions": deletions, "additions": additions}
         self.changes.append((made, self.clock.now + self.latency))
@@ -114,15 +114,7 @@ class Cloud:
 
 
 def apply(cloud, wanted, timeout=60):
-    return engine.apply(
-        dns_name.Procedure(),
-        cloud,
-        wanted,
-        timeout=timeout,
-        sleep=cloud.clock.sleep,
-        clock=cloud.clock,
-        chance=lambda: 0.5,
-    )
+    return runs.apply(dns_name.Procedure(), cloud, wanted, timeout)
 
 
 def once(phase, verb, error=None):

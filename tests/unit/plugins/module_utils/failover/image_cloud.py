@@ -18,7 +18,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
     Unavailable,
 )
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import full_url, last_part, normalise
-from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, image
+from ansible_collections.cloudha.vip.plugins.module_utils.failover import image
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.image_goal import (
     ABSENT,
     BUILDING,
@@ -27,7 +27,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.image_goal im
     builder_name,
 )
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Broken
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover import runs
 
 NAME, ZONE = "node-abc", "us-central1-a"
 SUBNET = "projects/p/regions/us-central1/subnetworks/subnet"
@@ -103,6 +103,8 @@ class Cloud:
 
     def get(self, path):
         self._read("get", path)
+        if "/machineTypes/e2-" in path or "/machineTypes/n1-" in path:
+            return {"name": last_part(path)}
         return copy.deepcopy(self._find(path))
 
     def get_source(self, path):
@@ -182,10 +184,10 @@ class Cloud:
         ready = {p: each for p, each in self.resources.items() if "/images/" in p and each["status"] == "READY"}
         for path, before in self._seen.items():
             if not self.may_vanish and ready.get(path) != before:
-                raise Broken(f"{path} was {before}, and is {self.resources.get(path)}")
+                raise runs.Broken(f"{path} was {before}, and is {self.resources.get(path)}")
         for path, each in ready.items():
             if "sourceDiskId" in each and each["sourceDiskId"] not in self.prepared:
-                raise Broken(f"{path} was made of a disk that nobody prepared")
+                raise runs.Broken(f"{path} was made of a disk that nobody prepared")
         self._seen = copy.deepcopy(ready)
 
     def _find(self, path):
@@ -233,7 +235,7 @@ class Cloud:
         if "/instances/" in path and not self.may_vanish and not self.builders_may_go:
             made = self.resources.get(IMAGE, {}).get("status")
             if made != "READY":
-                raise Broken(f"{path} goes, and its image is {made}")
+                raise runs.Broken(f"{path} goes, and its image is {made}")
         found["status"] = "STOPPING" if "/instances/" in path else "DELETING"
 
         def effect():
@@ -254,15 +256,7 @@ class Cloud:
 
 
 def apply(cloud, wanted, timeout=3000.0):
-    return engine.apply(
-        image.Procedure(),
-        cloud,
-        wanted,
-        timeout=timeout,
-        sleep=cloud.clock.sleep,
-        clock=cloud.clock,
-        chance=lambda: 0.5,
-    )
+    return runs.apply(image.Procedure(), cloud, wanted, timeout)
 
 
 def build(cloud, **keys):

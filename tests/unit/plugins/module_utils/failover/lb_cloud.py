@@ -12,16 +12,11 @@ from __future__ import annotations
 import copy
 import ipaddress
 
-from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import (
-    AlreadyExists,
-    Invalid,
-    NotFound,
-    Stale,
-)
-from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import full_url, last_part, normalise
+from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import AlreadyExists, Invalid, NotFound
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import full_url, normalise
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, lb
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.lb_goal import Group, LbGoal
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.objects_cloud import ObjectsCloud
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Broken
 
 NAME, REGION = "web", "us-central1"
@@ -36,8 +31,6 @@ PROBES = {
     "INTERNAL": {"35.191.0.0/16", "130.211.0.0/22"},
     "EXTERNAL": {"35.191.0.0/16", "209.85.152.0/22", "209.85.204.0/22"},
 }
-READS = ("get", "list_all", "list_groups", "list_members", "list_instances", "get_instance", "get_subnetwork")
-ASKS = ("test_permissions", "project_permissions", "get_health", "get_quotas", "list_firewalls")
 
 
 def instance(name, zone="a"):
@@ -66,27 +59,12 @@ def gone(**keys):
     return goal(present=False, **{"subnetwork": None, "address": None, "groups": None, **keys})
 
 
-class Cloud:
-    """fault(phase, verb, path): called before and after each request takes effect; what it raises, the client sees.
-
-    may_go_down: whether a run is at work that may take the address down.
-    """
-
-    project = "p"
+class Cloud(ObjectsCloud):
+    latency = 2.0
 
     def __init__(self):
-        self.clock = Clock()
-        self.latency = 2.0
-        self.fault = lambda phase, verb, path: None
-        self.resources, self.members, self.operations = {}, {}, set()
-        self.requests, self.log = [], []
-        self.may_go_down = False
-        self.served = {}
-        self.silent = []
-        self.health = {}
-        self.missing = set()
-        self.quotas = []
-        self._number = 0
+        super().__init__()
+        self.members, self.health, self.served = {}, {}, {}
         self.subnets = {
             SUBNET: {"ipCidrRange": "10.0.0.0/24", "network": full_url(NETWORK)},
             f"{SUBNET}2": {"ipCidrRange": "10.2.0.0/24", "network": full_url(NETWORK)},
@@ -108,7 +86,7 @@ class Cloud:
 
     def put(self, path, members=None, **body):
         """Something that others made."""
-        self._store(path, {"name": last_part(path), "description": "", **body})
+        super().put(path, **body)
         if members is not None:
             self.members[path] = list(members)
             if members:
@@ -119,10 +97,6 @@ class Cloud:
         """All that there is, or what is at the paths; for comparison."""
         chosen = {path: body for path, body in self.resources.items() if not paths or path in paths}
         return copy.deepcopy((chosen, {path: each for path, each in self.members.items() if path in chosen}))
-
-    @property
-    def mutations(self):
-        return [verb for verb, _path in self.requests if verb not in (*READS, *ASKS)]
 
     def live(self):
         """Forwarding rules that lead to backends: what clients see of them."""
@@ -152,14 +126,6 @@ class Cloud:
 
     # LbApi: reads
 
-    def get(self, path):
-        self._read("get", path)
-        return self._shown(path)
-
-    def list_all(self, path):
-        self._read("list_all", path)
-        return [self._shown(each) for each in self.resources if each.rpartition("/")[0] == path]
-
     def list_groups(self):
         self._read("list_groups", "")
         return [self._shown(each) for each in self.resources if "/instanceGroups/" in each], list(self.silent)
@@ -180,43 +146,12 @@ class Cloud:
             raise NotFound(f"The resource {path} was not found.", resource=path, status=404)
         return self.instances[path]
 
-    def get_subnetwork(self, path):
-        self._read("get_subnetwork", path)
-        if path not in self.subnets:
-            raise NotFound(f"The resource {path} was not found.", resource=path, status=404)
-        return self.subnets[path]
-
-    def test_permissions(self, path, permissions):
-        self._read("test_permissions", path)
-        return set(permissions) - self.missing
-
-    def project_permissions(self, project, permissions):
-        self._read("project_permissions", project)
-        return set(permissions) - self.missing
-
     def get_health(self, service, path):
         self._read("get_health", path)
         found = ((each, self.health.get(each)) for each in self.members[path])
         return [{"instance": full_url(each), "healthState": state} for each, state in found if state]
 
-    def get_quotas(self, region):
-        self._read("get_quotas", region)
-        return self.quotas
-
-    def list_firewalls(self, network):
-        self._read("list_firewalls", network)
-        return [self._shown(each) for each in self.resources if "/firewalls/" in each]
-
     # LbApi: changes
-
-    def insert(self, path, body, request_id):
-        self._change("insert", path, request_id, lambda: self._insert(path, body))
-
-    def patch(self, path, body, request_id):
-        self._change("patch", path, request_id, lambda: self._patch(path, body))
-
-    def delete(self, path, request_id):
-        self._change("delete", path, request_id, lambda: self._delete(path))
 
     def add_members(self, path, instances, request_id):
         self._change("add", path, request_id, lambda: self._add(path, list(instances)))
@@ -229,39 +164,6 @@ class Cloud:
 
     # The inside
 
-    def _read(self, verb, path):
-        self.requests.append((verb, path))
-        self.fault("before", verb, path)
-
-    def _change(self, verb, path, request_id, do):
-        self.requests.append((verb, path))
-        self.fault("before", verb, path)
-        if request_id not in self.operations:
-            do()
-            self.operations.add(request_id)
-            self.clock.now += self.latency
-            self.log.append((verb, path))
-        self.fault("after", verb, path)
-        self.check()
-
-    def _shown(self, path):
-        body = copy.deepcopy(self._find(path))
-        if "/addresses/" in path:
-            body["users"] = [full_url(each) for each in self._users(path)]
-        return body
-
-    def _find(self, path):
-        if path not in self.resources:
-            raise NotFound(f"The resource '{path}' was not found", resource=path, status=404)
-        return self.resources[path]
-
-    def _store(self, path, body):
-        self._number += 1
-        body = {name: value for name, value in body.items() if value not in (None, [], {})}
-        if path.split("/")[-2] in ("backendServices", "forwardingRules"):
-            body["fingerprint"] = f"fp{self._number}"
-        self.resources[path] = {"selfLink": full_url(path), **copy.deepcopy(body)}
-
     def _users(self, path):
         mine = self.resources[path]
         for other, body in self.resources.items():
@@ -270,52 +172,16 @@ class Cloud:
             if path in map(normalise, named) or ("/addresses/" in path and body.get("IPAddress") == mine["address"]):
                 yield other
 
+    def _free(self):
+        return (f"203.0.113.{number}" for number in range(10, 250))
+
     def _insert(self, path, body):
-        if path in self.resources:
-            raise AlreadyExists(f"The resource '{path}' already exists", resource=path, status=409)
-        if last_part(path) != body.get("name"):
-            raise Invalid("Invalid value for field 'resource.name'.", status=400)
-        self._check_body(path, body)
-        if "/addresses/" in path and "address" not in body:
-            taken = [each.get("address") for each in self.resources.values()]
-            free = (f"203.0.113.{number}" for number in range(10, 250))
-            body = {**body, "address": next(each for each in free if each not in taken)}
-        self._store(path, body)
+        super()._insert(path, body)
         if "/instanceGroups/" in path:
             self.members[path] = []
 
-    def _patch(self, path, patch):
-        found = self._find(path)
-        if "fingerprint" in found and patch.get("fingerprint") != found["fingerprint"]:
-            raise Stale("Invalid fingerprint.", resource=path, status=412)
-        if path.split("/")[-2] in ("addresses", "instanceGroups"):
-            raise Invalid("there is no such method", status=404)
-        if "/firewalls/" in path and "name" not in patch:
-            raise Invalid("Required field 'resource.name' not specified", status=400, code="required")
-        body = _merge(found, {name: value for name, value in patch.items() if name != "fingerprint"})
-        fixed = {
-            "backendServices": ("loadBalancingScheme", "name", "network"),
-            "firewalls": ("direction", "name", "network"),
-            "forwardingRules": tuple(name for name in body if name not in ("allowGlobalAccess", "networkTier")),
-            "healthChecks": ("name", "type"),
-        }[path.split("/")[-2]]
-        for name in fixed:
-            if name != "fingerprint" and body.get(name) != found.get(name):
-                raise Invalid(f"Invalid value for field 'resource.{name}': it cannot be changed.", status=400)
-        self._check_body(path, body)
-        self._store(path, body)
-
     def _delete(self, path):
-        self._find(path)
-        users = list(self._users(path))
-        if users:
-            raise Invalid(
-                f"The resource '{path}' is already being used by '{users[0]}'",
-                resource=path,
-                status=400,
-                code="resourceInUseByAnotherResource",
-            )
-        self.resources.pop(path)
+        super()._delete(path)
         self.members.pop(path, None)
 
     def _add(self, path, added):
@@ -345,10 +211,8 @@ class Cloud:
     # What the API refuses
 
     def _check_body(self, path, body):
+        super()._check_body(path, body)
         kind = path.split("/")[-2]
-        refused = getattr(self, f"_check_{kind}", lambda path, body: None)(path, body)
-        if refused:
-            raise Invalid(refused, resource=path, status=400, code="invalid")
         for name in ("backendService", *(["healthChecks"] if kind == "backendServices" else [])):
             for url in [body[name]] if isinstance(body.get(name), str) else body.get(name) or ():
                 if not url.startswith("https://"):
@@ -376,14 +240,7 @@ class Cloud:
         other = {"httpHealthCheck": "tcpHealthCheck"}.get(part, "httpHealthCheck")
         if part not in body or body.get(other) is not None:
             return "the type does not match"
-        if body.get("timeoutSec", 5) > body.get("checkIntervalSec", 5):
-            return "TimeoutSec should be less than checkIntervalSec."
-        return ""
-
-    def _check_firewalls(self, path, body):
-        if body.get("targetTags") and body.get("targetServiceAccounts"):
-            return "tags and service accounts exclude each other"
-        return "" if body.get("allowed") else "allowed is missing"
+        return super()._check_healthChecks(path, body)
 
     def _check_backendServices(self, path, body):
         backends = body.get("backends") or []
@@ -449,19 +306,6 @@ def _overlap(one, other):
     if one["IPProtocol"] != other["IPProtocol"]:
         return False
     return bool(one.get("allPorts") or other.get("allPorts") or set(one["ports"]) & set(other["ports"]))
-
-
-def _merge(old, patch):
-    """A JSON merge patch."""
-    new = dict(old)
-    for name, value in patch.items():
-        if value is None:
-            new.pop(name, None)
-        elif isinstance(value, dict):
-            new[name] = _merge(new.get(name) or {}, value)
-        else:
-            new[name] = value
-    return new
 
 
 def apply(cloud, wanted, **keys):

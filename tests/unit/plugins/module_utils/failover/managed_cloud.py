@@ -15,9 +15,8 @@ import re
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import AlreadyExists, Invalid, NotFound, Stale
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_names import full_url, last_part, normalise
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, group
-from ansible_collections.cloudha.vip.plugins.module_utils.failover.gcp_fields import merged
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.group_goal import GroupGoal, Member
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.objects_cloud import ObjectsCloud
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Broken
 
 NAME, REGION, ZONE = "web", "us-central1", "us-central1-f"
@@ -29,17 +28,6 @@ IMAGE, NEW, BROKEN = (f"projects/p/global/images/{each}" for each in ("one", "tw
 A, B = f"{IN_ZONE}/instances/node1", f"{IN_ZONE}/instances/node2"
 IP_A, IP_B = "10.0.0.11", "10.0.0.12"
 PAIR = (Member("node1", IP_A), Member("node2", IP_B))
-READS = (
-    "get",
-    "list_all",
-    "list_managers",
-    "list_templates",
-    "list_managed",
-    "list_configs",
-    "get_instance",
-    "get_subnetwork",
-)
-ASKS = ("test_permissions", "project_permissions", "get_quotas", "list_firewalls")
 BOOT, GONE = 20.0, 5.0  # seconds until an instance answers, and until a new machine takes the place of an old one
 
 
@@ -71,29 +59,13 @@ class Machine:
         self.is_pending = False
 
 
-class Cloud:
-    """fault(phase, verb, path): called before and after each request takes effect; what it raises, the client sees.
-
-    errors: by the names of instances, code and text of what keeps the group from making them.
-    may_go_down: whether a run is at work that may take the last instance away.
-    """
-
-    project = "p"
+class Cloud(ObjectsCloud):
+    """errors: by the names of instances, code and text of what keeps the group from making them."""
 
     def __init__(self):
-        self.clock = Clock()
-        self.latency = 1.0
-        self.fault = lambda phase, verb, path: None
-        self.resources, self.machines, self.configs, self.operations = {}, {}, {}, set()
-        self.requests, self.log = [], []
-        self.errors = {}
-        self.may_go_down = False
-        self.silent = []
-        self.missing = set()
-        self.quotas = []
+        super().__init__()
+        self.machines, self.configs, self.strangers, self.errors = {}, {}, {}, {}
         self.made = 0  # machines
-        self.strangers = {}
-        self._number = 0
         self.subnets = {
             SUBNET: {"ipCidrRange": "10.0.0.0/24", "network": full_url(NETWORK)},
             f"{PLACE}/subnetworks/more": {"ipCidrRange": "10.2.0.0/24", "network": full_url(NETWORK)},
@@ -102,11 +74,6 @@ class Cloud:
             self.put(image, status="READY")
 
     # What tests do and ask
-
-    def put(self, path, **body):
-        """Something that others made."""
-        self._store(path, {"name": last_part(path), "description": "", **body})
-        return self
 
     def settle(self, seconds=200.0):
         """Time passes."""
@@ -124,10 +91,6 @@ class Cloud:
         configs = {name: each["preservedState"] for name, each in self.configs.items()}
         return resources, machines, configs
 
-    @property
-    def mutations(self):
-        return [verb for verb, _path in self.requests if verb not in (*READS, *ASKS)]
-
     def serving(self):
         return [name for name, each in self.machines.items() if self._health(each) == "HEALTHY"]
 
@@ -142,11 +105,7 @@ class Cloud:
 
     def get(self, path):
         self._read("get", path)
-        return self._shown(path)
-
-    def list_all(self, path):
-        self._read("list_all", path)
-        return [self._shown(each) for each in self.resources if each.rpartition("/")[0] == path]
+        return self._machine_type(path) if "/machineTypes/" in path else self._shown(path)
 
     def list_managers(self):
         self._read("list_managers", "")
@@ -178,43 +137,16 @@ class Cloud:
         if path in self.strangers:
             return self.strangers[path]
         if name not in self.machines or not path.startswith(IN_ZONE) or not self._is_there(self.machines[name]):
-            status = 404 if path.startswith(PLACE.replace("regions", "zones")) else 400
+            status = 404 if self._is_place(path) else 400
             raise NotFound(f"The resource {path} was not found.", resource=path, status=status)
         interface = {"network": full_url(NETWORK), "networkIP": self.address_of(name) or "10.0.0.99"}
         return {"selfLink": full_url(path), "networkInterfaces": [interface], "tags": {"items": ["web"]}}
 
-    def get_subnetwork(self, path):
-        self._read("get_subnetwork", path)
-        if path not in self.subnets:
-            raise NotFound(f"The resource {path} was not found.", resource=path, status=404)
-        return self.subnets[path]
-
-    def test_permissions(self, path, permissions):
-        self._read("test_permissions", path)
-        return set(permissions) - self.missing
-
-    def project_permissions(self, project, permissions):
-        self._read("project_permissions", project)
-        return set(permissions) - self.missing
-
-    def get_quotas(self, region):
-        self._read("get_quotas", region)
-        return self.quotas
-
-    def list_firewalls(self, network):
-        self._read("list_firewalls", network)
-        return [self._shown(each) for each in self.resources if "/firewalls/" in each]
+    def list_instances(self):
+        self._read("list_instances", "")
+        return list(self.strangers.values()), self.silent
 
     # ManagedApi: changes
-
-    def insert(self, path, body, request_id):
-        self._change("insert", path, request_id, lambda: self._insert(path, body))
-
-    def patch(self, path, body, request_id):
-        self._change("patch", path, request_id, lambda: self._patch(path, body))
-
-    def delete(self, path, request_id):
-        self._change("delete", path, request_id, lambda: self._delete(path))
 
     def create_instance(self, path, config, request_id):
         self._change("create", f"{path}/{config['name']}", request_id, lambda: self._create(path, config))
@@ -233,21 +165,17 @@ class Cloud:
 
     # The inside
 
-    def _read(self, verb, path):
-        self.tick()
-        self.requests.append((verb, path))
-        self.fault("before", verb, path)
+    def _machine_type(self, path):
+        if not self._is_place(path) or not last_part(path).startswith("e2-"):
+            raise NotFound(
+                f"The resource {path} was not found.", resource=path, status=404 if self._is_place(path) else 400
+            )
+        return {"name": last_part(path)}
 
-    def _change(self, verb, path, request_id, do):
-        self.tick()
-        self.requests.append((verb, path))
-        self.fault("before", verb, path)
-        if request_id not in self.operations:
-            do()
-            self.operations.add(request_id)
-            self.clock.now += self.latency
-            self.log.append((verb, path))
-        self.fault("after", verb, path)
+    @staticmethod
+    def _is_place(path):
+        """Whether it is in a zone that is there."""
+        return path.startswith(PLACE.replace("regions", "zones"))
 
     def tick(self):
         """What the group has done by now: it heals."""
@@ -310,25 +238,6 @@ class Cloud:
     def _literal(self, kept):
         return (self.resources.get(self._reservation(kept)) or {}).get("address")
 
-    def _shown(self, path):
-        body = copy.deepcopy(self._find(path))
-        if "/addresses/" in path:
-            users = [name for name, each in self.machines.items() if self._reservation(each.kept) == path]
-            body["users"] = [full_url(f"{IN_ZONE}/instances/{name}") for name in users]
-        return body
-
-    def _find(self, path):
-        if path not in self.resources:
-            raise NotFound(f"The resource '{path}' was not found", resource=path, status=404)
-        return self.resources[path]
-
-    def _store(self, path, body):
-        self._number += 1
-        body = {name: value for name, value in body.items() if value not in (None, [], {})}
-        if "/instanceGroupManagers/" in path:
-            body["fingerprint"] = f"fp{self._number}"
-        self.resources[path] = {"selfLink": full_url(path), **copy.deepcopy(body)}
-
     def _users(self, path):
         for other, body in self.resources.items():
             if "/instanceGroupManagers/" in other:
@@ -338,67 +247,33 @@ class Cloud:
                     yield other
         for name, each in self.machines.items():
             if path in (each.template, self._reservation(each.kept)):
-                yield name
+                yield f"{IN_ZONE}/instances/{name}"
 
-    def _insert(self, path, body):
-        if path in self.resources:
-            raise AlreadyExists(f"The resource '{path}' already exists", resource=path, status=409)
-        if last_part(path) != body.get("name"):
-            raise Invalid("Invalid value for field 'resource.name'.", status=400)
-        self._check_body(path, body)
-        if "/addresses/" in path:
-            taken = [each.get("address") for each in self.resources.values()]
-            if body.get("address") in taken[:] and body.get("address"):
-                raise AlreadyExists(f"IP_IN_USE_BY_ANOTHER_RESOURCE - IP '{body['address']}'", status=409)
-            free = (f"10.0.0.{number}" for number in range(50, 90))
-            body = {"address": next(each for each in free if each not in taken), **body}
-        self._store(path, body)
-
-    def _patch(self, path, patch):
-        found = self._find(path)
-        if "fingerprint" in found and patch.get("fingerprint") != found["fingerprint"]:
-            raise Stale("Invalid fingerprint.", resource=path, status=412)
-        if path.split("/")[-2] in ("addresses", "instanceTemplates"):
-            raise Invalid("there is no such method", status=404)
-        body = merged(found, {name: value for name, value in patch.items() if name != "fingerprint"})
-        for name in {"firewalls": ("direction", "network"), "healthChecks": ("type",)}.get(path.split("/")[-2], ()):
-            if body.get(name) != found.get(name):
-                raise Invalid(f"Invalid value for field 'resource.{name}': it cannot be changed.", status=400)
-        self._check_body(path, body)
-        self._store(path, body)
-
-    def _check_body(self, path, body):
-        kind = path.split("/")[-2]
-        if kind == "instanceGroupManagers":
-            named = [each["instanceTemplate"] for each in body["versions"]]
-            named += [each["healthCheck"] for each in body["autoHealingPolicies"]]
-            assert len(body["autoHealingPolicies"]) == 1 and all(each.startswith("https://") for each in named)
-            for url in named:
-                self._find(normalise(url))
-            policy = body["updatePolicy"]
-            if policy["replacementMethod"] == "RECREATE" and policy["maxSurge"].get("fixed"):
-                raise Invalid("RECREATE requires maxSurge 0", status=400)
-            for each in ("maxSurge", "maxUnavailable"):
-                assert not {"fixed", "percent"} <= set(policy[each])
-        if kind == "healthChecks" and body.get("timeoutSec", 5) > body.get("checkIntervalSec", 5):
-            raise Invalid("TimeoutSec should be less than checkIntervalSec.", status=400)
-        if kind == "firewalls" and body.get("targetTags") and body.get("targetServiceAccounts"):
-            raise Invalid("tags and service accounts exclude each other", status=400)
+    def _free(self):
+        return (f"10.0.0.{number}" for number in range(50, 90))
 
     def _delete(self, path):
-        self._find(path)
-        users = [] if "/instanceGroupManagers/" in path else list(self._users(path))
-        if users:
-            raise Invalid(
-                f"The resource '{path}' is already being used by '{users[0]}'",
-                resource=path,
-                status=400,
-                code="resourceInUseByAnotherResource",
-            )
+        super()._delete(path)
         for name in self._of(path):
             self.machines.pop(name)
             self.configs.pop(name, None)
-        self.resources.pop(path)
+
+    def _check_addresses(self, _path, body):
+        address = body.get("address")
+        if address and any(address == each.get("address") for each in self.resources.values()):
+            raise AlreadyExists(f"IP_IN_USE_BY_ANOTHER_RESOURCE - IP '{address}'", status=409)
+
+    def _check_instanceGroupManagers(self, _path, body):
+        named = [each["instanceTemplate"] for each in body["versions"]]
+        named += [each["healthCheck"] for each in body["autoHealingPolicies"]]
+        assert len(body["autoHealingPolicies"]) == 1 and all(each.startswith("https://") for each in named)
+        for url in named:
+            self._find(normalise(url))
+        policy = body["updatePolicy"]
+        for each in ("maxSurge", "maxUnavailable"):
+            assert not {"fixed", "percent"} <= set(policy[each])
+        surplus = policy["replacementMethod"] == "RECREATE" and policy["maxSurge"].get("fixed")
+        return "RECREATE requires maxSurge 0" if surplus else ""
 
     def _template(self, path):
         return normalise(self._find(path)["versions"][-1]["instanceTemplate"])

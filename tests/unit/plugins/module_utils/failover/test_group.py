@@ -79,6 +79,27 @@ def test_it_is_made_and_a_second_run_changes_nothing():
         assert outcome.before.to_diff() == outcome.after.to_diff() and cloud.snapshot() == there
 
 
+def test_a_spare_place_has_all_but_instances():
+    cloud = Cloud()
+    spare = goal(empty=True)
+    planned = preview(cloud, spare)
+    outcome = apply(cloud, spare)
+    assert len(planned[0]) == len(outcome.steps) == 6 and planned[2] == outcome.after.to_diff()
+    assert GROUP in cloud.resources and cloud.machines == {}
+    assert {cloud.resources[path]["address"] for path in (RESERVED_A, RESERVED_B)} == {IP_A, IP_B}
+    assert not apply(cloud, spare).changed
+    ready = cloud.snapshot()
+    assert steps(apply(cloud, goal())) == ["create instance node1", "create instance node2"]
+    assert cloud.serving() == ["node1", "node2"] and cloud.address_of("node1") == IP_A
+    # And back: the addresses stay.
+    assert steps(apply(cloud, spare)) == ["delete instance node1", "delete instance node2"]
+    assert cloud.machines == {} and cloud.snapshot() == ready and not apply(cloud, spare).changed
+    # Another image is ready there, too.
+    assert "create instance node1" not in steps(apply(cloud, goal(empty=True, template={"image": NEW})))
+    apply(cloud, only(members=PAIR))
+    assert cloud.image_of("node1") == NEW
+
+
 def test_both_instances_boot_at_once():
     cloud = Cloud()
     apply(cloud, goal())
@@ -244,6 +265,28 @@ def test_instances_and_addresses_of_others():
     with pytest.raises(engine.Refused, match=r"the address 10.0.0.11 of node3 is in use by .*instances/node1"):
         apply(cloud, only(members=(Member("node3", IP_A),)))
     assert cloud.mutations == []
+
+
+def test_addresses_of_others_that_are_not_reserved():
+    cloud = Cloud()
+    interface = {"name": "nic0", "network": full_url(NETWORK), "networkIP": IP_B}
+    cloud.strangers["other"] = {"selfLink": full_url(f"{A}0"), "networkInterfaces": [interface]}
+    with pytest.raises(engine.Refused, match=r"the address 10.0.0.12 of node2 is in use by .*instances/node10: choose"):
+        apply(cloud, goal())
+    assert cloud.mutations == []
+    interface["network"] = full_url("projects/p/global/networks/another")
+    assert apply(cloud, goal()).changed
+
+
+def test_whoever_may_not_look_is_not_refused():
+    cloud = Cloud()
+
+    def denied(phase, verb, path):
+        if verb == "list_instances" or "/machineTypes/" in path:
+            raise Denied("not for you")
+
+    cloud.fault = denied
+    assert apply(cloud, goal()).changed
 
 
 # --- adoption
@@ -421,6 +464,7 @@ def member(**keys):
             "image: 'projects/p/global/images/family/x' is no",
         ),
         ({"template": {"machine_type": "E2"}}, "machine_type: 'E2' is no name"),
+        ({"template": {"machine_type": "z9-huge"}}, "machine_type: there is no z9-huge in us-central1-f"),
         ({"template": {"tags": ["a b"]}}, "tags: 'a b' is no network tag"),
         ({"template": {"service_account": "x"}}, "service_account: 'x' is neither"),
         ({"template": {"service_account": "", "service_account_scopes": ["x"]}}, "only with a service account"),

@@ -10,7 +10,6 @@ import itertools
 
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Lost
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import group
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.group_goal import Member
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover import runs
@@ -25,7 +24,6 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.ma
     made,
     only,
 )
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Crash
 
 OTHER_PAIR = (Member("node1", "10.0.0.21"), Member("node3"))
 KILLED = {
@@ -39,70 +37,25 @@ KILLED = {
         made,
         only(members=OTHER_PAIR, template={"image": NEW, "metadata": {"a": "b"}}, initial_delay_s=60, exclusive=True),
     ),
+    "a spare place": (Cloud, goal(empty=True)),
+    "another image for a spare place": (made, goal(empty=True, template={"image": NEW})),
     "taken away": (made, gone()),
 }
-WRITES = ("insert", "patch", "delete", "create", "config", "replace", "recreate", "remove")
 
 
-class Killer:
-    """Kills a run before or after its change of a number, from 0."""
-
-    def __init__(self, number, phase):
-        self.left = number
-        self.phase = phase
-
-    def __call__(self, phase, verb, path):
-        if phase == self.phase and verb in WRITES:
-            self.left -= 1
-            if self.left < 0:
-                raise Crash
-
-
-class Loser:
-    """Loses the answer to each change once."""
-
-    def __init__(self, phase):
-        self.phase = phase
-        self.lost = set()
-
-    def __call__(self, phase, verb, path):
-        if phase == self.phase and verb in WRITES and (verb, path) not in self.lost:
-            self.lost.add((verb, path))
-            raise Lost("the connection was lost", resource=path)
+def there(cloud):
+    """With how many instances were made: none once too often."""
+    return cloud.snapshot(), cloud.made
 
 
 @pytest.mark.parametrize("case", KILLED)
 def test_killed_at_each_request_and_run_again(case):
-    start, wanted = KILLED[case]
-    calm = start()
-    changes = len(apply(calm, wanted).steps)
-    assert changes > 1
-    for number, phase in itertools.product(range(changes), ("before", "after")):
-        cloud = start()
-        cloud.fault = Killer(number, phase)
-        with pytest.raises(Crash):
-            apply(cloud, wanted)
-        cloud.fault = lambda when, verb, path: None
-        outcome = apply(cloud, wanted)
-        same = outcome.before.to_diff() == outcome.after.to_diff()
-        assert outcome.changed != same, "a change that no difference shows, or a difference without one"
-        assert cloud.snapshot() == calm.snapshot()
-        assert cloud.made == calm.made, "an instance was made once too often"
-        assert not apply(cloud, wanted).changed
+    runs.killed_at_each_change(apply, *KILLED[case], there)
 
 
 @pytest.mark.parametrize("case", KILLED)
 def test_answers_that_are_lost(case):
-    """The request took effect, or did not; the run goes on, and nothing happens twice."""
-    start, wanted = KILLED[case]
-    calm = start()
-    apply(calm, wanted)
-    for phase in ("before", "after"):
-        cloud = start()
-        cloud.fault = Loser(phase)
-        outcome = apply(cloud, wanted)
-        assert outcome.changed and not apply(cloud, wanted).changed
-        assert cloud.made == calm.made
+    runs.answers_that_are_lost(apply, *KILLED[case], there)
 
 
 # --- two at once

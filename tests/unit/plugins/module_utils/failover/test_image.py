@@ -17,6 +17,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.failover.image_goal im
     PRESENT,
     builder_name,
 )
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover import runs
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.image_cloud import (
     BASE,
     BUILDER,
@@ -25,6 +26,7 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.im
     NAME,
     NEWER,
     READS,
+    ZONE,
     Cloud,
     apply,
     build,
@@ -34,7 +36,6 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.im
     made,
     ready_to_become,
 )
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Crash
 
 LABELS = {"cloudha-vip-image": NAME}
 
@@ -144,19 +145,6 @@ KILLED = {
 PHASES = ("before", "during", "after")
 
 
-class Fault:
-    """Raises an error at the change of a number, from 0, in a phase."""
-
-    def __init__(self, number, phase, error):
-        self.left, self.phase, self.error = number, phase, error
-
-    def __call__(self, phase, verb, _path):
-        if phase == self.phase and verb not in READS:
-            self.left -= 1
-            if self.left == -1:
-                raise self.error
-
-
 @pytest.mark.parametrize("at_once", [True, False], ids=["at once", "later"])
 @pytest.mark.parametrize("case", KILLED)
 def test_killed_at_each_change_and_run_again(case, at_once):
@@ -168,8 +156,8 @@ def test_killed_at_each_change_and_run_again(case, at_once):
     for number, phase in itertools.product(range(changes), PHASES):
         cloud = start()
         cloud.may_vanish = wanted.state == "absent"
-        cloud.fault = Fault(number, phase, Crash())
-        with pytest.raises(Crash):
+        cloud.fault = runs.Fault(number, phase, runs.Crash())
+        with pytest.raises(runs.Crash):
             apply(cloud, wanted)
         cloud.fault = lambda *_: None
         if not at_once:
@@ -189,7 +177,7 @@ def test_lost_answers(case, phase):
     for number in range(len(expected.steps)):
         cloud = start()
         cloud.may_vanish = wanted.state == "absent"
-        cloud.fault = Fault(number, phase, Lost("the connection was lost"))
+        cloud.fault = runs.Fault(number, phase, Lost("the connection was lost"))
         outcome = apply(cloud, wanted)
         assert outcome.changed and cloud.left() == calm.left(), number
 
@@ -312,6 +300,11 @@ def test_absent_without_a_zone_looks_for_no_builder():
 
 # --- refused
 
+OTHER = {
+    "network": "projects/p/global/networks/net",
+    "networkIP": "10.100.2.9",
+    "aliasIpRanges": [{"ipCidrRange": "10.100.3.0/28"}],
+}
 FOREIGN = {"labels": {"cloudha-vip-image": "other"}}
 REFUSED = {
     "a foreign builder": (
@@ -356,6 +349,21 @@ REFUSED = {
         lambda: Cloud().put(IMAGE, status="READY", deprecated={"state": "OBSOLETE"}),
         goal(PRESENT),
         "is deprecated as OBSOLETE",
+    ),
+    "a machine type that the zone does not have": (
+        Cloud,
+        goal(BUILDING, machine_type="z9-huge"),
+        "machine_type: there is no z9-huge in us-central1-a",
+    ),
+    "an address that another instance has": (
+        lambda: Cloud().put(f"projects/p/zones/{ZONE}/instances/other", networkInterfaces=[OTHER]),
+        goal(BUILDING, address="10.100.2.9"),
+        f"address: the address 10.100.2.9 of {NAME}-builder is in use by projects/p/zones/{ZONE}/instances/other",
+    ),
+    "an address in a range that another instance has": (
+        lambda: Cloud().put(f"projects/p/zones/{ZONE}/instances/other", networkInterfaces=[OTHER]),
+        goal(BUILDING, address="10.100.3.7"),
+        "address: the address 10.100.3.7 of",
     ),
     "used": (
         lambda: made().template("t-1", IMAGE).template("t-2", IMAGE).template("t-3", BASE),
@@ -428,7 +436,7 @@ def test_permissions_that_only_the_second_half_needs_are_asked_for_first():
 
 def test_an_error_that_no_repetition_mends_ends_the_run():
     cloud = Cloud()
-    cloud.fault = Fault(0, "before", Exhausted("the zone has none left"))
+    cloud.fault = runs.Fault(0, "before", Exhausted("the zone has none left"))
     with pytest.raises(engine.Failed, match=r"create instance .*the zone has none left; there is no image"):
         apply(cloud, goal(BUILDING))
     assert cloud.mutations == ["insert"] and cloud.left() == {}

@@ -26,30 +26,18 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.im
 )
 
 
-class Play:
+class Play(runs.Turns):
     """What a playbook does: a builder, the roles on it, and the image; one item after the other."""
 
     def __init__(self, cloud, **keys):
         self.cloud, self.keys = cloud, keys
         self.run = self._actor(goal(BUILDING, **keys))
         self.builder = None
-        self.over = self.unreachable = False
+        self.unreachable = False
 
     @property
     def error(self):
         return self.run.error
-
-    def go(self, count=1):
-        for _each in range(count):
-            if not self.over:
-                self._next()
-
-    def end(self):
-        count = 0
-        while not self.over:
-            self._next()
-            count += 1
-        return count
 
     def _actor(self, wanted):
         return runs.Actor(image.Procedure(), self.cloud, wanted, timeout=3000)

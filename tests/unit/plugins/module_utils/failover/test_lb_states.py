@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
-from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Lost
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.lb_goal import Group
+from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover import runs
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.lb_cloud import (
     BOTH,
     EXTERNAL,
@@ -24,7 +22,6 @@ from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.lb
     made,
     theirs,
 )
-from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.runs import Crash
 
 KILLED = {
     "made": (Cloud, goal()),
@@ -51,61 +48,11 @@ def without_fingerprints(cloud):
     return resources, members
 
 
-WRITES = ("insert", "patch", "delete", "add", "remove", "set_target")
-
-
-class Killer:
-    """Kills a run before or after its change of a number, from 0."""
-
-    def __init__(self, number, phase):
-        self.left = number
-        self.phase = phase
-
-    def __call__(self, phase, verb, path):
-        if phase == self.phase and verb in WRITES:
-            self.left -= 1
-            if self.left < 0:
-                raise Crash
-
-
-class Loser:
-    """Loses the answer to each change once."""
-
-    def __init__(self, phase):
-        self.phase = phase
-        self.lost = set()
-
-    def __call__(self, phase, verb, path):
-        if phase == self.phase and verb in WRITES and (verb, path) not in self.lost:
-            self.lost.add((verb, path))
-            raise Lost("the connection was lost", resource=path)
-
-
 @pytest.mark.parametrize("case", KILLED)
 def test_killed_at_each_request_and_run_again(case):
-    start, wanted = KILLED[case]
-    calm = start()
-    changes = len(apply(calm, wanted).steps)
-    assert changes > 1
-    for number, phase in itertools.product(range(changes), ("before", "after")):
-        cloud = start()
-        cloud.fault = Killer(number, phase)
-        with pytest.raises(Crash):
-            apply(cloud, wanted)
-        cloud.fault = lambda when, verb, path: None
-        outcome = apply(cloud, wanted)
-        same = outcome.before.to_diff() == outcome.after.to_diff()
-        assert outcome.changed != same, "a change that no difference shows, or a difference without one"
-        assert without_fingerprints(cloud) == without_fingerprints(calm)
-        assert not apply(cloud, wanted).changed
+    runs.killed_at_each_change(apply, *KILLED[case], without_fingerprints)
 
 
 @pytest.mark.parametrize("case", KILLED)
 def test_answers_that_are_lost(case):
-    """The request took effect, or did not; the run goes on, and nothing happens twice."""
-    start, wanted = KILLED[case]
-    for phase in ("before", "after"):
-        cloud = start()
-        cloud.fault = Loser(phase)
-        outcome = apply(cloud, wanted)
-        assert outcome.changed and not apply(cloud, wanted).changed
+    runs.answers_that_are_lost(apply, *KILLED[case], without_fingerprints)
