@@ -36,11 +36,15 @@ def import_ours():
 
 
 class Module:
-    """A module that runs; as `subprocess.Popen`. environment: the variables that it has. of: the Python package."""
+    """A module that runs; as `subprocess.Popen`.
 
-    def __init__(self, module, arguments, environment, of=MODULES):
+    environment: the variables that it has. of: the Python package. first: a program that its process runs before it.
+    """
+
+    def __init__(self, module, arguments, environment, of=MODULES, first=""):
         self._place = tempfile.TemporaryDirectory(prefix="cloudha-module-")
-        self._process = _context.Process(target=_run, args=(of + module, arguments, environment, self._place.name))
+        words = (of + module, arguments, environment, self._place.name, first)
+        self._process = _context.Process(target=_run, args=words)
         self._process.start()
         self._turn = threading.Lock()  # of two who ask how it ended at once, one would be told wrongly
 
@@ -77,7 +81,7 @@ def _text(path):
         return ""
 
 
-def _run(module, arguments, environment, place):
+def _run(module, arguments, environment, place, first):
     for descriptor, name in ((1, "out"), (2, "err")):
         opened = os.open(f"{place}/{name}", os.O_WRONLY | os.O_CREAT)
         os.dup2(opened, descriptor)
@@ -88,4 +92,5 @@ def _run(module, arguments, environment, place):
     # No run may send more changes than it is allowed.
     budget.count(pathlib.Path(place, "beyond").write_text)
     sys.stdin = io.TextIOWrapper(io.BytesIO(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()))
+    exec(first, {})
     importlib.import_module(module).main()

@@ -6,46 +6,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import dataclasses
-import functools
-import importlib
-import io
-import json
-import os
-import re
-
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from busy import until
 
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import group
-from ansible_collections.cloudha.vip.tests.contract import forked, gce_machines, lb_api
-from ansible_collections.cloudha.vip.tests.contract.proxy import Proxy
-from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import PROJECT, ROOT, Module, token_without
-from lab import topology
+from ansible_collections.cloudha.vip.tests.contract import gce_machines, gcp_site, lb_api
+from ansible_collections.cloudha.vip.tests.contract.gcp_site import REGION
+from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import PROJECT
 from lab.gce.memory import MemoryPlane
-from lab.gce.server import local
-from lab.gce.world import Network, Principal, Subnetwork
+from lab.gce.world import Principal
 
-NAME, ZONE, REGION = "web", "us-central1-c", "us-central1"
+NAME, ZONE = "web", f"{REGION}-c"
 IP_A, IP_B = "10.100.7.1", "10.100.7.2"
 PAIR = [{"name": "web1", "address": IP_A}, {"name": "web2", "address": IP_B}]
 CHECK = {"port": 8080, "path": "/up", "interval_s": 1, "timeout_s": 1, "healthy_threshold": 1, "unhealthy_threshold": 1}
 WHOLE = {"instances": PAIR, "image": "one", "subnetwork": "ip-failover-subnet", "health_check": CHECK}
 MANAGER = f"/projects/{PROJECT}/zones/{ZONE}/instanceGroupManagers/{NAME}"
+POLL = 0.05
 IMAGES = ("one", "two", "broken")
 ACCOUNT = "node@lab-project.iam.gserviceaccount.com"
-# What docs/gcp.md says that a controller needs.
-LEAST = frozenset(
-    re.findall(
-        r"^  - (\w+\.\w+\.\w+)$",
-        (ROOT / "docs/gcp.md").read_text().partition("Autohealing groups, controller")[2].partition("```")[0],
-        re.M,
-    )
-)
-_TOKEN = "lab-controller-token"
+LEAST = gcp_site.least("Autohealing groups, controller")
 
 
 class Plane(MemoryPlane):
@@ -56,32 +36,14 @@ class Plane(MemoryPlane):
         return self.answers.get(instance, "broken" not in image)
 
 
-def world():
-    """That of the lab, and what may be wrong in one."""
-    lab = topology.get("gcp_route_heartbeat").world
-    return dataclasses.replace(
-        lab,
-        networks=(*lab.networks, Network("other")),
-        subnetworks=(
-            *lab.subnetworks,
-            Subnetwork("more-subnet", "ip-failover", REGION, "10.102.0.0/16"),
-            Subnetwork("other-subnet", "other", REGION, "10.101.0.0/16"),
-        ),
-        principals=(
-            *lab.principals,
-            Principal("least", ("least-token",), LEAST),
-            *(Principal(f"all but {each}", (token_without(each),), LEAST - {each}) for each in LEAST),
-            Principal("nobody", ("nobody-token",), frozenset()),
-            Principal(ACCOUNT, ("node-token",), frozenset()),
-        ),
-    )
-
-
-class Site:
-    """The API, and the modules in front of it: in this process, or as processes of their own."""
+class Site(gcp_site.Site):
+    module = "gcp_autohealing_group"
+    # A module that is a process of its own looks at the group as often as one in this process.
+    first = f"import {group.__name__} as group\ngroup.POLL = {POLL}"
+    where = {"name": NAME, "zone": ZONE, "timeout": 300}
 
     def __init__(self, api):
-        self.api = api
+        super().__init__(api)
         self.caller = lb_api.Balancer(api)
         self.usual = {"latency_s": 0.0, "boot_s": 0.0}
         self.behave(**self.usual)
@@ -91,43 +53,6 @@ class Site:
             self.caller.made(gce_machines.IMAGES, {"name": name, "sourceDisk": source})
         self.others = self.there()
         api.requests.clear()
-
-    @functools.cached_property
-    def proxy(self):
-        """Sees the requests of whoever is started, or given its `endpoint`."""
-        return Proxy(("127.0.0.1", int(self.api.root.rpartition(":")[2])))
-
-    @property
-    def endpoint(self):
-        """That of the proxy."""
-        return f"{self.proxy.url}/compute/v1"
-
-    def start(self, module="gcp_autohealing_group", **options):
-        """A process of its own, behind the proxy."""
-        return Module(module, self.endpoint, **self._options(options))
-
-    def run(self, module="gcp_autohealing_group", **options):
-        """What the module says, which runs in this process; that takes a tenth of the time."""
-        arguments = {"auth_kind": "accesstoken", "access_token": _TOKEN, "endpoint": self.api.endpoint}
-        arguments = {key: value for key, value in {**arguments, **self._options(options)}.items() if value is not None}
-        main = importlib.import_module(forked.MODULES + module).main
-        said = io.StringIO()
-        given = patch_module_args(copy.deepcopy(arguments))
-        with given, contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:
-            main()
-        result = json.loads(said.getvalue())
-        assert bool(result.get("failed")) == bool(ended.value.code)
-        assert arguments["access_token"] not in said.getvalue()
-        return result
-
-    def info(self, **options):
-        return self.run("gcp_autohealing_group_info", **options)
-
-    def behave(self, **told):
-        self.api.admin("PATCH", "/behaviour", told)
-
-    def mutations(self):
-        return [(entry["method"], entry["path"], entry["status"]) for entry in self.api.requests if entry["mutation"]]
 
     def there(self):
         """What there is, by kind: names and what was asked for; nothing that the API makes up anew each time."""
@@ -175,35 +100,19 @@ class Site:
     def until_healthy(self, *names):
         until(lambda: self.healthy() == set(names))
 
-    @staticmethod
-    def _options(options):
-        return {"project": PROJECT, "name": NAME, "zone": ZONE, "timeout": 300, **options}
 
-    def close(self):
-        if "proxy" in vars(self):
-            self.proxy.close()
-
-
-@contextlib.contextmanager
 def a_site(**changes):
-    """One as long as the block lasts; changes: to its world."""
-    with local(dataclasses.replace(world(), **changes), Plane()) as api:
-        site = Site(api)
-        try:
-            yield site
-        finally:
-            site.close()
+    principal = Principal(ACCOUNT, ("node-token",), frozenset())
+    return gcp_site.serving(Site, gcp_site.world(LEAST, principal), Plane, **changes)
 
 
 @pytest.fixture
 def site(monkeypatch):
     """With nothing there."""
-    for name in [each for each in os.environ if each.startswith("GCP_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(group, "POLL", 0.05)
+    gcp_site.forget_environment(monkeypatch)
+    monkeypatch.setattr(group, "POLL", POLL)
     with a_site() as one:
         yield one
-        assert one.api.violations == []
 
 
 @pytest.fixture

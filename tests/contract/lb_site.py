@@ -6,28 +6,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import dataclasses
 import functools
-import importlib
-import io
-import json
-import os
-import re
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from busy import until
 
-from ansible_collections.cloudha.vip.tests.contract import forked
-from ansible_collections.cloudha.vip.tests.contract.proxy import Proxy
-from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import PROJECT, ROOT, Module, token_without
-from lab import topology
-from lab.gce.server import MemoryPlane, local
-from lab.gce.world import Instance, Network, Principal, Subnetwork
+from ansible_collections.cloudha.vip.tests.contract import gcp_site
+from ansible_collections.cloudha.vip.tests.contract.gcp_site import REGION
+from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import PROJECT
+from lab.gce.world import Instance
 
-NAME, REGION, ADDRESS = "web", "us-central1", "10.100.9.1"
+NAME, ADDRESS = "web", "10.100.9.1"
 NODE1 = f"projects/{PROJECT}/zones/{REGION}-a/instances/node1"
 NODE2 = f"projects/{PROJECT}/zones/{REGION}-b/instances/node2"
 GROUPS = [
@@ -36,93 +26,27 @@ GROUPS = [
 ]
 WHOLE = {"subnetwork": "ip-failover-subnet", "address": ADDRESS, "groups": GROUPS}
 EXTERNAL = {"scheme": "external", "subnetwork": None, "address": None, "network": "ip-failover"}
-# What docs/gcp.md says that a controller needs.
-LEAST = frozenset(
-    re.findall(
-        r"^  - (compute\.\w+\.\w+)$",
-        (ROOT / "docs/gcp.md").read_text().partition("Load balancers, controller")[2].partition("```")[0],
-        re.M,
-    )
-)
+LEAST = gcp_site.least("Load balancers, controller")
 KINDS = ("addresses", "firewalls", "forwardingRules", "healthChecks", "instanceGroups", "backendServices")
-_TOKEN = "lab-controller-token"
 
 
 def world():
-    """That of the lab, and what may be wrong in one."""
-    lab = topology.get("gcp_route_heartbeat").world
+    found = gcp_site.world(LEAST)
     elsewhere = Instance("elsewhere", f"{REGION}-a", "other", "other-subnet", "10.101.4.3")
     spare = Instance("spare", f"{REGION}-a", "ip-failover", "ip-failover-subnet", "10.100.4.4")
-    return dataclasses.replace(
-        lab,
-        networks=(*lab.networks, Network("other")),
-        subnetworks=(
-            *lab.subnetworks,
-            Subnetwork("more-subnet", "ip-failover", REGION, "10.102.0.0/16"),
-            Subnetwork("other-subnet", "other", REGION, "10.101.0.0/16"),
-        ),
-        instances=(*lab.instances, elsewhere, spare),
-        principals=(
-            *lab.principals,
-            Principal("least", ("least-token",), LEAST),
-            *(Principal(f"all but {each}", (token_without(each),), LEAST - {each}) for each in LEAST),
-            Principal("nobody", ("nobody-token",), frozenset()),
-        ),
-    )
+    return dataclasses.replace(found, instances=(*found.instances, elsewhere, spare))
 
 
-def run_here(module, arguments):
-    """What a module says, which runs in this process."""
-    main = importlib.import_module(forked.MODULES + module).main
-    said = io.StringIO()
-    given = patch_module_args(copy.deepcopy(arguments))
-    with given, contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:
-        main()
-    result = json.loads(said.getvalue())
-    assert bool(result.get("failed")) == bool(ended.value.code)
-    assert arguments["access_token"] not in said.getvalue()
-    return result
+class Site(gcp_site.Site):
+    """A new one for each test would take longer than the test: forget() and made() bring a known state back."""
 
-
-class Site:
-    """The API, and the modules in front of it: in this process, or as processes of their own.
-
-    A new one for each test would take longer than the test: forget() and made() bring a known state back.
-    """
+    module = "gcp_passthrough_lb"
+    where = {"name": NAME, "region": REGION, "timeout": 300}
 
     def __init__(self, api):
-        self.api = api
+        super().__init__(api)
         self._empty = self._saved()
         self._usual = api.admin("GET", "/behaviour")
-
-    @functools.cached_property
-    def proxy(self):
-        """Sees the requests of whoever is started, or given its `endpoint`."""
-        return Proxy(("127.0.0.1", int(self.api.root.rpartition(":")[2])))
-
-    @property
-    def endpoint(self):
-        """That of the proxy."""
-        return f"{self.proxy.url}/compute/v1"
-
-    def start(self, module="gcp_passthrough_lb", **options):
-        """A process of its own, behind the proxy."""
-        return Module(module, self.endpoint, **self._options(options))
-
-    def run(self, module="gcp_passthrough_lb", **options):
-        """What the module says, which runs in this process; that takes a tenth of the time."""
-        arguments = {"auth_kind": "accesstoken", "access_token": _TOKEN, "endpoint": self.api.endpoint}
-        arguments = {key: value for key, value in {**arguments, **self._options(options)}.items() if value is not None}
-        return run_here(module, arguments)
-
-    def info(self, **options):
-        return self.run("gcp_passthrough_lb_info", **options)
-
-    def behave(self, **told):
-        self.api.admin("PATCH", "/behaviour", told)
-
-    def mutations(self):
-        return [(entry["method"], entry["path"], entry["status"]) for entry in self.api.requests if entry["mutation"]]
 
     def there(self):
         """What there is, by kind: names and what was asked for; nothing that the API makes up anew each time."""
@@ -185,31 +109,15 @@ class Site:
             self.api.cloud.balancers.health.clear()
         self.api.requests.clear()
 
-    @staticmethod
-    def _options(options):
-        return {"project": PROJECT, "name": NAME, "region": REGION, "timeout": 300, **options}
 
-    def close(self):
-        if "proxy" in vars(self):
-            self.proxy.close()
-
-
-@contextlib.contextmanager
 def a_site(**changes):
-    """One as long as the block lasts; changes: to its world."""
-    with local(dataclasses.replace(world(), **changes), MemoryPlane()) as api:
-        site = Site(api)
-        try:
-            yield site
-        finally:
-            site.close()
+    return gcp_site.serving(Site, world(), **changes)
 
 
 @pytest.fixture(scope="module")
 def one_site():
     with pytest.MonkeyPatch.context() as patch:
-        for name in [each for each in os.environ if each.startswith("GCP_")]:
-            patch.delenv(name)
+        gcp_site.forget_environment(patch)
         with a_site() as site:
             yield site
 

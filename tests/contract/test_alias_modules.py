@@ -183,6 +183,7 @@ BAD_INPUT = [
     ({"ranges": ["10.99.0.1"]}, ["10.99.0.1/32", "outside the ranges of the subnet", "10.100.0.0/16"]),
     ({"ranges": ["10.100.8.0/24"]}, ["10.100.8.0/24 overlaps", MINE, A]),
     ({"ranges": ["10.100.2.3"]}, ["overlaps the primary address", C]),
+    ({"ranges": ["169.254.1.1"]}, ["'169.254.1.1' is in 169.254.0.0/16 (link-local)"]),
     ({"ranges": [X, "10.100.9.0/24"]}, ["overlap"]),
     ({"ranges": [X, "10.100.9.1"]}, ["twice"]),
     ({"ranges": ["10.100.9.1/24"]}, ["10.100.9.1/24", "bits beyond"]),

@@ -280,6 +280,7 @@ BAD_INPUT = [
     ({"vip": {"ip_addr": "192.168.7.247"}}, ["192.168.7.247", "in use by the guest node1"]),
     ({"vip": {"ip_addr": "192.168.7.245"}}, ["192.168.7.245", "in use by the group taken"]),
     ({"vip": {"ip_addr": "192.168.7.60"}}, ["192.168.7.60", "is reserved", "reserved=true"]),
+    ({"vip": {"ip_addr": "0.0.0.0"}}, ["vip: ip_addr: '0.0.0.0' is in 0.0.0.0/8"]),
     ({"vip": {"ip_addr": "one"}}, ["'one' is not an IPv4 address"]),
     ({"vip": {"ip_addr": VIP, "network_id": "second-subnet"}}, ["on one network"]),
     ({"vip": {"network_id": "nosuch"}}, ["there is no network nosuch"]),

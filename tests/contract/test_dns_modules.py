@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 import re
 import signal
 
@@ -16,7 +15,7 @@ import pytest
 from busy import until
 from dns import message, query, rcode
 
-from ansible_collections.cloudha.vip.tests.contract.lb_site import run_here
+from ansible_collections.cloudha.vip.tests.contract.gcp_site import forget_environment, run_here
 from ansible_collections.cloudha.vip.tests.contract.proxy import Hangup, Proxy
 from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import (
     PASSING,
@@ -113,8 +112,7 @@ class Site:
 
 @pytest.fixture
 def site(monkeypatch):
-    for name in [each for each in os.environ if each.startswith("GCP_")]:
-        monkeypatch.delenv(name)
+    forget_environment(monkeypatch)
     with local(world()) as api:
         proxy = Proxy(("127.0.0.1", int(api.root.rpartition(":")[2])))
         try:

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,21 @@ REGION = "--region=us-central1"
 SUBNET = ("--network=ip-failover", "--subnet=ip-failover-subnet")
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[subprocess.Popen[str]]:
+    """Google's client, which has imported all that it needs."""
+    program = Path(__file__).with_name("gcloud_server.py")
+    environment = {**os.environ, "CLOUDSDK_PYTHON_ARGS": f"-S {program}"}
+    with subprocess.Popen(
+        ["gcloud"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin
+        process.stdin.close()  # it ends
+
+
 @pytest.fixture
-def gcloud(gce: Local, tmp_path: Path) -> Gcloud:
+def gcloud(gce: Local, tmp_path: Path, server: subprocess.Popen[str]) -> Gcloud:
     """Runs `gcloud compute`, or another service, and returns what it prints, from JSON."""
     (tmp_path / "token").write_text("lab-controller-token")
     environment = {
@@ -40,17 +53,15 @@ def gcloud(gce: Local, tmp_path: Path) -> Gcloud:
     }
 
     def run(*words: str, succeeds: bool = True, service: str = "compute") -> Any:
-        done = subprocess.run(
-            ["gcloud", service, *words, "--format=json"],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode == 0) == succeeds, done.stderr
-        return json.loads(done.stdout or "null") if succeeds else done.stderr
+        out, err = tmp_path / "out", tmp_path / "err"
+        for file in (out, err):
+            file.unlink(missing_ok=True)
+        command = {"words": [service, *words, "--format=json"], "environment": environment, "timeout": 60}
+        command |= {"directory": str(tmp_path), "out": str(out), "err": str(err)}
+        assert server.stdin and server.stdout
+        print(json.dumps(command), file=server.stdin, flush=True)
+        assert (int(server.stdout.readline()) == 0) == succeeds, err.read_text()
+        return json.loads(out.read_text() or "null") if succeeds else err.read_text()
 
     return run
 

@@ -21,7 +21,7 @@ DEBIAN = ("--image-project=debian-cloud", "--image-family=debian-12")
 LIKE = ("--machine-type=e2-small", "--subnet=ip-failover-subnet", "--no-address", "--tags=backend", "--can-ip-forward")
 SILENT = "--no-user-output-enabled"  # what it says is no JSON
 ACCOUNT = (f"--service-account={AGENT}", "--scopes=cloud-platform")
-gcloud = test_gcloud.gcloud  # fixture
+gcloud, server = test_gcloud.gcloud, test_gcloud.server  # fixtures
 
 
 @pytest.fixture

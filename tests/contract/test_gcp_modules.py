@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -59,9 +60,9 @@ def token_without(permission):
 
 
 class Module:
-    """A module as a process, started as Ansible starts it."""
+    """A module as a process, started as Ansible starts it. first: a program that its process runs before it."""
 
-    def __init__(self, module, endpoint, /, **options):
+    def __init__(self, module, endpoint, /, *, first="", **options):
         arguments = {
             "auth_kind": "accesstoken",
             "access_token": "lab-controller-token",
@@ -71,7 +72,7 @@ class Module:
         arguments = {key: value for key, value in arguments.items() if value is not None}
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("GCP_", "GOOGLE_"))}
         environment |= {"NO_GCE_CHECK": "true", "CLOUDSDK_CONFIG": "/nonexistent"}
-        self.process = forked.Module(module, arguments, environment)
+        self.process = forked.Module(module, arguments, environment, first=first)
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -100,12 +101,22 @@ class Plane(MemoryPlane):
             self.trail.append(hops)
 
 
-class Site:
-    """The API, what is behind it, and the modules in front."""
+class Api:
+    """The API, and what is behind it."""
 
     def __init__(self, api, proxy):
         self.api = api
         self.proxy = proxy
+
+    def behave(self, **told):
+        self.api.admin("PATCH", "/behaviour", told)
+
+    def mutations(self):
+        return [(entry["method"], entry["path"], entry["status"]) for entry in self.api.requests if entry["mutation"]]
+
+
+class Site(Api):
+    """With the modules in front."""
 
     def start(self, module="gcp_route_failover", **options):
         return Module(module, f"{self.proxy.url}/compute/v1", **{**WHERE, **QUICK, **options})
@@ -115,12 +126,6 @@ class Site:
 
     def info(self, **options):
         return Module("gcp_route_info", f"{self.proxy.url}/compute/v1", **{**WHERE, **options}).result()
-
-    def behave(self, **told):
-        self.api.admin("PATCH", "/behaviour", told)
-
-    def mutations(self):
-        return [(entry["method"], entry["path"], entry["status"]) for entry in self.api.requests if entry["mutation"]]
 
     def routes(self):
         return {name: route["nextHopInstance"].partition("v1/")[2] for name, route in self.api.cloud.routes.items()}
@@ -160,17 +165,24 @@ def world():
     )
 
 
-@pytest.fixture
-def site():
-    with local(world(), Plane()) as api:
+@contextlib.contextmanager
+def serving(site_of, its_world, plane):
+    """A site of this class as long as the block lasts."""
+    with local(its_world, plane) as api:
         api.cloud.plane.power("off", False)
         api.admin("PATCH", "/behaviour", {"latency_s": 0.02})
         proxy = Proxy(("127.0.0.1", int(api.root.rpartition(":")[2])))
         try:
-            yield Site(api, proxy)
+            yield site_of(api, proxy)
         finally:
             proxy.close()
         assert api.violations == []
+
+
+@pytest.fixture
+def site():
+    with serving(Site, world(), Plane()) as found:
+        yield found
 
 
 def converged(site, holder):
@@ -384,6 +396,8 @@ BAD_INPUT = [
     ({"destination": "10.100.7.7/32"}, ["destination", "inside", "10.100.0.0/16"]),
     ({"destination": "10.100.0.0/16"}, ["destination", "inside", "10.100.0.0/16"]),
     ({"destination": "10.200.1.1"}, ["destination", "10.200.1.1/32"]),
+    ({"destination": "127.0.0.0/8"}, ["destination: '127.0.0.0/8' is in 127.0.0.0/8", "choose another one"]),
+    ({"destination": "0.0.0.0/0"}, ["destination: '0.0.0.0/0' has addresses of 0.0.0.0/8"]),
     ({"priority": 65536}, ["priority", "65536"]),
     ({"priority": 0}, ["priority", "no room"]),
     ({"access_token": "wrong"}, ["401", "credentials"]),

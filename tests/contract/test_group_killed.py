@@ -12,38 +12,17 @@ import pytest
 from busy import until
 
 from ansible_collections.cloudha.vip.tests.contract import group_site
+from ansible_collections.cloudha.vip.tests.contract.gcp_site import KillAtAChange
 from ansible_collections.cloudha.vip.tests.contract.group_site import PAIR, WHOLE
-from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import Kill
 
 site, made = group_site.site, group_site.made  # fixtures
 
-READS = ("listManagedInstances", "listPerInstanceConfigs", "testIamPermissions", "/wait")
 CHANGED = {
     "image": "two",
     "instances": [{"name": "web1", "address": "10.100.7.8"}, {"name": "web3", "address": "10.100.7.3"}],
     "health_check": {"port": 6000},
     "exclusive": True,
 }
-
-
-class KillAtAChange(Kill):
-    """Counts only requests that change something: one that reads leaves nothing else behind.
-
-    After the answer to such a request its operation goes on, whether the module waits for it or not.
-    """
-
-    def __init__(self, site, number, moment):
-        super().__init__(number, moment)
-        self.site = site
-        self.seen = set()
-
-    def __call__(self, number, moment):
-        verb, path = self.site.proxy.requests[number - 1]
-        if verb == "GET" or path.partition("?")[0].endswith(READS):
-            return
-        self.seen.add(number)
-        if (len(self.seen), moment) == self.at and self.armed.wait(10):
-            self.victim.kill()
 
 
 def settled(site):

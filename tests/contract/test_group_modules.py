@@ -21,9 +21,8 @@ from ansible_collections.cloudha.vip.tests.contract.group_site import (
     PAIR,
     WHOLE,
     ZONE,
-    token_without,
 )
-from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import PASSING
+from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import PASSING, token_without
 
 site, made = group_site.site, group_site.made  # fixtures
 
@@ -64,6 +63,20 @@ def test_all_is_taken_away(made):
     assert result["notes"] == [] and made.kinds() == {}
     made.api.requests.clear()
     assert not made.run(state="absent")["changed"] and made.mutations() == []
+
+
+def test_a_spare_place_is_ready_for_its_instances(site):
+    told = site.run(**WHOLE, state="prepared")
+    assert told["changed"] and told["instances"] == [], told
+    assert not site.run(**WHOLE, state="prepared")["changed"]
+    ready = site.there()
+    told = site.run(**WHOLE)
+    assert [each["name"] for each in told["steps"]] == ["create instance", "create instance"], told["steps"]
+    assert [each["address"] for each in told["instances"]] == [each["address"] for each in PAIR]
+    told = site.run(**WHOLE, state="prepared")
+    assert [each["name"] for each in told["steps"]] == ["delete instance", "delete instance"], told["steps"]
+    assert site.info()["instances"] == [] and site.there() == ready
+    assert not site.run(state="absent").get("failed")
 
 
 def test_a_new_image_is_rolled_out(made):
@@ -149,6 +162,16 @@ def test_a_zone_that_is_down(made):
     assert result["changed"] and any(f"a group of this name in {ZONE} may use it" in each for each in result["notes"])
     made.behave(zone_outage=[])
     assert not made.run(**WHOLE).get("failed")
+
+
+def test_who_looks_at_a_zone_that_is_down_is_told_at_once(made):
+    made.behave(zone_outage=[ZONE])
+    made.api.requests.clear()
+    told = made.info(timeout=300)
+    assert told["failed"] and f"no answer for the zone {ZONE}" in told["msg"]
+    assert len([each for each in made.api.requests if "/aggregated/" in each["path"]]) == 1
+    made.behave(zone_outage=[])
+    assert made.info()["exists"]
 
 
 def test_what_two_groups_of_a_name_share(made):
@@ -301,6 +324,8 @@ BAD_INPUT = [
         ["metadata: all values together are longer"],
     ),
     ({"zone": "us-central1"}, ["zone: 'us-central1' is no name of a zone"]),
+    ({"zone": "us-central1-zz"}, ["zone: us-central1-zz does not exist"]),
+    ({"machine_type": "e2-huge"}, ["machine_type: there is no e2-huge in us-central1-c", "choose another one"]),
     ({"service_account": "a@b c"}, ["service_account: 'a@b c' is neither"]),
     ({"firewall": {"target_service_accounts": ["a@b"]}}, ["firewall.target_service_accounts: 'a@b' is no e-mail"]),
     (
@@ -349,20 +374,30 @@ def test_an_image_that_is_obsolete(site):
     assert site.mutations() == []
 
 
-def test_an_address_that_turns_out_to_be_in_use(site):
-    """The first look cannot know of an address that nobody has reserved; the group would try to take it for ever."""
-    taken = "10.100.2.1"  # node1 has it
-    result = site.run(**{**ONE, "instances": [{"name": "web1", "address": taken}]})
-    assert result["failed"], result
-    assert f"instances: the address {taken} of web1 is in use by" in result["msg"], result["msg"]
-    assert "instances/node1: choose another one" in result["msg"]
+def test_an_address_that_an_instance_has_already(site):
+    """The group would try to take it for ever."""
+    taken = {**ONE, "instances": [{"name": "web1", "address": "10.100.2.1"}]}  # node1 has it
+    for options in ({"_ansible_check_mode": True}, {}):
+        result = site.run(**taken, **options)
+        assert result["failed"] and not result["changed"] and site.mutations() == [], result
+        assert "instances: the address 10.100.2.1 of web1 is in use by" in result["msg"], result["msg"]
+        assert "instances/node1: choose another one" in result["msg"]
+    # Whoever may not list instances learns it from the reservation.
+    result = site.run(**taken, access_token=token_without("compute.instances.list"))
+    assert result["failed"] and "the address 10.100.2.1 of web1 is in use by" in result["msg"], result["msg"]
     assert "instanceGroupManagers" not in site.kinds()
 
 
 # --- permissions and failures
 
 # Without these the module knows less, and does the same; or the API asks for them, and the module does not.
-UNASKED = {"compute.images.get", "compute.instanceTemplates.get", "iam.serviceAccounts.actAs"}
+UNASKED = {
+    "compute.images.get",
+    "compute.instanceTemplates.get",
+    "compute.instances.list",
+    "compute.machineTypes.get",
+    "iam.serviceAccounts.actAs",
+}
 EVERYTHING = {
     **ONE,
     "service_account": ACCOUNT,

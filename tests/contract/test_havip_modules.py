@@ -274,6 +274,8 @@ BAD_INPUT = [
     ((Generic, Huawei, Stack), {"address": "10.9.0.1"}, ["10.9.0.1 is outside"]),
     ((Generic, Huawei, Stack), {"address": "10.0.0.11"}, ["10.0.0.11 belongs to", "node1"]),
     ((Generic, Huawei, Stack), {"address": "nonsense"}, ["address: 'nonsense'"]),
+    ((Generic, Huawei, Stack), {"address": "127.0.0.1"}, ["address: '127.0.0.1' is in 127.0.0.0/8"]),
+    ((Generic, Huawei, Stack), {"address": "ff02::12"}, ["address: 'ff02::12' is in ff00::/8 (multicast)"]),
     ((Generic, Huawei, Stack), {"network": "nosuch"}, ["nosuch"]),
     ((Generic, Huawei, Stack), {"address": None, "name": None}, ["name: say which"]),
     ((Generic, Huawei, Stack), {"exclusive": True}, ["exclusive: give members"]),

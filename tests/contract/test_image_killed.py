@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
 
 from ansible_collections.cloudha.vip.tests.contract import image_site
+from ansible_collections.cloudha.vip.tests.contract.gcp_site import KillAtAChange, forget_environment
 from ansible_collections.cloudha.vip.tests.contract.image_site import ABSENT, BUILD, NAME, PRESENT, a_site
-from ansible_collections.cloudha.vip.tests.contract.test_lb_killed import KillAtAChange
 
 site = image_site.site  # fixture
 
@@ -48,8 +47,7 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch):
-    for name in [each for each in os.environ if each.startswith("GCP_")]:
-        monkeypatch.delenv(name)
+    forget_environment(monkeypatch)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

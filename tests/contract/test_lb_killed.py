@@ -11,12 +11,11 @@ import signal
 import pytest
 
 from ansible_collections.cloudha.vip.tests.contract import lb_site
+from ansible_collections.cloudha.vip.tests.contract.gcp_site import KillAtAChange
 from ansible_collections.cloudha.vip.tests.contract.lb_site import GROUPS, REGION, WHOLE
-from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import Kill
 
 one_site, site, made = lb_site.one_site, lb_site.site, lb_site.made  # fixtures
 
-READS = ("listInstances", "getHealth", "testIamPermissions", "/wait")
 CHANGED = {
     **WHOLE,
     "ports": ["81"],
@@ -26,26 +25,6 @@ CHANGED = {
     "health_check": {"port": 6000},
     "failover": {"ratio": 0.5},
 }
-
-
-class KillAtAChange(Kill):
-    """Counts only requests that change something: one that reads leaves nothing else behind.
-
-    After the answer to such a request its operation goes on, whether the module waits for it or not.
-    """
-
-    def __init__(self, site, number, moment):
-        super().__init__(number, moment)
-        self.site = site
-        self.seen = set()
-
-    def __call__(self, number, moment):
-        verb, path = self.site.proxy.requests[number - 1]
-        if verb == "GET" or path.partition("?")[0].endswith(READS):
-            return
-        self.seen.add(number)
-        if (len(self.seen), moment) == self.at and self.armed.wait(10):
-            self.victim.kill()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

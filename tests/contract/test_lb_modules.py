@@ -22,9 +22,8 @@ from ansible_collections.cloudha.vip.tests.contract.lb_site import (
     NODE2,
     REGION,
     WHOLE,
-    token_without,
 )
-from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import PASSING
+from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import PASSING, token_without
 from lab import topology
 
 one_site, site, made = lb_site.one_site, lb_site.site, lb_site.made  # fixtures
@@ -273,6 +272,7 @@ BAD_INPUT = [
         ({"address": f"10.100.{each}"}, [f"address: 10.100.{each} is one of the four that Google keeps"])
         for each in ("0.0", "0.1", "255.254", "255.255")
     ),
+    ({"address": "127.0.0.1"}, ["address: '127.0.0.1' is in 127.0.0.0/8"]),
     ({"address": "10.100.4.4"}, ["address: 10.100.4.4 is in use by", "instances/spare"]),
     ({"ports": ["1", "2", "3", "4", "5", "6"]}, ["ports: 6 are too many"]),
     # Ansible by itself would show the token then, which site.run() looks for.

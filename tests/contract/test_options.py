@@ -44,6 +44,7 @@ EXCEPTIONS = {
     "switchover_lock_nodes",
     "switchover_lock_s",
     "switchover_lock_ended",
+    "gcp_image_stand_in",
 }
 
 
@@ -85,33 +86,41 @@ def of_python(path: Path) -> list[Any]:
         if isinstance(target, ast.Name)
     } | {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
-    def value(node: ast.AST | None, seen: tuple[str, ...] = ()) -> Any:
+    # Each name once, as functions use each other; one that uses itself has nothing more in there.
+    known: dict[str, Any] = {}
+
+    def value(node: ast.AST | None) -> Any:
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.Name):
-            known = node.id in assigned and node.id not in seen
-            return value(assigned[node.id], (*seen, node.id)) if known else None
+            if node.id in assigned and node.id not in known:
+                known[node.id] = None
+                known[node.id] = value(assigned[node.id])
+            return known.get(node.id)
         if isinstance(node, ast.Dict):
             both = zip(node.keys, node.values, strict=True)
-            return [{key.value if isinstance(key, ast.Constant) else None: value(item, seen)} for key, item in both]
+            return [{key.value if isinstance(key, ast.Constant) else None: value(item)} for key, item in both]
         if isinstance(node, ast.Call):
-            return [{word.arg: value(word.value, seen)} for word in node.keywords] + [
-                value(item, seen) for item in [node.func, *node.args]
+            return [{word.arg: value(word.value)} for word in node.keywords] + [
+                value(item) for item in [node.func, *node.args]
             ]
-        return [value(item, seen) for item in ast.iter_child_nodes(node)] if node else None
+        return [value(item) for item in ast.iter_child_nodes(node)] if node else None
 
     return [value(tree)]
 
 
-def pairs(value: Any) -> Iterator[tuple[str, Any]]:
+def pairs(top: Any) -> Iterator[tuple[str, Any]]:
     """Every key, with its value, at any depth."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield str(key), item
-            yield from pairs(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from pairs(item)
+    left: list[Any] = [top]
+    seen: set[Any] = set()
+    while left:
+        value = left.pop()
+        if not isinstance(value, (dict, list)) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            yield from ((str(key), item) for key, item in value.items())
+        left += value.values() if isinstance(value, dict) else value
 
 
 @functools.cache
@@ -128,21 +137,24 @@ def given() -> dict[str, list[Any]]:
     return found
 
 
-def keys_below(value: Any, seen: frozenset[str] = frozenset()) -> set[str]:
+def keys_below(top: Any) -> set[str]:
     """The keys in a value, also in its templates and in the variables that these name."""
     keys: set[str] = set()
-    if isinstance(value, str) and "{" in value:
-        keys.update(re.findall(r"['\"](\w+)['\"]\s*:", value))
-        named = set(re.findall(r"\b[a-z]\w+\b", value)) & set(given()) - seen
-        for name in named:
-            if "_" in name:  # variables; other words of templates are filters and tests
-                keys |= keys_below(given()[name], seen | named)
-    elif isinstance(value, list):
-        for item in value:
-            keys |= keys_below(item, seen)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            keys |= {str(key)} | keys_below(item, seen)
+    left: list[Any] = [top]
+    seen: set[Any] = set()
+    while left:
+        value = left.pop()
+        if isinstance(value, str) and "{" in value:
+            keys.update(re.findall(r"['\"](\w+)['\"]\s*:", value))
+            # Variables: other words of templates are filters and tests.
+            named = {word for word in re.findall(r"\b[a-z]\w+\b", value) if "_" in word and word in given()} - seen
+            seen |= named
+            left += [each for name in named for each in given()[name]]
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            keys |= set(map(str, value))
+            left += value.values()
     return keys
 
 

@@ -20,7 +20,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.clouds.session import 
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.tokens import FixedToken
 from ansible_collections.cloudha.vip.plugins.module_utils.failover import engine, route_set_node
 from ansible_collections.cloudha.vip.plugins.module_utils.failover.route_set_goal import NodeGoal
-from ansible_collections.cloudha.vip.tests.contract.proxy import Proxy
+from ansible_collections.cloudha.vip.tests.contract import test_gcp_modules
 from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import (
     DESTINATION,
     LEAST,
@@ -36,7 +36,7 @@ from ansible_collections.cloudha.vip.tests.contract.test_gcp_modules import (
     token_without,
     world,
 )
-from lab.gce.server import MemoryPlane, local
+from lab.gce.server import MemoryPlane
 
 NETWORK = f"projects/{PROJECT}/global/networks/ip-failover"
 ZONE_A = f"projects/{PROJECT}/zones/us-central1-a/instances"
@@ -56,12 +56,11 @@ DRAINED = members({"state": "drained"})
 REMOVED = members(None, {"state": "absent"})
 
 
-class Site:
-    """The API, what is behind it, and the modules in front."""
+class Site(test_gcp_modules.Api):
+    """With the modules in front."""
 
     def __init__(self, api, proxy):
-        self.api = api
-        self.proxy = proxy
+        super().__init__(api, proxy)
         self.cloud = api.cloud
 
     def start(self, wanted=None, module="gcp_route_set", **options):
@@ -75,9 +74,6 @@ class Site:
         options = {"members": [NODE1, NODE2], **options}
         return Module("gcp_route_set_info", f"{self.proxy.url}/compute/v1", **{**WHERE, **options}).result()
 
-    def behave(self, **told):
-        self.api.admin("PATCH", "/behaviour", told)
-
     def client(self, token):
         session, endpoint = StdlibSession(self.api.root), f"{self.api.root}/compute/v1"
         return Compute(session, PROJECT, tokens=FixedToken(token), endpoint=endpoint)
@@ -89,9 +85,6 @@ class Site:
 
     def names(self):
         return sorted(self.cloud.routes)
-
-    def mutations(self):
-        return [(entry["method"], entry["path"], entry["status"]) for entry in self.api.requests if entry["mutation"]]
 
     def forget(self):
         with self.cloud.lock:
@@ -111,15 +104,8 @@ class Site:
 
 @pytest.fixture
 def site():
-    with local(world(), MemoryPlane()) as api:
-        api.cloud.plane.power("off", False)
-        api.admin("PATCH", "/behaviour", {"latency_s": 0.02})
-        proxy = Proxy(("127.0.0.1", int(api.root.rpartition(":")[2])))
-        try:
-            yield Site(api, proxy)
-        finally:
-            proxy.close()
-        assert api.violations == []
+    with test_gcp_modules.serving(Site, world(), MemoryPlane()) as found:
+        yield found
 
 
 @pytest.fixture
@@ -271,6 +257,8 @@ BAD_INPUT = [
     ({"priority": -1}, ["priority: -1"]),
     ({"priority": True}, ["priority: true is no number"]),
     ({"members": [{"instance": NODE1, "priority": True}]}, ["members.priority: true is no number"]),
+    ({"destination": "224.0.0.0/4"}, ["destination: '224.0.0.0/4' is in 224.0.0.0/4 (multicast)"]),
+    ({"destination": "0.0.0.0/0"}, ["destination: '0.0.0.0/0' has addresses of 0.0.0.0/8"]),
     ({"destination": "10.200.1.1/²"}, ["destination: ", "prefix length must be a number"]),
     ({"destination": "10.200.1.²/32"}, ["destination: ", "is not an IPv4 network"]),
     ({"tags": ["Bad Tag"]}, ["tags: 'Bad Tag' is no network tag"]),

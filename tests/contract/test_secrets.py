@@ -10,7 +10,6 @@ import http.server
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,8 @@ from urllib.parse import parse_qs, quote
 import plays
 import pytest
 
+from ansible_collections.cloudha.vip.tests.contract import forked
+
 PASSWORD = 'hunter"2/with\\everything+and%41ünd more'
 PRIVATE = "pr1vate/key+of=UCloudStack"
 GIVEN = "gAAAAABgiven-token_0123456789/+=="
@@ -27,6 +28,7 @@ FETCHED = "ya29.fetched-token_9876543210abcdef/+=="
 URL_PASSWORD = "url-passw0rd-of-it"
 SECRETS = (PASSWORD, PRIVATE, GIVEN, FETCHED, URL_PASSWORD)
 PIECE = 16
+INSTEAD_OF_THE_LOG = "python/sitecustomize.py"
 
 
 def _unicode_escapes(text: str) -> str:
@@ -119,11 +121,10 @@ class Echo:
 SECONDS = 3
 ROUTE = {"name": "vip", "project": "p", "network": "n", "destination": "10.0.0.1/32", "timeout": SECONDS}
 ALIAS = {"ranges": ["10.0.0.9/32"], "project": "p", "timeout": SECONDS}
-# A library is imported first, which takes its time.
-IMAGE = {"name": "i", "project": "p", "zone": "us-east1-b", "timeout": 4 * SECONDS}
-BALANCER = {"name": "lb", "project": "p", "region": "r", "timeout": 4 * SECONDS}
+IMAGE = {"name": "i", "project": "p", "zone": "us-east1-b", "timeout": SECONDS}
+BALANCER = {"name": "lb", "project": "p", "region": "r", "timeout": SECONDS}
 DNS = {"name": "a.ha.internal", "managed_zone": "z", "project": "p", "timeout": SECONDS}
-GROUP = {"name": "web", "project": "p", "zone": "us-east1-b", "timeout": 4 * SECONDS}
+GROUP = {"name": "web", "project": "p", "zone": "us-east1-b", "timeout": SECONDS}
 TOKEN = {"auth_kind": "accesstoken", "access_token": GIVEN}
 HAVIP = {"network": "n", "address": "10.0.0.9", "timeout": SECONDS, "api_timeout": 10}
 USER = {"username": "operator", "password": PASSWORD, "project_name": "p", "user_domain_id": "default"}
@@ -176,7 +177,7 @@ RUNS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "an image, service account": (
         "gcp_image_info",
         {"project": "p", "auth_kind": "serviceaccount", "service_account_contents": "KEY", "endpoint": "URL/compute/v1"}
-        | {"timeout": 4 * SECONDS},
+        | {"timeout": SECONDS},
         True,
     ),
     "a name": (
@@ -272,7 +273,10 @@ def key() -> dict[str, str]:
 
 @pytest.fixture
 def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """What modules write into the log of the machine: a Python started from now on has this in place of it."""
+    """What modules write into the log of the machine: a Python started from now on has this in place of it.
+
+    A forked one has started before, and runs the same program.
+    """
     log = tmp_path / "journal"
     log.touch()
     place = tmp_path / "python/systemd"
@@ -282,7 +286,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         f"def send(*words, **fields):\n    with open({str(log)!r}, 'a') as f:\n        print(words, fields, file=f)\n"
         "def sendv(*words):\n    send(*words)\n"
     )
-    (place.parent / "sitecustomize.py").write_text(
+    (tmp_path / INSTEAD_OF_THE_LOG).write_text(
         f"import syslog\nopen_log = open\ndef write(*words):\n    with open_log({str(log)!r}, 'a') as f:\n"
         "        print(words, file=f)\nsyslog.syslog = write\n"
     )
@@ -299,21 +303,15 @@ def filled(value: Any, url: str, key: dict[str, str]) -> Any:
     return value.replace("URL", url) if isinstance(value, str) else value
 
 
-def run(module: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def run(module: str, options: dict[str, Any], journal: Path) -> tuple[dict[str, Any], str]:
     """A real AnsibleModule; its result, and all that it wrote."""
     arguments = {**options, "_ansible_verbosity": 3, "_ansible_diff": True}
-    process = subprocess.run(
-        [sys.executable, "-m", f"ansible_collections.cloudha.vip.plugins.modules.{module}"],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        env={
-            name: value for name, value in os.environ.items() if not name.startswith(("GCP_", "OS_", "HW_", "UCLOUD_"))
-        },
-    )
-    return json.loads(process.stdout), process.stdout + process.stderr
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("GCP_", "OS_", "HW_", "UCLOUD_"))
+    }
+    process = forked.Module(module, arguments, environment, first=(journal.parent / INSTEAD_OF_THE_LOG).read_text())
+    out, err = process.communicate(timeout=90)
+    return json.loads(out), out + err
 
 
 def found(text: str, secrets: set[str]) -> list[str]:
@@ -345,7 +343,7 @@ def test_what_an_api_repeats(name: str, style: str, key: dict[str, str], journal
     # UCloudStack refuses with 200, and a code inside.
     echo = Echo(style, logs_in, 200 if (name, style) == ("UCloudStack", "url") else None)
     try:
-        result, said = run(module, filled(options, echo.url, key))
+        result, said = run(module, filled(options, echo.url, key), journal)
     finally:
         echo.close()
     assert result.get("failed") and echo.requests >= 1 + logs_in, said
@@ -359,7 +357,7 @@ def test_what_an_api_repeats(name: str, style: str, key: dict[str, str], journal
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused_at_once(name: str, journal: Path) -> None:
     module, options = REFUSED[name]
-    result, said = run(module, options)
+    result, said = run(module, options, journal)
     assert result["failed"] and "Traceback" not in said
     if name in ("no such option", "no number") or name.endswith("no suboptions"):
         journal.write_text(f"Invoked with {journal.read_text()}")  # Ansible itself refuses, before it logs
@@ -367,7 +365,7 @@ def test_what_is_refused_at_once(name: str, journal: Path) -> None:
 
 
 def test_the_name_of_a_cloud_is_no_secret(journal: Path) -> None:
-    result, _said = run("havip_info", {"provider": "openstack", "cloud": "production-cloud"})
+    result, _said = run("havip_info", {"provider": "openstack", "cloud": "production-cloud"}, journal)
     assert result["invocation"]["module_args"]["cloud"] == "production-cloud" and "production-cloud" in result["msg"]
 
 

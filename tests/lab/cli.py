@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -28,7 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("lab: must run as root: it makes namespaces, mounts and control groups", file=sys.stderr)
         return 2
     try:
-        return options.verb(options) or 0
+        status = options.verb(options) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever reads it has read enough, as `head` has. Python writes the rest at its end, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
