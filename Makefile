@@ -10,7 +10,7 @@ LABS ?= 3
 # Another ansible-core for this one command: make demo ANSIBLE=2.17
 export ANSIBLE
 
-.PHONY: help setup demo test fresh versions lint sanity units clean-lab bench-failover bench-gcp-route bench-gcp-lb bench-alias bench-havip bench-nodes killed molecule release docs
+.PHONY: help setup demo test fresh versions lint sanity units clean-lab bench-failover bench-gcp-route bench-gcp-lb bench-gcp-machines bench-alias bench-havip bench-nodes killed molecule release docs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,7 +36,7 @@ test: ## Everything that CI runs [LABS=3]
 	@# Some labs at a time. What takes longest comes first, and files of short tests last: a worker keeps up to three
 	@# scopes that have one test, though another worker has nothing to do.
 	$(RUN) pytest -q -n $(LABS) --dist loadscope --no-loadscope-reorder -m 'not alone' $(PYTEST_ARGS) \
-	    $(addprefix tests/system/test_,onprem.py nodes.py molecule.py gcp_machines.py gcp_lb.py extending.py debian13.py \
+	    $(addprefix tests/system/test_,onprem.py nodes.py gcp_machines.py molecule.py debian13.py gcp_lb.py extending.py \
 	    gcp_route.py gcp_alias.py health_port.py gce_instances.py gce_lb_plane.py vpc.py lab.py cloudpods_lab.py \
 	    fabric.py) tests/node
 	@tests/again $(PYTEST_ARGS)
@@ -72,6 +72,9 @@ bench-gcp-route: ## What moves a route of a Google Cloud network: ours, gcloud, 
 
 bench-gcp-lb: ## What clients lose behind a load balancer of Google Cloud: ours, Google's timers and sample, Debian's agent
 	$(RUN) python bench/gcp_lb.py $(BENCH_ARGS)
+
+bench-gcp-machines: ## What clients lose when Google makes a node anew: ours, static routes
+	$(RUN) python bench/gcp_machines.py $(BENCH_ARGS)
 
 bench-alias: ## What moves alias ranges of Google Cloud, and what many of them cost: ours, gcloud, Debian's agent
 	$(RUN) python bench/alias_ip.py $(BENCH_ARGS)

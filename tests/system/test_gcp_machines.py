@@ -1,13 +1,15 @@
 # Copyright (c) 2026, the cloudha.vip contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two nodes that start from an image, each with a route of its own to a floating address.
+"""Nodes that start from an image: two with a route of their own to a floating address, or a single one with a name.
 
 Each topology is a class with a lab of its own, so that several can run at once.
 """
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -17,10 +19,11 @@ from logs import kept
 from pair import Pair, changes
 from releases import ALL
 
+from lab import topology
 from lab.lab import Lab
 
 NODES = ("node1", "node2")
-VIP = "10.200.1.1"
+VIP, NAME = "10.200.1.1", "web.ha.internal"
 # Whatever starts from this image has no service.
 BROKEN = """
 - name: Let nginx never start
@@ -40,9 +43,36 @@ class Machines(Pair):
         """Since the log was begun anew."""
         return [f"{each['method']} {each['path']}" for each in self.lab.api.log() if each["mutation"]]
 
-    def boots(self) -> dict[str, str]:
+    def boot(self, node: str) -> str:
         """A machine that was made anew has another one."""
-        return {node: self.ssh(node, "cat /proc/sys/kernel/random/boot_id").strip() for node in NODES}
+        return self.ssh(node, "cat /proc/sys/kernel/random/boot_id").strip()
+
+    def boots(self) -> dict[str, str]:
+        return {node: self.boot(node) for node in NODES}
+
+    def running(self) -> list[str]:
+        return [str(each["name"]) for each in self.lab.api.state()["instances"] if each["status"] == "RUNNING"]
+
+    @contextlib.contextmanager
+    def without_controller(self) -> Iterator[None]:
+        """Nothing that the controller sends arrives, and nothing comes to it."""
+        site = self.lab.site()
+
+        def plug(up: bool) -> None:
+            self.lab.keeper.run(lambda: site.fabric.set_carrier(topology.CONTROLLER, up=up))
+
+        plug(False)
+        try:
+            yield
+        finally:
+            plug(True)
+
+
+def asks(url: str) -> str:
+    """A command that shows what is there."""
+    return (
+        f"python3 -c 'import urllib.request as u; print(u.urlopen(\"{url}\", timeout=1).read().decode())' 2>/dev/null"
+    )
 
 
 @pytest.fixture(scope="class")
@@ -53,7 +83,7 @@ def nodes(
     with kept(Lab(lab_name(this.name.removeprefix("gcp_").replace("_", "")))) as lab:
         lab.up(this.name)
         lab.api.behave(latency_s=0.2, boot_s=5.0)
-        nodes = Machines(lab, tmp_path_factory.mktemp("nodes"), this.name, VIP)
+        nodes = Machines(lab, tmp_path_factory.mktemp("nodes"), this.name, this.address)
         nodes.deploy("--check")
         assert nodes.changing_requests() == []
         nodes.deploy()
@@ -62,17 +92,21 @@ def nodes(
 
 class Topology:
     name: ClassVar[str]
+    address: ClassVar[str] = VIP
+    there: ClassVar[tuple[str, ...]] = NODES
     serving: ClassVar[set[str]]
 
     def test_clients_are_served_and_a_second_run_changes_nothing(self, nodes: Machines) -> None:
         with nodes.client() as seen:
             assert nodes.play("status").returncode == 0
         assert seen.answered_by == self.serving and not seen.lost
-        boots = nodes.boots()
+        boots = [nodes.boot(node) for node in self.there]
         nodes.lab.api.forget()
         assert set(changes(nodes.deploy()).values()) == {0}
-        assert nodes.changing_requests() == [] and nodes.boots() == boots
+        assert nodes.changing_requests() == [] and [nodes.boot(node) for node in self.there] == boots
 
+
+class Routes(Topology):
     def test_a_switchover_and_back_loses_no_request_but_those_under_way(self, nodes: Machines) -> None:
         for words, serving in (({"switchover_from": "node1"}, {"node2"}), ({"switchover_to": "node1"}, self.serving)):
             with nodes.client() as seen:
@@ -88,8 +122,8 @@ class Topology:
     ) -> None:
         before = nodes.boots()
         nodes.lab.fault("instance_deleted", "node1", undo_after=60)
-        until(lambda: "node1" not in self.running(nodes), 30, "node1 is still there")
-        with nodes.client() as seen:
+        until(lambda: "node1" not in nodes.running(), 30, "node1 is still there")
+        with nodes.client() as seen, nodes.without_controller():
             until(lambda: self.well(nodes), 120, "node1 does not come back")
         assert seen.lost == seen.in_flight and seen.answered_by == {*self.serving, "node2"}
         assert nodes.boots()["node1"] != before["node1"]
@@ -102,7 +136,7 @@ class Topology:
             nodes.deploy(nginx_page="another page")
         assert seen.lost == seen.in_flight and seen.answered_by == set(NODES)
         assert all(nodes.boots()[node] != before[node] for node in NODES)
-        assert nodes.ssh("client1", f"curl --silent http://{VIP}/") == "another page"
+        assert nodes.ssh("client1", asks(f"http://{VIP}/")).strip() == "another page"
 
     @pytest.mark.left_out
     @ONLY_VERSIONS
@@ -121,13 +155,9 @@ class Topology:
     def test_teardown_takes_everything_away(self, nodes: Machines) -> None:
         done = nodes.play("teardown")
         assert done.returncode == 0, done.stdout[-3000:]
-        assert not set(self.running(nodes)) & set(NODES)
+        assert not set(nodes.running()) & set(NODES)
         left = nodes.lab.api.state()
         assert [each["name"] for each in left["routes"] if each["destRange"] == f"{VIP}/32"] == []
-
-    @staticmethod
-    def running(nodes: Machines) -> list[str]:
-        return [str(each["name"]) for each in nodes.lab.api.state()["instances"] if each["status"] == "RUNNING"]
 
     @staticmethod
     def well(nodes: Machines) -> bool:
@@ -138,11 +168,60 @@ class Topology:
 
 @pytest.mark.left_out
 @ONLY_VERSIONS
-class TestEcmp(Topology):
+class TestEcmp(Routes):
     name = "gcp_route_ecmp"
     serving: ClassVar[set[str]] = set(NODES)
 
 
-class TestPriority(Topology):
+class TestPriority(Routes):
     name = "gcp_route_priority"
     serving: ClassVar[set[str]] = {"node1"}
+
+
+class TestAutohealing(Topology):
+    name = "gcp_autohealing"
+    address = NAME
+    there = ("node1",)
+    serving: ClassVar[set[str]] = {"node1"}
+
+    def test_a_node_that_is_made_anew_serves_without_a_controller(self, nodes: Machines) -> None:
+        before = nodes.boot("node1")
+        with nodes.client() as seen, nodes.without_controller():
+            nodes.lab.fault("instance_deleted", "node1", undo_after=60)
+            until(lambda: "node1" not in nodes.running(), 30, "node1 is still there")
+            until(lambda: "node1" in nodes.running(), 60, "node1 does not come back")
+        assert seen.lost > 0 and seen.answered_by == {"node1"}
+        assert nodes.boot("node1") != before
+
+    def test_in_a_lost_zone_the_switchover_makes_the_node_elsewhere_and_the_former_one_never_serves_again(
+        self, nodes: Machines
+    ) -> None:
+        zone = self.zone(nodes, "node1")
+        with nodes.client() as seen:
+            nodes.lab.api.behave(zone_outage=[zone])
+            begun = time.time_ns()
+            done = nodes.play("switchover", switchover_to="node2")
+            print(f"the switchover took {(time.time_ns() - begun) / 1e9:.1f} s\n{done.stdout[-3000:]}")
+            assert done.returncode == 0
+        assert seen.answered_by == {"node1", "node2"} and seen.split_brain_ms == 0
+        # The zone comes back, and the former node with it.
+        with nodes.client() as seen:
+            nodes.lab.api.behave(zone_outage=[])
+            former = nodes.lab.topology.machine("node1").address
+            nodes.until("client1", asks(f"http://{former}/healthz"))
+        assert seen.answered_by == {"node2"} and not seen.lost
+        with nodes.client() as seen:
+            nodes.deploy()
+        assert seen.answered_by == {"node2"} and not seen.lost
+        assert "node1" not in nodes.running()
+
+    def test_teardown_takes_everything_away(self, nodes: Machines) -> None:
+        done = nodes.play("teardown")
+        assert done.returncode == 0, done.stdout[-3000:]
+        left = nodes.lab.api.state()
+        assert not {each["name"] for each in left["instances"]} & set(NODES)
+
+    @staticmethod
+    def zone(nodes: Machines, node: str) -> str:
+        (its,) = [each["zone"] for each in nodes.lab.api.state()["instances"] if each["name"] == node]
+        return str(its.rpartition("/")[2])
