@@ -21,7 +21,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -525,6 +525,79 @@ class Contest(Results):
         except (Unfit, LabError) as error:
             say(f"{contestant.name}: once more: {error}")
         return trial(contestant, *case)
+
+
+class Abreast(Results):
+    """Rounds of trials, in which all contestants of a pattern suffer at once, each in a lab of its own.
+
+    Whatever else the machine does hits all of them. kinds: of stages with the methods up(), put_back(), trial() and
+    down(), which are made of the pattern and a number; each has the ``patterns`` that it takes part in.
+    """
+
+    def __init__(self, kinds: Sequence[type[Any]], only: Sequence[str] | None = None) -> None:
+        super().__init__(kinds)
+        self._there = []
+        for kind in kinds:
+            if only and kind.name not in only:
+                continue
+            if reason := kind.missing():
+                self.leave_out(kind.name, reason)
+            else:
+                self._there.append(kind)
+                self.versions |= kind.version()
+
+    def rounds(
+        self, pattern: str, faults: Sequence[str], trials: int, line: Callable[[Any], str], know: Callable[[Any], None]
+    ) -> Iterator[int]:
+        """Yields the number of rounds that are done after each. know: is told of each contestant that is up."""
+        kinds = [kind for kind in self._there if pattern in kind.patterns]
+        sides = [kind(pattern, number) for number, kind in enumerate(kinds, 1)]
+        if not sides:
+            return
+        with ThreadPoolExecutor(len(sides)) as pool:
+            try:
+                list(pool.map(lambda side: side.up(), sides))
+                for side in sides:
+                    know(side)
+                fit = [*sides]
+                for number in range(1, trials + 1):
+                    for fault in faults:
+                        self._trials(pool, fit, fault, (number - 0.5) / trials, line)
+                    yield number
+            finally:
+                list(pool.map(lambda side: side.down(), sides))
+
+    def _trials(self, pool: Executor, sides: list[Any], fault: str, phase: float, line: Callable[[Any], str]) -> None:
+        """One for each of ``sides``, of which those that fail twice are left out from then on."""
+
+        def attempt(side: Any) -> Any:
+            try:
+                side.put_back()
+                return side.trial(fault, phase)
+            except (Unfit, LabError, OSError) as error:
+                return error
+
+        def mend(side: Any) -> None:
+            with contextlib.suppress(LabError, OSError):  # the next trial tries again, and says it
+                side.put_back()
+
+        left = [*sides]
+        for _attempt in range(2):
+            found = list(pool.map(attempt, left))
+            # Only now: a machine that boots disturbs those who measure.
+            list(pool.map(mend, left))
+            failed = {}
+            for side, got in zip(left, found, strict=True):
+                if isinstance(got, Exception):
+                    failed[side], told = got, str(got)
+                else:
+                    self.results.setdefault((side.pattern, fault, side.name), []).append(got)
+                    told = line(got)
+                say(f"{side.pattern:<14} {fault:<16} {side.name:<28} {told}")
+            left = [*failed]
+        for side, error in failed.items():
+            sides.remove(side)
+            self.leave_out(side.name, f"{side.pattern}, {fault}: {str(error).strip().splitlines()[-1][:300]}")
 
 
 # --- the files

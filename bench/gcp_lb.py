@@ -18,15 +18,13 @@ Writes gcp_lb.json, gcp_lb.md and gcp_lb.svg into results/ beside this file.
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import contest
-from contest import Results, Unfit, say
+from contest import Abreast
 from gcp_lb_sides import (
     ACTIVE_ACTIVE,
     DEFAULTS,
@@ -46,8 +44,6 @@ from gcp_lb_sides import (
     Side,
 )
 
-from lab import LabError
-
 SLACK_MS = 300
 RATIO = 4
 
@@ -64,80 +60,20 @@ SHOWN = {
 }
 
 
-class Match(Results):
-    """Rounds of trials: all contestants of a pattern at once. health_checks: each contestant's."""
+class Match(Abreast):
+    """health_checks: each contestant's."""
 
     def __init__(self, only: Sequence[str] | None) -> None:
-        super().__init__(SIDES)
+        super().__init__(SIDES, only)
         self.health_checks: dict[str, str] = {}
-        self._there = []
-        for kind in SIDES:
-            if only and kind.name not in only:
-                continue
-            if reason := kind.missing():
-                self.leave_out(kind.name, reason)
-            else:
-                self._there.append(kind)
-                self.versions |= kind.version()
 
-    def rounds(self, pattern: str, trials: int) -> Iterator[int]:
-        """Yields the number of rounds that are done after each."""
-        kinds = [kind for kind in self._there if pattern in kind.patterns]
-        sides = [kind(pattern, number) for number, kind in enumerate(kinds, 1)]
-        if not sides:
-            return
-        with ThreadPoolExecutor(len(sides)) as pool:
-            try:
-                list(pool.map(Side.up, sides))
-                self._know(sides)
-                fit = [*sides]
-                for number in range(1, trials + 1):
-                    for fault in PATTERNS[pattern].faults:
-                        self._trials(pool, fit, fault, (number - 0.5) / trials)
-                    yield number
-            finally:
-                list(pool.map(Side.down, sides))
-
-    def _know(self, sides: Sequence[Side]) -> None:
-        for side in sides:
-            check = side.health_check()
-            keys = ("checkIntervalSec", "timeoutSec", "healthyThreshold", "unhealthyThreshold")
-            self.health_checks[side.name] = "interval {} s, timeout {} s, thresholds {} and {}".format(
-                *map(check.get, keys)
-            )
-            self.versions |= side.versions()
-
-    def _trials(self, pool: Executor, sides: list[Side], fault: str, phase: float) -> None:
-        """One for each of ``sides``, of which those that fail twice are left out from then on."""
-
-        def attempt(side: Side) -> Measured | Exception:
-            try:
-                side.put_back()
-                return side.trial(fault, phase)
-            except (Unfit, LabError, OSError) as error:
-                return error
-
-        def mend(side: Side) -> None:
-            with contextlib.suppress(LabError, OSError):  # the next trial tries again, and says it
-                side.put_back()
-
-        left = [*sides]
-        for _attempt in range(2):
-            found = list(pool.map(attempt, left))
-            # Only now: a machine that boots disturbs those who measure.
-            list(pool.map(mend, left))
-            failed = {}
-            for side, got in zip(left, found, strict=True):
-                if isinstance(got, Measured):
-                    self.results.setdefault((side.pattern, fault, side.name), []).append(got)
-                    told = line(got)
-                else:
-                    failed[side], told = got, str(got)
-                say(f"{side.pattern:<14} {fault:<15} {side.name:<28} {told}")
-            left = [*failed]
-        for side, error in failed.items():
-            sides.remove(side)
-            self.leave_out(side.name, f"{side.pattern}, {fault}: {str(error).strip().splitlines()[-1][:300]}")
+    def know(self, side: Side) -> None:
+        check = side.health_check()
+        keys = ("checkIntervalSec", "timeoutSec", "healthyThreshold", "unhealthyThreshold")
+        self.health_checks[side.name] = "interval {} s, timeout {} s, thresholds {} and {}".format(
+            *map(check.get, keys)
+        )
+        self.versions |= side.versions()
 
 
 def line(got: Measured) -> str:
@@ -271,7 +207,7 @@ def main() -> None:
     trials: dict[str, int] = {}
     for pattern in options.patterns:
         # After each round, so that a run which is stopped leaves what it measured.
-        for done in match.rounds(pattern, options.trials):
+        for done in match.rounds(pattern, PATTERNS[pattern].faults, options.trials, line, match.know):
             trials[pattern] = done
             record = document(match, trials)
             contest.write(options.results, "gcp_lb", record, tables(record), bars(record))
