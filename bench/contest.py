@@ -61,6 +61,15 @@ class Stage(ABC):
         self.address = self.variables["vip_address"].partition("/")[0]
         self._controller = ThreadPoolExecutor(1)
 
+    @classmethod
+    def missing(cls) -> str | None:
+        """Why it cannot take part, if so."""
+        return None
+
+    @classmethod
+    def version(cls) -> dict[str, str]:
+        return {}
+
     def up(self) -> None:
         self.lab.up(self.plan.name, progress=say)
         # A network namespace is a thread's own: this one sends what the controller sends.

@@ -80,15 +80,6 @@ class Side(Stage):
         self._suffers: tuple[str, str] | None = None
         self._region = self.zone(NODES[0]).rpartition("-")[0]
 
-    @classmethod
-    def missing(cls) -> str | None:
-        """Why it cannot take part, if so."""
-        return None
-
-    @classmethod
-    def version(cls) -> dict[str, str]:
-        return {}
-
     def versions(self) -> dict[str, str]:
         """Of what is on its nodes."""
         found = self.ssh(NODES[0], "dpkg-query -Wf '${Package} ${Version}\n' nginx keepalived", check=False)

@@ -67,14 +67,6 @@ class Side(Stage):
         self.pattern = pattern
         self._serving = f"--each-by {','.join(NODES)}" if pattern == ECMP else f"--by {OLD}"
 
-    @classmethod
-    def missing(cls) -> str | None:
-        return None
-
-    @classmethod
-    def version(cls) -> dict[str, str]:
-        return {}
-
     def asked(self) -> dict[str, Any]:
         """Variables of the playbook."""
         return {}

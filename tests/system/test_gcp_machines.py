@@ -53,6 +53,11 @@ class Machines(Pair):
     def running(self) -> list[str]:
         return [str(each["name"]) for each in self.lab.api.state()["instances"] if each["status"] == "RUNNING"]
 
+    def made(self, node: str) -> str:
+        """The id of its instance, another one when it was made anew; empty while there is none."""
+        found = [str(each["id"]) for each in self.lab.api.state()["instances"] if each["name"] == node]
+        return found[0] if found else ""
+
     @contextlib.contextmanager
     def without_controller(self) -> Iterator[None]:
         """Nothing that the controller sends arrives, and nothing comes to it."""
@@ -120,9 +125,9 @@ class Routes(Topology):
     def test_a_node_that_is_made_anew_serves_without_a_controller_and_its_return_costs_nothing(
         self, nodes: Machines
     ) -> None:
-        before = nodes.boots()
+        before, former = nodes.boots(), nodes.made("node1")
         nodes.lab.fault("instance_deleted", "node1", undo_after=60)
-        until(lambda: "node1" not in nodes.running(), 30, "node1 is still there")
+        until(lambda: nodes.made("node1") != former, 30, "node1 is still there")
         with nodes.client() as seen, nodes.without_controller():
             until(lambda: self.well(nodes), 120, "node1 does not come back")
         assert seen.lost == seen.in_flight and seen.answered_by == {*self.serving, "node2"}
@@ -185,10 +190,10 @@ class TestAutohealing(Topology):
     serving: ClassVar[set[str]] = {"node1"}
 
     def test_a_node_that_is_made_anew_serves_without_a_controller(self, nodes: Machines) -> None:
-        before = nodes.boot("node1")
+        before, former = nodes.boot("node1"), nodes.made("node1")
         with nodes.client() as seen, nodes.without_controller():
             nodes.lab.fault("instance_deleted", "node1", undo_after=60)
-            until(lambda: "node1" not in nodes.running(), 30, "node1 is still there")
+            until(lambda: nodes.made("node1") != former, 30, "node1 is still there")
             until(lambda: "node1" in nodes.running(), 60, "node1 does not come back")
         assert seen.lost > 0 and seen.answered_by == {"node1"}
         assert nodes.boot("node1") != before
