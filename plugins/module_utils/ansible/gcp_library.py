@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import importlib
 import traceback
 
 from ansible.module_utils.basic import missing_required_lib
 
-from ..clouds.gce_library import LIBRARY, Library, resource_manager
+from ..clouds.gce_library import Library, library, resource_manager
 from . import gcp
 
 TYPE_CHECKING = False
@@ -30,7 +29,7 @@ def require(module: AnsibleModule) -> None:
     """Import the library, which takes seconds on a busy controller and is no part of a task's timeout. Without it, the
     module fails."""
     try:
-        importlib.import_module(LIBRARY)
+        library().InstancesClient  # noqa: B018 it brings nearly all that any client needs
     except ImportError:
         module.fail_json(msg=missing_required_lib("google-cloud-compute"), exception=traceback.format_exc())
 

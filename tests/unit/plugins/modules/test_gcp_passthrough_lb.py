@@ -12,8 +12,9 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_lb, gcp_library
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_lb
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Unavailable
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds import gce_library
 from ansible_collections.cloudha.vip.plugins.modules import gcp_passthrough_lb
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.failover.lb_cloud import (
     CHECK,
@@ -245,7 +246,7 @@ def test_a_library_that_is_missing(monkeypatch, capsys):
             raise ImportError(name)
         return real(name, *more)
 
-    monkeypatch.setattr(gcp_library.importlib, "import_module", missing)
+    monkeypatch.setattr(gce_library.importlib, "import_module", missing)
     with patch_module_args(OPTIONS), pytest.raises(SystemExit):
         gcp_passthrough_lb.main()
     result = json.loads(capsys.readouterr().out)

@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from ansible_collections.cloudha.vip.plugins.module_utils.base.errors import Lost, NotFound, Quota
+from ansible_collections.cloudha.vip.plugins.module_utils.clouds import gce_library
 from ansible_collections.cloudha.vip.plugins.module_utils.clouds.gce_groups import Groups
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clock import Clock
 from ansible_collections.cloudha.vip.tests.unit.plugins.module_utils.clouds.scripted import Script
@@ -30,6 +35,21 @@ KEPT = {
 def groups(*exchanges):
     session, clock = Script(*exchanges), Clock()
     return Groups(session, "p", endpoint=API, clock=clock, sleep=clock.sleep), session
+
+
+def test_no_more_of_the_library_is_imported_than_is_asked_for():
+    code = f"""
+import sys
+from {gce_library.__name__} import LIBRARY, library
+assert library().RegionHealthChecksClient.__name__ == "RegionHealthChecksClient"
+assert library().InstanceGroupManagersApplyUpdatesRequest(minimal_action="NONE").minimal_action == "NONE"
+assert not hasattr(library(), "nothing") and library() is sys.modules[LIBRARY]
+services = {{name.split(".")[4] for name in sys.modules if name.startswith(f"{{LIBRARY}}.services.")}}
+assert "region_health_checks" in services and "firewalls" not in services, services
+"""
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
 
 
 def test_the_instances_of_a_group():
