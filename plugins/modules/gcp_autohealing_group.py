@@ -206,6 +206,13 @@ options:
       - For so many seconds, from 1 to 86400, the module waits for one instance to serve, and then fails.
       - The default is the O(initial_delay_s) and 120 seconds.
     type: float
+  wait:
+    description:
+      - Whether to wait until the instances serve.
+      - V(false) ends as soon as it would wait. So it makes all instances that are missing, and replaces one at most. A
+        run with V(true) does the rest.
+    type: bool
+    default: true
   exclusive:
     description: V(true) takes away instances that are not in O(instances), after the others serve.
     type: bool
@@ -411,7 +418,8 @@ def main() -> None:
     with failures(module) as task:
         client = gcp_group.client(module, module.params["timeout"])
         goal = gcp_group.goal(module, client.project)
-        result = carry_out(module, group.Procedure(), client, goal, task, describe=gcp_group.describe)
+        procedure = group.Procedure(module.params["wait"])
+        result = carry_out(module, procedure, client, goal, task, describe=gcp_group.describe)
         module.exit_json(**result)
 
 

@@ -25,13 +25,29 @@ requirements:
   - C(google-cloud-compute) 1.20 or newer, with every O(auth_kind)
 options:
   name:
-    description: The name of the group, as in M(cloudha.vip.gcp_autohealing_group). It need not exist.
+    description:
+      - The name of the group, as in M(cloudha.vip.gcp_autohealing_group). It need not exist.
+      - Required without O(groups).
     type: str
-    required: true
   zone:
-    description: The zone of the group.
+    description: The zone of the group. Required with O(name).
     type: str
-    required: true
+  groups:
+    description:
+      - Several groups, to look at all at the same time, in place of O(name) and O(zone).
+      - A group that nobody can look at, as in a lost zone, does not fail the task, and does not delay the others. See
+        RV(groups).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: The name of the group, as O(name).
+        type: str
+        required: true
+      zone:
+        description: The zone of the group, as O(zone).
+        type: str
+        required: true
   preflight:
     description:
       - Whether to look for obstacles. These are instances that do not serve, errors in making them, a firewall that
@@ -59,32 +75,72 @@ EXAMPLES = r"""
   ansible.builtin.assert:
     that: web.problems | length == 0
     fail_msg: "{{ web.problems | join('; ') }}"
+
+- name: Look at the groups of two zones, of which one may be lost
+  cloudha.vip.gcp_autohealing_group_info:
+    project: my-project
+    groups:
+      - {name: web-node1, zone: us-central1-c}
+      - {name: web-node2, zone: us-central1-f}
+    preflight: false
+  register: web
+
+- name: Show the groups that nobody could look at
+  ansible.builtin.debug:
+    msg: "{{ web.groups | selectattr('msg', 'defined') | map(attribute='msg') | list }}"
 """
 
 RETURN = r"""
+groups:
+  description:
+    - Each of O(groups), in their order, with its C(name), its C(zone), and all that is returned for one group.
+    - Of a group that nobody could look at there are C(msg), which says why, and the C(image) of its latest template.
+      Templates are in no zone.
+  type: list
+  elements: dict
+  returned: if O(groups) is set
+  sample:
+    - name: web-node1
+      zone: us-central1-c
+      msg: "Cannot look at the group: no answer for the zone us-central1-c. Try again later."
+      image: projects/my-project/global/images/web-3f9a1c
+    - name: web-node2
+      zone: us-central1-f
+      exists: true
+      is_stable: false
+      template: projects/my-project/global/instanceTemplates/web-node2-3f9a1c77b0
+      image: projects/my-project/global/images/web-3f9a1c
+      health_check: projects/my-project/regions/us-central1/healthChecks/web-node2
+      instances: []
+      problems: []
 exists:
   description: Whether there is a group of this name in the zone.
   type: bool
-  returned: success
+  returned: if O(name) is set
 is_stable:
   description: Whether all instances serve, and are made of the group's template.
   type: bool
-  returned: success
+  returned: if O(name) is set
 template:
   description: The path of the template that the group makes instances of. V(null) without a group.
   type: str
-  returned: success
+  returned: if O(name) is set
   sample: projects/my-project/global/instanceTemplates/web-3f9a1c77b0
+image:
+  description: The path of the image in that template. V(null) without a group.
+  type: str
+  returned: if O(name) is set
+  sample: projects/my-project/global/images/web-3f9a1c
 health_check:
   description: The path of the health check. V(null) if there is none.
   type: str
-  returned: success
+  returned: if O(name) is set
   sample: projects/my-project/regions/us-central1/healthChecks/web
 instances:
   description: The instances of the group.
   type: list
   elements: dict
-  returned: success
+  returned: if O(name) is set
   contains:
     name:
       description: The name of the instance.
@@ -138,32 +194,37 @@ problems:
   description: The obstacles, each with its remedy.
   type: list
   elements: str
-  returned: success
+  returned: if O(name) is set
   sample: []
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.cloudha.vip.plugins.module_utils.ansible import gcp, gcp_group, gcp_library
-from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures, read_with_retries
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.module import Module
+from ansible_collections.cloudha.vip.plugins.module_utils.ansible.run import failures
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=dict(
             gcp.SPEC,
-            name=dict(type="str", required=True),
-            zone=dict(type="str", required=True),
+            name=dict(type="str"),
+            zone=dict(type="str"),
+            groups=dict(
+                type="list",
+                elements="dict",
+                options=dict(name=dict(type="str", required=True), zone=dict(type="str", required=True)),
+            ),
             preflight=dict(type="bool", default=True),
             timeout=dict(type="float", default=60),
         ),
+        required_one_of=[("name", "groups")],
+        required_together=[("name", "zone")],
+        mutually_exclusive=[("name", "groups"), ("zone", "groups")],
         supports_check_mode=True,
     )
     gcp_library.require(module)
     with failures(module) as task:
-        client = gcp_group.client(module, module.params["timeout"])
-        result = read_with_retries(lambda: gcp_group.info(module.params, client), task.left)
-        module.exit_json(changed=False, **result)
+        module.exit_json(changed=False, **gcp_group.info(module, task))
 
 
 if __name__ == "__main__":

@@ -174,6 +174,27 @@ def test_who_looks_at_a_zone_that_is_down_is_told_at_once(made):
     assert made.info()["exists"]
 
 
+def test_whoever_looks_at_several_groups_is_told_of_each(made):
+    groups = [{"name": "web", "zone": ZONE}, {"name": "none", "zone": "us-central1-f"}]
+    several = {"name": None, "zone": None, "groups": groups, "access_token": "least-token"}
+    here, none = made.info(**several)["groups"]
+    assert here.items() >= {**groups[0], "exists": True, "is_stable": True, "problems": []}.items()
+    assert none.items() >= {**groups[1], "exists": False, "instances": []}.items()
+    made.behave(zone_outage=[ZONE])
+    lost, none = made.info(**several)["groups"]
+    assert set(lost) == {"name", "zone", "msg", "image"} and f"no answer for the zone {ZONE}" in lost["msg"]
+    assert lost["image"] == here["image"] and lost["image"].endswith("/images/one") and none["exists"] is False
+
+
+def test_one_group_that_fails_delays_no_other(made):
+    groups = [{"name": "web", "zone": ZONE}, {"name": "none", "zone": "us-central1-f"}]
+    made.behave(
+        faults=[{"match": {"verb": "GET", "path": f"{MANAGER}$"}, "kind": "status", "status": 503, "times": 10000}]
+    )
+    failed, none = made.info(name=None, zone=None, groups=groups, timeout=3)["groups"]
+    assert "msg" in failed and "exists" not in failed and none["exists"] is False
+
+
 def test_what_two_groups_of_a_name_share(made):
     other = {**ONE, "zone": "us-central1-f", "instances": [{"name": "web1", "address": "10.100.7.9"}]}
     assert made.run(**other)["changed"]

@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from ..base.errors import CloudError, PlaceDown
 from ..clouds.gce_groups import Groups
 from ..failover.gcp_checks import CHECK_FIELDS
 from ..failover.gcp_instances import expand_scope
 from ..failover.group_goal import GroupGoal, Member
-from ..failover.group_inspect import address_of, image_of, inspect, is_stable
+from ..failover.group_inspect import address_of, image_of, inspect, is_stable, latest_image
+from ..failover.parallel import AT_ONCE
 from . import gcp, gcp_checks, gcp_library
-from .run import OptionError, hide_only_secrets
+from .run import OptionError, hide_only_secrets, read_with_retries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
     from ..failover.group_look import Observed
-    from .run import Report
+    from .run import Report, Task
 
 SPEC = dict(
     name=dict(type="str", required=True),
@@ -51,6 +54,7 @@ SPEC = dict(
     firewall=gcp_checks.FIREWALL,
     replace=dict(type="str", choices=["rolling", "none"], default="rolling"),
     healthy_within_s=dict(type="float"),
+    wait=dict(type="bool", default=True),
     exclusive=dict(type="bool", default=False),
     timeout=dict(type="float", default=1800),
 )
@@ -136,29 +140,66 @@ def _instance(seen: Observed, name: str) -> dict[str, Any]:
     }
 
 
-def info(params: Mapping[str, Any], api: Groups) -> dict[str, Any]:
+def info(module: AnsibleModule, task: Task) -> dict[str, Any]:
     """The results of gcp_autohealing_group_info."""
-    wanted = GroupGoal(params["name"], api.project, gcp.zone_name(params["zone"]))
-    try:
-        found = inspect(api, wanted, params["preflight"])
-    except PlaceDown as error:
-        # That lasts for longer than anybody would wait who only looks.
-        raise CloudError(str(error), resource=wanted.zone_path) from None
-    seen = found.seen
-    return {
-        "exists": seen.group is not None,
-        "is_stable": is_stable(seen),
-        "template": seen.template_path or None,
-        "health_check": seen.present_check if seen.group else None,
-        "instances": [
-            {
-                **_instance(seen, name),
-                "address": address_of(seen, found.instances, name),
-                "template": each.template,
-                "image": image_of(api, seen, each),
-                "errors": [{"code": code, "message": text} for code, text in each.errors],
-            }
-            for name, each in sorted(seen.managed.items())
-        ],
-        "problems": found.problems,
-    }
+    params = module.params
+    groups = params["groups"]
+    # A client has one connection. So each look has a client of its own.
+    looks = [_Look(module, each, task) for each in ([params] if groups is None else groups)]
+    if groups is None:
+        return looks[0].read()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return {"groups": list(pool.map(_Look.told, looks))}
+
+
+class _Look:
+    """A look at one group, which may go on beside others."""
+
+    def __init__(self, module: AnsibleModule, group: Mapping[str, str], task: Task) -> None:
+        self._group = group
+        self._task = task
+        self._preflight = module.params["preflight"]
+        self._api = client(module, module.params["timeout"])
+        self._goal = GroupGoal(group["name"], self._api.project, gcp.zone_name(group["zone"]))
+
+    def told(self) -> dict[str, Any]:
+        """What there is, or why nobody can tell."""
+        try:
+            return {**self._group, **self.read()}
+        except CloudError as error:
+            return {**self._group, "msg": str(error), "image": self._latest_image()}
+
+    def read(self) -> dict[str, Any]:
+        return read_with_retries(self._read, self._task.left)
+
+    def _latest_image(self) -> str | None:
+        try:
+            return read_with_retries(lambda: latest_image(self._api, self._goal), self._task.left)
+        except CloudError:
+            return None
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            found = inspect(self._api, self._goal, self._preflight)
+        except PlaceDown as error:
+            # That lasts for longer than anybody would wait who only looks.
+            raise CloudError(str(error), resource=self._goal.zone_path) from None
+        seen = found.seen
+        return {
+            "exists": seen.group is not None,
+            "is_stable": is_stable(seen),
+            "template": seen.template_path or None,
+            "image": seen.made_of["image"] or None,
+            "health_check": seen.present_check if seen.group else None,
+            "instances": [
+                {
+                    **_instance(seen, name),
+                    "address": address_of(seen, found.instances, name),
+                    "template": each.template,
+                    "image": image_of(self._api, seen, each),
+                    "errors": [{"code": code, "message": text} for code, text in each.errors],
+                }
+                for name, each in sorted(seen.managed.items())
+            ],
+            "problems": found.problems,
+        }

@@ -61,10 +61,14 @@ POLL = 2.0  # seconds between looks at what the group does
 
 
 class Procedure(CheckedProcedure):
-    """For one run. waits: by the names of instances, for how many seconds they were waited for."""
+    """For one run. wait: whether to wait for instances; if not, the run ends where it would.
 
-    def __init__(self) -> None:
+    waits: by the names of instances, for how many seconds they were waited for.
+    """
+
+    def __init__(self, wait: bool = True) -> None:
         super().__init__()
+        self.wait = wait
         self.waits: dict[str, float] = {}
 
     def observe(self, client: ManagedApi, goal: GroupGoal, memory: Memory) -> Checked:
@@ -79,13 +83,15 @@ class Procedure(CheckedProcedure):
             self.check_permissions(
                 memory, goal.name, lambda: missing_permissions(client, permissions(checked.observed, changes))
             )
-        waited = self._wait(checked.items, memory)
+        waited = self._wait(checked.items, memory) if self.wait else {}
         checked.problems = checked.problems or waiting_too_long(checked.observed, waited)
         return checked
 
     def plan(self, checked: Checked, goal: GroupGoal, memory: Memory) -> Iterator[Step | Pause]:
         for action in checked.items:
             if isinstance(action, Wait):
+                if not self.wait:
+                    return
                 yield Pause(POLL, self._reason(checked, action))
             else:
                 yield to_step(action, goal, memory)

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..base.errors import CloudError, Denied, NotFound
-from ..clouds.gce_names import last_part, normalise
+from ..clouds.gce_names import last_part
 from .facts import ask
 from .gcp_checks import PROBES
 from .gcp_fields import read
 from .gcp_objects import DELETE, INSERT, PATCH, Change, permission_problems, quota_problems
 from .gcp_preflight import probe_problems
 from .group_decide import KEEP, REPLACE
-from .group_look import HEALTHY, NONE, UNKNOWN, look
+from .group_fields import read_properties
+from .group_look import HEALTHY, NONE, UNKNOWN, list_templates, look
 from .group_problems import advice
 from .group_state import RANGES
 from .group_steps import PARTS, permissions
@@ -164,6 +165,15 @@ def image_of(client: InspectApi, o: Observed, each: Managed) -> str | None:
             template = client.get(each.template)
         except CloudError:
             return None
-    disks = (template.get("properties") or {}).get("disks") or [{}]
-    disk = next((disk for disk in disks if disk.get("boot")), disks[0])
-    return normalise((disk.get("initializeParams") or {}).get("sourceImage"), f"projects/{o.goal.project}") or None
+    return _image_in(template, o.goal)
+
+
+def latest_image(client: ManagedApi, goal: GroupGoal) -> str | None:
+    """The path of the image of the group's latest template, which is in no zone: a lost zone leaves it. None if there
+    is none."""
+    found = sorted(list_templates(client, goal), key=lambda each: str(each.get("creationTimestamp")))
+    return _image_in(found[-1], goal) if found else None
+
+
+def _image_in(template: Resource, goal: GroupGoal) -> str | None:
+    return read_properties(template.get("properties") or {}, goal.project)["image"] or None

@@ -326,6 +326,11 @@ def _templates_of(group: Resource) -> list[str]:
     return [normalise(each) for each in found or [group.get("instanceTemplate")] if each]
 
 
+def list_templates(client: ManagedApi, goal: GroupGoal) -> list[Resource]:
+    """The templates with names of the group."""
+    return client.list_templates(f"{goal.name}-[0-9a-f]{{{HASH_LENGTH}}}")
+
+
 def look(client: ManagedApi, goal: GroupGoal, answers: Mapping[Question, Any] | None = None) -> Observed:
     """Reads the facts that every goal needs. answers: those that are known already, and do not change."""
     resources: dict[str, Resource] = {}
@@ -341,7 +346,7 @@ def look(client: ManagedApi, goal: GroupGoal, answers: Mapping[Question, Any] | 
         raise PlaceDown(f"Cannot look at the group: no answer for the zone {goal.zone}. Try again later.")
     resources.update((normalise(each["selfLink"]), each) for each in managers)
     get(goal.path)  # the list may be older
-    for each in client.list_templates(f"{goal.name}-[0-9a-f]{{{HASH_LENGTH}}}"):
+    for each in list_templates(client, goal):
         resources[normalise(each["selfLink"])] = each
     try:
         resources.update((normalise(each["selfLink"]), each) for each in client.list_all(f"{goal.place}/addresses"))

@@ -226,27 +226,12 @@ def holder(
     }
 
 
-def image(
-    answers: Mapping[str, Mapping[str, Any]],
-    images: Iterable[Mapping[str, Any]],
-    groups: Mapping[str, Mapping[str, Any]],
-) -> str:
-    """The path of the image that the single node has, also if nobody tells of its zone; "" if it has none.
+def image(answers: Mapping[str, Mapping[str, Any]]) -> str:
+    """The path of the image that the single node has, also if its zone is lost; "" if it has none.
 
-    answers: as for settling. images: those of cloudha.vip.gcp_image_info, newest first, with the instance templates
-    that name them, which are in no zone. groups: the options of each node's group.
+    answers: as for settling.
     """
-    for answer in answers.values():
-        for each in answer.get("instances") or ():
-            if each.get("image"):
-                return str(each["image"])
-    # A template's name ends with a hash.
-    templates = {group["name"] for group in groups.values()}
-    return next(
-        (
-            str(each["path"])
-            for each in images
-            if templates & {last_part(path).rpartition("-")[0] for path in each["used_by"]}
-        ),
-        "",
-    )
+    instances = [each for answer in answers.values() for each in answer.get("instances") or ()]
+    # Without an instance the node is in the lost zone. A place without a node may be behind.
+    groups = sorted(answers.values(), key=lambda answer: "exists" in answer)
+    return next((str(each["image"]) for each in (*instances, *groups) if each.get("image")), "")

@@ -57,8 +57,10 @@ def test_every_result_is_documented(run, info, there):
     assert set(result["instances"][0]) == set(documented["instances"]["contains"])
     documented = yaml.safe_load(gcp_autohealing_group_info.RETURN)
     found = info()
-    assert set(found) - usual == set(documented)
+    assert set(found) - usual == set(documented) - {"groups"}
     assert set(found["instances"][0]) == set(documented["instances"]["contains"])
+    for each in documented["groups"]["sample"]:
+        assert set(each) in ({"name", "zone", "msg", "image"}, {"name", "zone", *documented} - {"groups"})
 
 
 def test_a_run_waits_and_says_for_whom(run, there):
@@ -72,6 +74,62 @@ def test_a_run_waits_and_says_for_whom(run, there):
     result = run(image="two", _ansible_verbosity=2)
     reasons = [each["reason"] for each in result["events"] if each["event"] == "wait"]
     assert any("until it serves: node1 (not there yet, health UNKNOWN, RECREATING) for" in each for each in reasons)
+
+
+def test_whoever_need_not_wait_ends_when_the_instances_are_being_made(run, there):
+    preview = run(**WHOLE, wait=False, _ansible_check_mode=True)
+    result = run(**WHOLE, wait=False)
+    assert [each["name"] for each in result["steps"]] == [each["name"] for each in preview["steps"]]
+    assert [each["serves"] for each in result["instances"]] == [False, False] and result["waits"] == []
+    assert not run(wait=False)["changed"]
+    assert all(each["serves"] for each in run()["instances"])
+    assert [each["name"] for each in run(image="two", wait=False)["steps"]][-1] == "replace instance"
+    # The other one goes on serving until somebody waits for the first.
+    assert not run(wait=False)["changed"] and there.serving() == ["node2"]
+    assert run()["changed"] and len(there.serving()) == 2
+
+
+def test_several_groups(run, info, there):
+    run(**WHOLE)
+    alone = info()
+    several = {"name": None, "zone": None}
+    here = {"name": managed_cloud.NAME, "zone": managed_cloud.ZONE}
+    other, mars = {**here, "name": "other"}, {**here, "zone": "us-central1-x"}
+    found = info(**several, groups=[other, here])["groups"]
+    assert (found[0]["name"], found[0]["exists"], found[0]["instances"], found[0]["image"]) == (
+        "other",
+        False,
+        [],
+        None,
+    )
+    assert found[1] == {**here, **{key: alone[key] for key in alone if key not in ("changed", "invocation")}}
+    assert found[1]["image"] == found[1]["instances"][0]["image"] == managed_cloud.IMAGE
+    # The others, and the image of the group that is lost, are known all the same.
+    there.silent = [managed_cloud.ZONE]
+    lost, elsewhere = info(**several, groups=[here, mars])["groups"]
+    assert f"no answer for the zone {managed_cloud.ZONE}" in lost.pop("msg")
+    assert lost == {**here, "image": managed_cloud.IMAGE} and elsewhere["exists"] is False
+    assert info()["failed"]
+    assert info(**several, groups=[])["groups"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"name": None, "zone": None}, "one of the following is required: name, groups"),
+        ({"zone": None}, "parameters are required together: name, zone"),
+        ({"groups": [{"name": "web", "zone": "us-central1-a"}]}, "parameters are mutually exclusive: name|groups"),
+        ({"name": None, "zone": None, "groups": [{"name": "web"}]}, "missing required arguments: zone found in groups"),
+        (
+            {"name": None, "zone": None, "groups": [{"name": "web", "zone": "mars"}]},
+            "zone: 'mars' is no name of a zone",
+        ),
+        ({"name": None, "zone": None, "groups": "web"}, "groups: dictionary requested"),
+    ],
+)
+def test_which_groups(info, there, options, words):
+    result = info(**options)
+    assert result["failed"] and words in result["msg"] and there.requests == []
 
 
 def test_a_failure_tells_what_there_is(run, there):

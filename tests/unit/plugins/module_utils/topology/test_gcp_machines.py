@@ -199,18 +199,13 @@ def test_a_lost_zone_where_no_client_is_led_disturbs_nobody():
 
 
 def test_the_image_of_the_single_node_is_known_when_its_zone_is_lost():
-    groups = {"node1": {"name": "web-node1"}, "node2": {"name": "web-node2"}}
-    images = [
-        {"path": "i/of-others", "used_by": ["projects/p/global/instanceTemplates/web-node11-aaaaaaaaaa"]},
-        {"path": "i/unused", "used_by": []},
-        {"path": "i/new", "used_by": ["projects/p/global/instanceTemplates/web-node1-bbbbbbbbbb"]},
-        {"path": "i/old", "used_by": ["projects/p/global/instanceTemplates/web-node1-cccccccccc"]},
-    ]
-    lost, empty = {"msg": "The zone cannot be reached"}, {"exists": False}
-    assert gcp_machines.image({"node1": lost, "node2": empty}, images, groups) == "i/new"
-    assert gcp_machines.image({"node1": lost, "node2": empty}, images[:2], groups) == ""
-    there = {"exists": True, "instances": [{"image": "i/old"}]}
-    assert gcp_machines.image({"node1": there, "node2": empty}, (), groups) == "i/old"
+    there = {"exists": True, "image": "i/next", "instances": [{"image": "i/served"}]}
+    lost, spare = {"msg": "no answer", "image": "i/lost"}, {"exists": True, "image": "i/spare", "instances": []}
+    assert gcp_machines.image({"node1": spare, "node2": there}) == "i/served"
+    # The spare place may be behind.
+    assert gcp_machines.image({"node1": spare, "node2": lost}) == "i/lost"
+    assert gcp_machines.image({"node1": {**lost, "image": None}, "node2": spare}) == "i/spare"
+    assert gcp_machines.image({"node1": {"msg": "no answer"}, "node2": {"exists": False, "image": None}}) == ""
 
 
 def test_nodes_that_exist_are_asked_but_none_in_a_lost_zone():
