@@ -24,6 +24,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.drill import analysis,
 from lab.lab import Lab
 
 ROOT = TESTS.parent
+PROBER, RECORD = "/run/test-prober.py", "/run/test-record"
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Pair:
         self.scratch = scratch
         self.topology = topology
         self.address = address
+        self._record = scratch / "record"
 
     def command(self, playbook: str, *words: str, **variables: object) -> list[str]:
         return [
@@ -152,37 +154,46 @@ class Pair:
     @contextlib.contextmanager
     def client(self, port_and_path: str = "/healthz") -> Iterator[Seen]:
         """A client that asks all the time; the values are there when the block has ended."""
-        seen, record = Seen(0, 0, set()), "/run/test-record"
+        seen = Seen(0, 0, set())
         prober = (ROOT / "roles/drill/files/prober.py").read_text()
-        self.ssh("client1", f"cat > /run/test-prober.py <<'PROBER'\n{prober}\nPROBER\nrm -f {record}")
+        self.ssh("client1", f"cat > {PROBER} <<'PROBER'\n{prober}\nPROBER\nrm -f {RECORD}")
         self.ssh(
             "client1",
-            "systemd-run --quiet --collect --unit=test-prober python3 /run/test-prober.py run "
-            f"--url http://{self.address}{port_and_path} --output {record} --max-seconds 900 && "
-            f"python3 /run/test-prober.py wait --input {record} --good-ms 300 --timeout 30",
+            f"systemd-run --quiet --collect --unit=test-prober python3 {PROBER} run "
+            f"--url http://{self.address}{port_and_path} --output {RECORD} --max-seconds 900 && {answered(0)}",
         )
         try:
             begin = time.time_ns()
             yield seen
-            wait = f"python3 /run/test-prober.py wait --input {record} --since {time.time_ns()} --good-ms 300"
-            self.ssh("client1", wait)
+            self.ssh("client1", answered(time.time_ns()))
         finally:
             self.ssh("client1", "systemctl stop test-prober")
-        copy = self.scratch / "record"
-        copy.write_text(self.ssh("client1", f"cat {record}"))
-        recording = records.read_recording(str(copy))
-        points = analysis.place(recording.requests, analysis.Clock(begin, {}), recording.client)
+        self._record.write_text(self.ssh("client1", f"cat {RECORD}"))
+        vars(seen).update(vars(self.seen(begin)))
+        print(f"client: {seen}")
+
+    def seen(self, begin: int, end: int | None = None) -> Seen:
+        """What the last client saw; with ``end`` only by what it sent from ``begin`` to then, in ns since 1970."""
+        recording = records.read_recording(str(self._record))
+        requests = [each for each in recording.requests if end is None or begin <= each.wall < end]
+        clock = analysis.Clock(begin, {})
+        points = analysis.place(requests, clock, recording.client)
         ends = analysis.good_ends(points)
         gap = analysis.longest_gap(ends, 0.0, ends[-1])
-        seen.gap_ms = gap.ms
-        zero = analysis.zero_of(recording.requests, analysis.Clock(begin, {}), recording.client)
-        seen.waited_ms = analysis.host_waits_ms(recording, zero, gap)
         split = analysis.split_brain(points)
-        seen.split_brain_ms = split.ms if split else 0.0
-        seen.lost = sum(not point.ok for point in points)
-        seen.in_flight = analysis.in_flight(points)
-        seen.answered_by = {point.by for point in points if point.ok and point.by}
-        print(f"client: {seen}")
+        return Seen(
+            gap_ms=gap.ms,
+            split_brain_ms=split.ms if split else 0.0,
+            answered_by={point.by for point in points if point.ok and point.by},
+            lost=sum(not point.ok for point in points),
+            in_flight=analysis.in_flight(points),
+            waited_ms=analysis.host_waits_ms(recording, analysis.zero_of(requests, clock, recording.client), gap),
+        )
+
+
+def answered(since: int, who: str = "", timeout: int = 30) -> str:
+    """A command for the client's shell: wait until the requests sent since then have good answers; by ``who``, too."""
+    return f"python3 {PROBER} wait --input {RECORD} --since {since} --good-ms 300 --timeout {timeout} {who}".rstrip()
 
 
 def changes(output: str) -> dict[str, int]:

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
-from busy import until
+from busy import Watch, until
 from logs import kept
-from pair import Pair, changes
+from pair import Pair, answered, changes
 from releases import ALL
 
-from lab import topology
+from lab import machine, topology
 from lab.lab import Lab
 
 NODES = ("node1", "node2")
@@ -31,8 +31,21 @@ BROKEN = """
 """
 # They make several machines anew, which takes minutes.
 ONLY_VERSIONS = pytest.mark.skipif(not ALL, reason="make versions runs this")
+# An operation of the API: where nothing depends on it, and as the real one takes.
+FAST_S, REAL_S = 0.2, 2.0
 # A node that does not serve is given up soon.
-SOON: dict[str, object] = {"gcp_autohealing_objective_s": 6, "gcp_autohealing_initial_delay_s": 60}
+NOTICED_S = 6
+SOON: dict[str, object] = {"gcp_autohealing_objective_s": NOTICED_S, "gcp_autohealing_initial_delay_s": 60}
+# What a drill does to a machine, on it or from outside. Only a machine that is made anew mends it.
+ON_NODE = {
+    "service_kill": "systemctl --quiet mask --runtime nginx; systemctl kill --kill-who=all --signal=KILL nginx",
+    "service_hang": "systemctl kill --kill-who=all --signal=STOP nginx",
+}
+BY_LAB = ("node_power_off", "node_hang", "link_down", "instance_deleted", "instance_stopped", "autohealing_stuck")
+# So long after a fault others must serve all clients: the check has noticed, the instance is deleted, and 1 s.
+SERVED_NS = int((NOTICED_S + REAL_S + 1) * 1e9)
+# In ns since 1970: when a fault came, others had served the clients, the node's route was back, and all was well.
+Times = tuple[int, int, int, int]
 
 
 class Machines(Pair):
@@ -57,6 +70,26 @@ class Machines(Pair):
         """The id of its instance, another one when it was made anew; empty while there is none."""
         found = [str(each["id"]) for each in self.lab.api.state()["instances"] if each["name"] == node]
         return found[0] if found else ""
+
+    def own_routes(self) -> dict[str, dict[str, Any]]:
+        """The route of each node, but not its reserve."""
+        routes: list[dict[str, Any]] = self.lab.api.state()["routes"]
+        ours = [each for each in routes if each["destRange"] == f"{VIP}/32" and "reserve" not in each["name"]]
+        return {each["nextHopInstance"].rpartition("/")[2]: each for each in ours}
+
+    def healthy(self, node: str, since: int) -> bool:
+        """Whether Google's health check has found it healthy again since then."""
+        found = [each for each in self.lab.api.call("GET", "/health") if each["instance"] == node]
+        return any(each["health"] == "HEALTHY" and each["wall_ns"] > since for each in found)
+
+    def reaches(self, name: str) -> bool:
+        """Whether the controller does, by SSH."""
+        return self.lab.execute(["true"], name) == 0
+
+    def run_on(self, name: str, script: str) -> None:
+        """As root of a machine, past SSH and the network."""
+        groups = self.lab.groups
+        self.lab.keeper.run(lambda: print(machine.execute(groups, name, "sh", "-c", script)))
 
     @contextlib.contextmanager
     def without_controller(self) -> Iterator[None]:
@@ -87,7 +120,7 @@ def nodes(
     this = request.cls
     with kept(Lab(lab_name(this.name.removeprefix("gcp_").replace("_", "")))) as lab:
         lab.up(this.name)
-        lab.api.behave(latency_s=0.2, boot_s=5.0)
+        lab.api.behave(latency_s=FAST_S, boot_s=5.0)
         nodes = Machines(lab, tmp_path_factory.mktemp("nodes"), this.name, this.address)
         nodes.deploy("--check")
         assert nodes.changing_requests() == []
@@ -135,6 +168,43 @@ class Routes(Topology):
 
     @pytest.mark.left_out
     @ONLY_VERSIONS
+    def test_what_a_drill_does_to_machines_is_survived_without_a_controller(self, nodes: Machines) -> None:
+        """In time others serve the node's clients, and only they do until it is back, which costs nothing."""
+        times: dict[str, Times] = {}
+        watch = Watch()
+        nodes.lab.api.behave(latency_s=REAL_S)
+        with nodes.client(), nodes.without_controller():
+            assert not nodes.reaches("client1")
+            for fault in (*ON_NODE, *BY_LAB):
+                times[fault] = self.lose(nodes, fault)
+            assert not nodes.reaches("client1")
+        nodes.lab.api.behave(latency_s=FAST_S)
+        for fault, (begun, moved, returned, ended) in times.items():
+            whole, late = nodes.seen(begun, ended), nodes.seen(min(moved, begun + SERVED_NS), ended)
+            print(f"{fault}, {(ended - begun) / 1e9:.1f} s: {whole}")
+            watch.holds(late.lost == late.in_flight, f"{fault}: clients lost requests later: {late}")
+            assert nodes.seen(moved, returned).answered_by == set(NODES) - {"node1"}, fault
+            assert whole.answered_by == {*self.serving, "node2"}, fault
+
+    def lose(self, nodes: Machines, fault: str) -> Times:
+        """Do it to node1, and wait until all is as before."""
+        made, route = nodes.made("node1"), nodes.own_routes()["node1"]["id"]
+        begun = time.time_ns()
+        if fault in ON_NODE:
+            nodes.run_on("node1", ON_NODE[fault])
+        else:
+            nodes.lab.fault(fault, "node1")
+        nodes.run_on("client1", answered(begun, "--not-by node1", 60))
+        moved = time.time_ns()
+        until(lambda: nodes.own_routes().get("node1", {"id": route})["id"] != route, 60, f"{fault}: no route is back")
+        returned = time.time_ns()
+        nodes.run_on("client1", answered(returned, f"--each-by {','.join(sorted(self.serving))}"))
+        until(lambda: self.well(nodes) and nodes.healthy("node1", begun), 60, f"{fault}: the node is not well")
+        assert nodes.made("node1") != made, f"{fault}: its machine is the former one"
+        return begun, moved, returned, time.time_ns()
+
+    @pytest.mark.left_out
+    @ONLY_VERSIONS
     def test_a_new_image_is_rolled_over_the_nodes_and_no_request_is_lost(self, nodes: Machines) -> None:
         before = nodes.boots()
         with nodes.client() as seen:
@@ -166,9 +236,8 @@ class Routes(Topology):
 
     @staticmethod
     def well(nodes: Machines) -> bool:
-        routes: list[dict[str, Any]] = nodes.lab.api.state()["routes"]
-        ours = [each for each in routes if each["destRange"] == f"{VIP}/32" and "reserve" not in each["name"]]
-        return len(ours) == len(NODES) and not any(each.get("warnings") for each in ours)
+        ours = nodes.own_routes()
+        return len(ours) == len(NODES) and not any(each.get("warnings") for each in ours.values())
 
 
 @pytest.mark.left_out
