@@ -20,6 +20,7 @@ from ansible_collections.cloudha.vip.plugins.module_utils.agent.config import AC
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent.parent.name for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, where it was built
 # What runs on machines: the scenarios, the tests of whole topologies, the lab's inventories.
 ON_MACHINES = ["extensions/molecule/*/*.yml", "extensions/molecule/*/*/*.yml", "tests/system/*.py"]
 ON_MACHINES += ["tests/node/*.py", "tests/lab/inventory.py", "tests/lab/topology.py"]
@@ -52,6 +53,10 @@ def files(*patterns: str) -> list[Path]:
     return sorted({path for pattern in patterns for path in ROOT.glob(pattern)} - {Path(__file__), READS_ONLY})
 
 
+def of_yaml(path: Path) -> list[Any]:
+    return list(yaml.load_all(path.read_text(), Loader=LOADER))
+
+
 def options(role: str) -> Iterator[tuple[str, ...]]:
     """Paths, such as (vip_agent_checks, url)."""
 
@@ -60,7 +65,7 @@ def options(role: str) -> Iterator[tuple[str, ...]]:
             yield (*above, name)
             yield from walk(option.get("options", {}), (*above, name))
 
-    entries = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    entries = of_yaml(ROOT / "roles" / role / "meta/argument_specs.yml")[0]["argument_specs"]
     yield from dict.fromkeys(path for entry in entries.values() for path in walk(entry.get("options", {})))
     if role == "vip_agent":  # the kinds of actions declare their own
         for options_of in (ACTION_OPTIONS, *(kinds.find(kind).options for kind in kinds.known())):
@@ -68,10 +73,6 @@ def options(role: str) -> Iterator[tuple[str, ...]]:
                 yield "vip_agent_actions", name
                 if isinstance(declared, dict):
                     yield from (("vip_agent_actions", name, inner) for inner in declared)
-
-
-def of_yaml(path: Path) -> list[Any]:
-    return list(yaml.safe_load_all(path.read_text()))
 
 
 def of_python(path: Path) -> list[Any]:
@@ -137,13 +138,18 @@ def given() -> dict[str, list[Any]]:
     return found
 
 
-def keys_below(top: Any) -> set[str]:
-    """The keys in a value, also in its templates and in the variables that these name."""
+@functools.cache
+def keys_below(variable: str) -> set[str]:
+    """The keys in its values, also in their templates and in the variables that these name."""
     keys: set[str] = set()
-    left: list[Any] = [top]
+    left: list[Any] = [*given()[variable]]
     seen: set[Any] = set()
     while left:
         value = left.pop()
+        # What a name stands for is one object, wherever the name is used.
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
         if isinstance(value, str) and "{" in value:
             keys.update(re.findall(r"['\"](\w+)['\"]\s*:", value))
             # Variables: other words of templates are filters and tests.
@@ -163,7 +169,7 @@ def test_every_option_is_given_to_the_real_program(role: str) -> None:
     missing = []
     for top, *rest in options(role):
         path = ".".join([top, *rest])
-        there = top in given() and (not rest or rest[-1] in keys_below(given()[top]))
+        there = top in given() and (not rest or rest[-1] in keys_below(top))
         if not there and path not in EXCEPTIONS:
             missing.append(path)
     assert not missing, (
