@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """On the controller, too, Ansible's modules run in forks of a Python that has imported what they need."""
 
+import importlib
 import os
 import sys
 
 if sys.orig_argv[1:] == [] and os.environ.get("LAB_TWIN_OF") and "LAB_BYTECODE" in os.environ:
-    import lab.usercustomize  # noqa: F401
+    importlib.import_module("lab.usercustomize")

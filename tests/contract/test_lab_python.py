@@ -172,8 +172,8 @@ def test_on_a_controller_it_ends_with_its_owner_and_imports_what_a_fork_needed(t
         environment = {**os.environ, "LAB_TWIN_OF": str(owner.pid), "LAB_BYTECODE": str(tmp_path / "bytecode")}
 
         def run(program: str) -> str:
-            words: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True, "timeout": 60, "check": True}
-            return subprocess.run([sys.executable], input=program, env=environment, **words).stdout
+            words: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True, "timeout": 60}
+            return subprocess.run([sys.executable], input=program, env=environment, check=True, **words).stdout
 
         try:
             until(lambda: int(run(PARENT)) != os.getpid())
