@@ -55,7 +55,7 @@ NETWORKS = [
     ("subnetwork", {"subnetwork": "more-subnet"}, {("subnetwork", None), ("instances", "web1")}),
 ]
 # They are about the run, or say which group it is.
-NO_FIELDS = {"name", "zone", "state", "replace", "healthy_within_s", "exclusive", "timeout"}
+NO_FIELDS = {"name", "zone", "state", "replace", "healthy_within_s", "exclusive", "timeout", "wait"}
 
 
 def options_of(field, value):
