@@ -61,7 +61,6 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
-        os.environ["LAB_TWIN_OF"] = ""  # modules that run here are this run's own processes, and are killed with it
         self._log = Path(os.environ["KILLED_LOG"])
         self._at = os.environ.get("KILLED_AT", "0")
         self._after_s = int(os.environ.get("KILLED_AFTER_MS", "0")) / 1000

@@ -57,5 +57,4 @@ class CallbackModule(CallbackBase):
             with contextlib.suppress(FileNotFoundError):  # another run clears up, too
                 if other.stat().st_mtime < time.time() - _KEPT_S:
                     shutil.rmtree(other, ignore_errors=True)
-        os.environ["LAB_BYTECODE"] = os.path.join(mine, "bytecode")  # for modules on this machine
         os.symlink(mine, os.path.join(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache"))

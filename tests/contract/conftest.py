@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +28,6 @@ from lab.openstack import server as openstack  # noqa: E402
 def pytest_configure(config: pytest.Config) -> None:
     again.register(config)
     forked.import_ours()
-    os.environ["LAB_TWIN_OF"] = str(os.getpid())  # of what Ansible runs on this machine
 
 
 @pytest.fixture(autouse=True)

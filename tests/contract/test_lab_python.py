@@ -20,10 +20,8 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from busy import until
 
 CUSTOM = Path(__file__).parents[1] / "lab/usercustomize.py"
 FORKS = int(re.findall(r"^FORKS = (\d+)", CUSTOM.read_text(), re.MULTILINE)[0])
@@ -146,44 +144,6 @@ def test_the_end_of_the_twin_in_the_middle_of_the_work_is_told(starts: Starts) -
     done = starts.run(f"import os, time; os.kill({twin}, 9); time.sleep(0.2)")
     assert done.returncode == 1 and "twin of this Python ended before the work did" in done.stderr
     assert starts.twin() is None, "the next one does its work itself"
-
-
-def test_work_ends_with_the_one_who_waits_for_it(starts: Starts, tmp_path: Path) -> None:
-    starts.ready()
-    begun, over = tmp_path / "begun", tmp_path / "over"
-    program = (
-        f"import os, time\nopen({str(begun)!r}, 'w').write(str(os.getpid()))\ntime.sleep(2)\nopen({str(over)!r}, 'w')"
-    )
-    with subprocess.Popen([PYTHON], stdin=subprocess.PIPE, env=starts.environment, text=True) as process:
-        assert process.stdin
-        process.stdin.write(program)
-        process.stdin.close()
-        worker = Path("/proc") / until(lambda: begun.exists() and begun.read_text())
-        assert worker.name != str(process.pid)
-        process.kill()
-    until(lambda: not worker.exists())
-    assert not over.exists()
-
-
-def test_on_a_controller_it_ends_with_its_owner_and_imports_what_a_fork_needed(tmp_path: Path) -> None:
-    if os.getuid() != 0:
-        pytest.skip("root's Pythons alone have a twin")
-    with subprocess.Popen(["sleep", "1000"]) as owner:
-        environment = {**os.environ, "LAB_TWIN_OF": str(owner.pid), "LAB_BYTECODE": str(tmp_path / "bytecode")}
-
-        def run(program: str) -> str:
-            words: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True, "timeout": 60}
-            return subprocess.run([sys.executable], input=program, env=environment, check=True, **words).stdout
-
-        try:
-            until(lambda: int(run(PARENT)) != os.getpid())
-            twin = Path("/proc") / run(PARENT).strip()
-            known = "import sys; print('requests' in sys.modules)"
-            assert (run(known), run("import requests"), run(known)) == ("False\n", "", "True\n")
-            assert run(PARENT).strip() == twin.name
-        finally:
-            owner.kill()
-        until(lambda: not twin.exists())
 
 
 def test_who_types_at_a_terminal_talks_to_their_own_python(starts: Starts) -> None:

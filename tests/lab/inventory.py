@@ -77,7 +77,7 @@ def inventory(lab: str, state: Path, topology: Topology) -> str:
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_common_args": f"-F {state}/ssh_config",
         "ansible_control_path_dir": f"{state}/mux",
-        "ansible_pipelining": True,
+        "ansible_ssh_pipelining": True,
         **topology.variables,
     }
     # What runs on the controller runs with the Python that has the collection's requirements, where the API is.

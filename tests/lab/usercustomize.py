@@ -9,8 +9,7 @@ module leaves a twin behind, which has imported what all modules need. Each late
 work: with the same environment, directory and standard streams.
 
 Only a Python that reads a module from its standard input is concerned; by the twin, only root's. A twin works for
-Pythons that would have started as it did, and each has its own order of a set's members, so none works for long. On a
-controller, where sitecustomize.py imports this, it also ends with the process that LAB_TWIN_OF names.
+Pythons that would have started as it did, and each has its own order of a set's members, so none works for long.
 """
 
 import os
@@ -18,12 +17,11 @@ import sys
 
 TYPE_CHECKING = False  # as `typing` has it, which takes long to import
 if TYPE_CHECKING:
-    import mmap
     import socket
 
-KEPT = os.environ.get("LAB_BYTECODE", "/var/cache/lab-bytecode")
-# What decides how a Python starts, beside other variables of its own.
-STARTS_BY = b"LAB_TWIN_OF LANG LC_ALL LC_CTYPE PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONUNBUFFERED TZ".split()
+KEPT = "/var/cache/lab-bytecode"
+# What decides how a Python starts, beside variables of its own.
+STARTS_BY = (b"LANG", b"LC_ALL", b"LC_CTYPE", b"TZ")
 FORKS = 20  # of one twin: a run that is repeated meets another one
 BEGUN = b"begun"
 # The part of Python's library that ansible.module_utils.basic imports.
@@ -35,8 +33,6 @@ pwd random re reprlib runpy select selectors shlex shutil signal socket string s
 tempfile textwrap threading token tokenize traceback types typing unicodedata urllib.parse warnings weakref zipfile
 zipimport
 """
-# What takes a second to import, and few modules need: a twin does it after a fork has done it.
-HEAVY = ("google.cloud.compute_v1", "openstack.connection", "requests")
 STREAMS = (0, 1, 2)
 
 
@@ -74,7 +70,7 @@ def hand_over() -> None:
     import _socket
     import marshal
 
-    if any(name.startswith(b"PYTHON") and name not in STARTS_BY for name in os.environb):
+    if any(name.startswith(b"PYTHON") for name in os.environb):
         return
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     if connection.fileno() in STREAMS:
@@ -127,9 +123,7 @@ def _be_twin(name: str) -> None:
     import contextlib
     import gc
     import importlib
-    import mmap
     import select
-    import signal
     import socket
     import struct
 
@@ -151,34 +145,17 @@ def _be_twin(name: str) -> None:
     listening.listen(64)
     polled = select.poll()
     polled.register(listening, select.POLLIN)
-    owner = os.pidfd_open(int(os.environ.get("LAB_TWIN_OF", os.getpid())))
-    polled.register(owner, select.POLLIN)
-    imported = mmap.mmap(-1, len(HEAVY))  # by a fork; all of them see it
     working: dict[int, tuple[int, socket.socket]] = {}
-    waiting: dict[int, int] = {}
     forks = 0
     while forks < FORKS or working:
         for ready, _event in polled.poll():
-            if ready == owner:
-                os._exit(0)
-            if ready in waiting:
-                # Whoever waited was killed, and so is the work that it would have done.
-                polled.unregister(ready)
-                os.kill(waiting.pop(ready), signal.SIGKILL)
-                continue
             if ready in working:
                 # How it ended, however it did: the module's own children have no part in this.
                 polled.unregister(ready)
                 os.close(ready)
                 pid, client = working.pop(ready)
-                if waiting.pop(client.fileno(), None):
-                    polled.unregister(client)
                 with contextlib.suppress(OSError), client:
                     client.send(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
-                for place, module in enumerate(HEAVY):
-                    if imported[place] and module not in sys.modules:
-                        importlib.import_module(module)
-                        gc.freeze()
                 continue
             client = listening.accept()[0]
             credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
@@ -188,13 +165,11 @@ def _be_twin(name: str) -> None:
             pid = os.fork()
             if pid == 0:
                 try:
-                    _work(client, imported)
+                    _work(client)
                 finally:
                     os._exit(1)
             fd = os.pidfd_open(pid)
             working[fd] = pid, client
-            waiting[client.fileno()] = pid
-            polled.register(client, 0)  # that it hangs up is always told
             polled.register(fd, select.POLLIN)
             forks += 1
             if forks == FORKS:
@@ -203,7 +178,7 @@ def _be_twin(name: str) -> None:
     os._exit(0)
 
 
-def _work(client: "socket.socket", imported: "mmap.mmap") -> None:
+def _work(client: "socket.socket") -> None:
     """What the client would do: run what it reads. Not the whole end of a Python, which touches all there is."""
     import atexit
     import marshal
@@ -236,9 +211,6 @@ def _work(client: "socket.socket", imported: "mmap.mmap") -> None:
         traceback = error.__traceback__ and error.__traceback__.tb_next
         sys.excepthook(type(error), error.with_traceback(traceback), traceback)
         status = 1
-    for place, module in enumerate(HEAVY):
-        if module in sys.modules:
-            imported[place] = 1
     # A fork that the module made ends here as well.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()

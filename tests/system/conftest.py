@@ -25,7 +25,6 @@ from lab.lab import Lab, labs  # noqa: E402
 
 def pytest_configure(config: pytest.Config) -> None:
     again.register(config)
-    os.environ["LAB_TWIN_OF"] = str(os.getpid())  # of what Ansible runs on this machine
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
